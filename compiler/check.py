@@ -1,0 +1,316 @@
+"""Check: prove every statement, and say of what kind it is.
+
+Third pass (hir -> proof). After it the leaves of both sides of every statement are matched one to one and have the
+same indices; every index has a size or is measured; no name is written by two statements that can both hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..dsl import syntax
+from ..dsl.diagnostics import Diagnostic, Label, MapError
+from ..dsl.never import assert_never
+from . import hir
+from .kinds import paths
+from .layout import Leaf, axis_indices, formula, leaves, matched, spell
+from .problems import refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A statement with its matched leaves (left, right), where it stands, and what it is.
+
+    `bundled` are the loops whose index stands on an axis: they belong to the statement and not around it.
+    `measured` are the indices whose size is found on the source's tensors.
+    """
+
+    statement: hir.Statement
+    pairs: tuple[tuple[Leaf, Leaf], ...]
+    loops: tuple[hir.Loop, ...]
+    tests: tuple[str, ...]
+    bundled: tuple[hir.Loop, ...]
+    measured: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The map and a proof of each of its statements, in order."""
+
+    hir: hir.Map
+    proofs: tuple[Proof, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    loops: tuple[hir.Loop, ...]
+    tests: tuple[str, ...]
+    known: frozenset[str]
+    replicas: frozenset[str]
+
+
+def check(map_: hir.Map) -> Proven:
+    """The proven map; MapError with every statement that cannot be."""
+    known = {e.field for e in map_.entries if e.bound} | {let.name for let in map_.lets}
+    replicas = frozenset(let.name for let in map_.lets if let.replica)
+    problems: list[Diagnostic] = []
+    proofs = tuple(_items(map_.items, _Context((), (), frozenset(known), replicas), problems))
+    if not problems:
+        _check_names(proofs, problems)
+    if problems:
+        raise MapError(*problems)
+    return Proven(map_, proofs)
+
+
+def _items(
+    items: tuple[hir.Item, ...], context: _Context, problems: list[Diagnostic]
+) -> list[Proof]:
+    found: list[Proof] = []
+    for item in items:
+        match item:
+            case hir.Statement():
+                try:
+                    found.append(_prove(item, context))
+                except MapError as error:
+                    problems += error.diagnostics
+            case hir.Loop(body=body):
+                found += _items(body, _with(context, loops=(*context.loops, item)), problems)
+            case hir.Choice(test=test, then=then, otherwise=otherwise):
+                text = test.span.text
+                found += _items(then, _with(context, tests=(*context.tests, text)), problems)
+                found += _items(
+                    otherwise, _with(context, tests=(*context.tests, f"not ({text})")), problems
+                )
+            case hir.Stored(variant=variant, bodies=bodies):
+                for choice, body in zip(variant.choices, bodies):
+                    found += _items(
+                        body,
+                        _with(context, tests=(*context.tests, f"{variant.name}={choice}")),
+                        problems,
+                    )
+            case hir.Let(name=name, replica=replica):
+                context = _with(
+                    context,
+                    known=context.known | {name},
+                    replicas=context.replicas | ({name} if replica else frozenset()),
+                )
+            case hir.Drop():
+                pass
+            case _:
+                assert_never(item)
+    return found
+
+
+def _with(context: _Context, **changes: object) -> _Context:
+    return _Context(*(changes.get(name, getattr(context, name)) for name in _Context.__slots__))  # type: ignore[arg-type]
+
+
+def _prove(statement: hir.Statement, context: _Context) -> Proof:
+    left, right = (leaves(tuple(tensor.axes for tensor in side)) for side in statement.sides)
+    pairs = matched(left, right)
+    if pairs is None:
+        raise MapError(_different(statement, left, right))
+    used = {name for leaf in left + right for name in leaf.indices}
+    bundled = tuple(loop for loop in context.loops if loop.index in used)
+    for loop in bundled:
+        _check_bundled(loop, statement)
+    for one, other in pairs:
+        _check_pair(statement, one, other, context)
+    measured = tuple(
+        name
+        for name in dict.fromkeys(name for one, _ in pairs for name in one.indices)
+        if name not in context.known and name not in {loop.index for loop in bundled}
+    )
+    return Proof(
+        statement,
+        pairs,
+        context.loops,
+        context.tests,
+        bundled,
+        measured,
+        _kinds(statement, used, context),
+    )
+
+
+def _different(
+    statement: hir.Statement, left: tuple[Leaf, ...], right: tuple[Leaf, ...]
+) -> Diagnostic:
+    labels = tuple(Label(tensor.span, "") for tensor in statement.left)
+    notes = [_parts(leaves_) for leaves_ in (left, right)]
+    return Diagnostic(
+        "M0301",
+        "the two sides have different parts",
+        statement.right[0].span,
+        f"{notes[1]}",
+        (Label(labels[0].span, notes[0]),),
+        ("every part of one side stands once on the other; labelled parts have the same labels",),
+    )
+
+
+def _parts(found: tuple[Leaf, ...]) -> str:
+    spelled = " | ".join(
+        " ".join((*(f"{label}:" for label in leaf.labels), *leaf.indices)) or "1" for leaf in found
+    )
+    return f"{len(found)} part{'s' if len(found) > 1 else ''} here: {spelled}"
+
+
+def _check_bundled(loop: hir.Loop, statement: hir.Statement) -> None:
+    if loop.filtered:
+        refuse(
+            "M0303",
+            f"the index `{loop.index}` of a filtered loop stands on an axis",
+            statement.span,
+            help="a filtered loop's index may stand in names only",
+        )
+    if loop.staged:
+        refuse(
+            "M0200",
+            f"the staged index `{loop.index}` on an axis is not supported yet",
+            statement.span,
+        )
+
+
+def _check_pair(statement: hir.Statement, left: Leaf, right: Leaf, context: _Context) -> None:
+    """A pair of leaves has the same indices, each once; loops around it give both their names."""
+    sides = [
+        _own(statement.sides[side][leaf.term], leaf, context)
+        for side, leaf in enumerate((left, right))
+    ]
+    for side, (leaf, own) in enumerate(zip((left, right), sides)):
+        span = statement.sides[side][leaf.term].span
+        twice = sorted({name for name in leaf.indices if leaf.indices.count(name) > 1})
+        if twice:
+            refuse(
+                "M0304",
+                f"the index `{twice[0]}` stands twice in one part",
+                span,
+                note=f"this part is {' '.join(leaf.indices)}",
+            )
+        other = statement.sides[1 - side][(right, left)[side].term]
+        for name in sorted(own - sides[1 - side] - context.replicas):
+            refuse(
+                "M0302",
+                f"the index `{name}` stands on one side only",
+                span,
+                note=f"here: {' '.join(sorted(own))}",
+                labels=(Label(other.span, f"here: {' '.join(sorted(sides[1 - side])) or 'none'}"),),
+                help=f"only an index declared `replica {name} = ..` may stand on one side",
+            )
+    for loop in context.loops:
+        if loop.index not in sides[0] | sides[1]:
+            refuse(
+                "M0305",
+                f"the index `{loop.index}` of the loop stands in no name and on no axis",
+                statement.span,
+                help="the statement would write the same tensor again for each of its values",
+            )
+
+
+def _own(tensor: hir.Tensor, leaf: Leaf, context: _Context) -> set[str]:
+    """The indices of a leaf: those on its axes and those in its tensor's name."""
+    loops = {loop.index for loop in context.loops} | context.replicas
+    return set(leaf.indices) | {
+        name for name in name_indices(tensor.names[0].name) if name in loops
+    }
+
+
+def name_indices(name: syntax.Name) -> list[str]:
+    """The names that a tensor's name is printed from."""
+    return [
+        path.text
+        for part in name.parts
+        if isinstance(part, syntax.Hole)
+        for path in paths(part.value)
+    ]
+
+
+def _kinds(statement: hir.Statement, used: set[str], context: _Context) -> tuple[str, ...]:
+    tensors = statement.left + statement.right
+    padded = any(
+        isinstance(node, syntax.Padded)
+        for t in tensors
+        for axis in t.axes
+        for node in syntax.walk(axis)
+    )
+    one_sided = context.replicas & (
+        used | {n for t in tensors for n in name_indices(t.names[0].name)}
+    )
+    return (
+        "bijective",
+        *(["padded"] if padded else []),
+        *(["tied"] if any(len(tensor.names) > 1 for tensor in tensors) else []),
+        *(["replicating"] if one_sided else []),
+    )
+
+
+def _check_names(proofs: tuple[Proof, ...], problems: list[Diagnostic]) -> None:
+    """Two statements that can both hold never write the same name."""
+    seen: dict[tuple[int, str], list[tuple[tuple[str, ...], hir.Placed]]] = {}
+    for proof in proofs:
+        for side, tensors in enumerate(proof.statement.sides):
+            for tensor in tensors:
+                for placed in tensor.names:
+                    tests = (*proof.tests, *([placed.when.span.text] if placed.when else []))
+                    key = (
+                        side,
+                        " ".join(
+                            (
+                                spelled(placed.name),
+                                *(loop.index + loop.range.span.text for loop in proof.loops),
+                            )
+                        ),
+                    )
+                    for others, other in seen.get(key, []):
+                        if set(others) <= set(tests) or set(tests) <= set(others):
+                            problems.append(_twice(placed, other))
+                    seen.setdefault(key, []).append((tests, placed))
+
+
+def _twice(placed: hir.Placed, other: hir.Placed) -> Diagnostic:
+    return Diagnostic(
+        "M0306",
+        f"the name `{spelled(placed.name)}` stands twice on this side",
+        placed.name.span,
+        labels=(Label(other.name.span, "first here"),),
+        help=("a tensor belongs to one statement",),
+    )
+
+
+def spelled(name: syntax.Name) -> str:
+    """A name as the map writes it, prefixes included."""
+    return "".join(
+        (
+            part.text
+            if isinstance(part, syntax.Text)
+            else "**" if isinstance(part, syntax.Deep) else "{" + part.span.text.strip("{}") + "}"
+        )
+        for part in name.parts
+    )
+
+
+def equation(proof: Proof) -> str:
+    """The statement on one line, its names without the prefixes of the loops."""
+    prefixes = next((loop.prefixes for loop in reversed(proof.loops) if loop.prefixes), None)
+    sides = []
+    for side, tensors in enumerate(proof.statement.sides):
+        cut = len(prefixes[side].parts) + 1 if prefixes else 0
+        names = [replace(t.names[0].name, parts=t.names[0].name.parts[cut:]) for t in tensors]
+        sides.append(", ".join(spelled(name) + formula(t.axes) for name, t in zip(names, tensors)))
+    return " <-> ".join(sides)
+
+
+def verify(proven: Proven) -> Proven:
+    """Assert what `check` promises; a failure here is a bug of the compiler."""
+    numbers = [statement.number for statement in hir.statements(proven.hir.items)]
+    assert [proof.statement.number for proof in proven.proofs] == numbers, "one proof a statement"
+    for proof in proven.proofs:
+        for side in (0, 1):
+            found = leaves(tuple(tensor.axes for tensor in proof.statement.sides[side]))
+            assert sorted(map(repr, found)) == sorted(
+                repr(pair[side]) for pair in proof.pairs
+            ), "each leaf once"
+        for tensor in proof.statement.left + proof.statement.right:
+            for axis in tensor.axes:
+                assert all(axis_indices(axis)), spell(axis)
+    return proven

@@ -1,0 +1,81 @@
+"""The passes in order, and the Python API of the compiler: `compile_text` and `compile_file`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..dsl import syntax
+from ..dsl.diagnostics import MapError
+from ..dsl.parser import parse
+from ..dsl.source import Source
+from . import check as checking
+from . import codegen, hir, plan
+from .check import Proven, check
+from .lower import lower
+from .problems import refuse
+from .resolve import resolve
+from .support import support
+
+VERSION = "mapc 0.1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A compiled map: its proof, its plan, and the text of the converter and of its test."""
+
+    stem: str
+    proven: Proven
+    plan: plan.Plan
+    module: str
+    test: str
+
+
+def prove(source: Source) -> tuple[syntax.File, Proven]:
+    """Parse, resolve and check a map. Raises MapError."""
+    file = support(parse(source))
+    return file, checking.verify(check(hir.verify(resolve(file))))
+
+
+def compile_text(text: str, *, name: str | None = None, parts: str = "core,files,cli") -> Compiled:
+    """Compile the text of a map; `name` is what messages call it. Raises MapError."""
+    source = Source(name or _name(text), text)
+    file, proven = prove(source)
+    planned = plan.verify(lower(proven, _title(file)))
+    return Compiled(planned.stem, proven, planned, codegen.module(planned, VERSION, parts), "")
+
+
+def compile_file(path: str | Path, *, parts: str = "core,files,cli") -> Compiled:
+    """Compile a map; its file is called as the map is. Raises MapError, OSError."""
+    path = Path(path)
+    compiled = compile_text(path.read_text("utf-8"), name=path.name, parts=parts)
+    if compiled.stem != path.stem:
+        header = next(
+            item for item in parse(compiled.proven.hir.source).items if isinstance(item, syntax.Map)
+        )
+        refuse(
+            "M0242",
+            f"the file is called `{path.stem}` and the map `{compiled.stem}`",
+            header.span,
+            help="call both the same",
+        )
+    return compiled
+
+
+def _name(text: str) -> str:
+    """A name for a map that comes without a file: its own."""
+    try:
+        file = parse(Source("<text>", text))
+    except MapError:
+        return "<text>"
+    return next(
+        (f"{item.name}.map" for item in file.items if isinstance(item, syntax.Map)), "<text>"
+    )
+
+
+def _title(file: syntax.File) -> str:
+    """What a map converts: its first comment, else its header."""
+    if file.comments and file.comments[0].own_line and file.comments[0].span.line == 1:
+        return file.comments[0].text.lstrip("# ")
+    header = next(item for item in file.items if isinstance(item, syntax.Map))
+    return f"{header.name}: {header.left} <-> {header.right}"

@@ -1,0 +1,175 @@
+"""Expressions and names of a map as Python text.
+
+All that comes from a map reaches Python as a literal or as a checked identifier; nothing else is pasted.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..dsl import syntax
+from ..dsl.never import assert_never
+from ..dsl.syntax import Expr
+from .kinds import infer
+
+# What generated functions call their own things; a name of the map that is one of these gets an underscore.
+TAKEN = frozenset(keyword.kwlist) | {
+    *(
+        "config",
+        "mesh",
+        "recipe",
+        "recipes",
+        "shapes",
+        "layers",
+        "stage",
+        "number",
+        "first",
+        "last",
+    ),
+    *(
+        "read",
+        "cls",
+        "self",
+        "extra",
+        "options",
+        "places",
+        "tied",
+        "math",
+        "range",
+        "min",
+        "max",
+        "len",
+    ),
+}
+
+_LEVELS = {"??": 1, "or": 2, "and": 3, "in": 5, "+": 6, "-": 6, "*": 7, "%": 7, "/": 7}
+_CALLS = {
+    "ceil": "math.ceil",
+    "floor": "math.floor",
+    "sqrt": "math.sqrt",
+    "min": "min",
+    "max": "max",
+    "len": "len",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Env:
+    """How each name is written where the text will stand, and what kind of value it holds."""
+
+    names: Mapping[str, str]
+    kinds: Mapping[str, str]
+
+    def adding(self, names: Mapping[str, str], kinds: Mapping[str, str] | None = None) -> Env:
+        return Env({**self.names, **names}, {**self.kinds, **(kinds or {})})
+
+
+def identifier(name: str) -> str:
+    """The name as a Python identifier that hides nothing of the generated code."""
+    return f"{name}_" if name in TAKEN or name.startswith("__") else name
+
+
+def attribute(name: str) -> str:
+    """The name as a field of Config."""
+    taken = name == "extra" or name.startswith(("__", "from_", "to_")) or keyword.iskeyword(name)
+    return f"{name}_" if taken else name
+
+
+def literal(value: Expr) -> str:
+    """A literal of the map as a literal of Python."""
+    return expression(value, Env({}, {}))
+
+
+def quoted(text: str) -> str:
+    """A string literal in double quotes, ASCII only."""
+    return '"' + escaped(text) + '"'
+
+
+def escaped(text: str) -> str:
+    return text.encode("unicode_escape").decode("ascii").replace('"', '\\"')
+
+
+def expression(value: Expr, env: Env) -> str:
+    return _expr(value, env)[0]
+
+
+def _expr(value: Expr, env: Env) -> tuple[str, int]:
+    """The text and how tightly it binds (10: an atom)."""
+    match value:
+        case syntax.Path(text=text):
+            return env.names[text], 10
+        case syntax.Number(text=text):
+            return repr(value.value), 10
+        case syntax.String(value=string):
+            return repr(string), 10
+        case syntax.Boolean(value=flag):
+            return str(flag), 10
+        case syntax.Nothing():
+            return "None", 10
+        case syntax.ListOf(items=items):
+            return f"[{', '.join(expression(item, env) for item in items)}]", 10
+        case syntax.Item(value=base, index=index):
+            return f"{_at(base, env, 10)}[{expression(index, env)}]", 10
+        case syntax.Call():
+            return _call(value, env), 10
+        case syntax.Unary(operator="not", operand=operand):
+            return f"not {_at(operand, env, 4)}", 4
+        case syntax.Unary(operator=operator, operand=operand):
+            return f"{operator}{_at(operand, env, 8)}", 8
+        case syntax.Binary():
+            return _binary(value, env)
+        case syntax.Conditional(then=then, test=test, other=other):
+            return f"{_at(then, env, 1)} if {_at(test, env, 1)} else {_at(other, env, 0)}", 0
+        case _:
+            assert_never(value)
+
+
+def _at(value: Expr, env: Env, level: int) -> str:
+    """The text, in parentheses where it binds less tightly than its place asks for."""
+    text, binds = _expr(value, env)
+    return text if binds >= level else f"({text})"
+
+
+def _call(value: syntax.Call, env: Env) -> str:
+    arguments = [expression(argument, env) for argument in value.arguments]
+    if value.function == "count":
+        return f"{_at(value.arguments[0], env, 10)}.count({arguments[1]})"
+    return f"{_CALLS.get(value.function, value.function)}({', '.join(arguments)})"
+
+
+def _binary(value: syntax.Binary, env: Env) -> tuple[str, int]:
+    left, right, operator = value.left, value.right, value.operator
+    if operator == "??":
+        text = _at(left, env, 10)
+        return f"({text} if {text} is not None else {_at(right, env, 1)})", 10
+    if operator == "/" and infer(left, env.kinds) == infer(right, env.kinds) == "int":
+        names = ", ".join(quoted(" ".join(side.span.text.split())) for side in (left, right))
+        return f"exactly({expression(left, env)}, {expression(right, env)}, {names})", 10
+    if operator in ("==", "!=") and isinstance(right, syntax.Nothing):
+        return f"{_at(left, env, 6)} is {'not ' if operator == '!=' else ''}None", 5
+    level = _LEVELS.get(operator, 5)
+    return f"{_at(left, env, level)} {operator} {_at(right, env, level + 1)}", level
+
+
+def fstring(name: syntax.Name, env: Env, prefix: tuple[str, int] | None = None) -> str:
+    """A tensor's name as a Python string; `prefix` is a variable and how many parts it stands for."""
+    parts = name.parts[prefix[1] :] if prefix else name.parts
+    texts = [f"{{{prefix[0]}}}"] if prefix else []
+    for part in parts:
+        match part:
+            case syntax.Text(text=text):
+                texts.append(escaped(text).replace("{", "{{").replace("}", "}}"))
+            case syntax.Deep():
+                texts.append("**")
+            case syntax.Hole(value=value, mesh=None, width=width):
+                texts.append(f"{{{expression(value, env)}{':' + width if width else ''}}}")
+            case syntax.Hole():
+                texts.append("{number}")
+            case _:
+                raise AssertionError(f"lists are written out: {part}")
+    held = prefix is not None or any(isinstance(part, syntax.Hole) for part in parts)
+    if held:
+        return f'f"{"".join(texts)}"'
+    return '"' + "".join(texts).replace("{{", "{").replace("}}", "}") + '"'

@@ -1,0 +1,244 @@
+"""The resolved map: every name bound, prefixes joined, lists written out, derived statements in place.
+
+Second form of a map (text -parse-> syntax -resolve-> hir -check-> hir -lower-> plan). What holds here is said by
+`verify`, which runs after the pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..dsl.never import assert_never
+from ..dsl.source import Source, Span
+from ..dsl.syntax import Axis, Deep, Expr, Hole, Name, Stages, Text
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One side. `dims` are the mesh dimensions in order; `countings` how they count the ranks."""
+
+    name: str
+    countings: tuple[tuple[str, ...], ...]
+    stages: Stages | None
+    files: Name | None
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(dim for counting in self.countings for dim in counting))
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A fact of one layout that the other cannot know, stored there under `key`."""
+
+    name: str
+    kind: str
+    default: Expr
+    layout: str
+    key: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """A config side that is read and written: keys to fall through, then a default."""
+
+    keys: tuple[str, ...]
+    default: Expr | None
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A config side that is only read: an expression of keys and bound names."""
+
+    value: Expr
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A config key that always has one value."""
+
+    key: str
+    value: Expr
+
+
+ConfigSide: TypeAlias = Keys | Formula | Fixed | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A config equation; `field` is where Config keeps the value, `bound` whether it is a name of the map.
+
+    A value table holds (left, right) spellings; Config keeps the left one.
+    """
+
+    field: str
+    bound: bool
+    kind: str
+    left: ConfigSide
+    right: ConfigSide
+    table: tuple[tuple[Expr, Expr], ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    """A name for a value. `replica` is an index that may stand on one side."""
+
+    name: str
+    value: Expr
+    kind: str
+    replica: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Require:
+    test: Expr
+    message: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A layout that is stored in several ways; the first is written unless the caller says otherwise."""
+
+    name: str
+    choices: tuple[str, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One name of a tensor, with its prefixes; `at` is its place among the stages, `when` its condition."""
+
+    name: Name
+    at: str | None
+    when: Expr | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A term: a tensor under one name, or under several that are tied, and its axes."""
+
+    names: tuple[Placed, ...]
+    axes: tuple[Axis, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An index equation. `number` counts the statements of the map."""
+
+    number: int
+    left: tuple[Tensor, ...]
+    right: tuple[Tensor, ...]
+    span: Span
+
+    @property
+    def sides(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        return self.left, self.right
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Tensors of one side (0 left, 1 right) that are left behind."""
+
+    side: int
+    name: Name
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """`for`: the range of an index. `staged` where a mesh dimension owns the range in stages.
+
+    `prefixes` are the beginnings that the names in the body share, one a side.
+    """
+
+    index: str
+    range: Expr
+    filtered: bool
+    staged: bool
+    prefixes: tuple[Name, Name] | None
+    body: tuple[Item, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`if`, filters and conditions behind statements."""
+
+    test: Expr
+    then: tuple[Item, ...]
+    otherwise: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The statements of each alternative of a variant, in its order."""
+
+    variant: Variant
+    bodies: tuple[tuple[Item, ...], ...]
+
+
+Item: TypeAlias = "Statement | Drop | Loop | Choice | Stored | Let"
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    source: Source
+    name: str
+    left: Layout
+    right: Layout
+    options: tuple[Option, ...]
+    entries: tuple[Entry, ...]
+    lets: tuple[Let, ...]
+    requires: tuple[Require, ...]
+    variants: tuple[Variant, ...]
+    items: tuple[Item, ...]
+
+    @property
+    def layouts(self) -> tuple[Layout, Layout]:
+        return self.left, self.right
+
+    @property
+    def sharded(self) -> Layout | None:
+        """The layout with a mesh, if one has it."""
+        return next((layout for layout in self.layouts if layout.dims), None)
+
+
+def statements(items: tuple[Item, ...]) -> tuple[Statement, ...]:
+    """Every equation, in the order of the text."""
+    found: list[Statement] = []
+    for item in items:
+        match item:
+            case Statement():
+                found.append(item)
+            case Loop(body=body):
+                found += statements(body)
+            case Choice(then=then, otherwise=otherwise):
+                found += statements(then) + statements(otherwise)
+            case Stored(bodies=bodies):
+                found += [statement for body in bodies for statement in statements(body)]
+            case Drop() | Let():
+                pass
+            case _:
+                assert_never(item)
+    return tuple(found)
+
+
+def verify(hir: Map) -> Map:
+    """Assert what `resolve` promises; a failure here is a bug of the compiler."""
+    numbers = [statement.number for statement in statements(hir.items)]
+    assert numbers == sorted(set(numbers)), "statements are numbered in order"
+    assert not (hir.left.dims and hir.right.dims), "one layout has a mesh at most"
+    for statement in statements(hir.items):
+        assert statement.left and statement.right, "a statement has two sides"
+        for tensor in statement.left + statement.right:
+            for placed in tensor.names:
+                kinds = {type(part) for part in placed.name.parts}
+                assert kinds <= {Text, Hole, Deep}, f"lists are written out: {kinds}"
+    return hir

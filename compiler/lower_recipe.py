@@ -1,0 +1,378 @@
+"""Recipes: each statement as straight-line code that pairs views of its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ..dsl import syntax
+from ..dsl.never import assert_never
+from ..dsl.syntax import Axis
+from . import hir
+from .check import Proof, name_indices
+from .emit import identifier, quoted
+from .layout import (
+    Cut,
+    Front,
+    Leaf,
+    Picked,
+    Place,
+    Row,
+    axis_indices,
+    formula,
+    place_indices,
+    spell,
+    splits,
+)
+
+_SIDES = ("left", "right")
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    """A tensor of the statement and how the recipe writes it."""
+
+    side: int
+    position: str
+    variable: str
+    tensor: hir.Tensor
+    dims: tuple[str, ...]
+    bundle: tuple[str, ...]
+    chains: tuple[tuple[str, ...], ...]  # the operations on its grid that lead to each leaf
+    paddings: tuple[tuple[str, ...], ...]  # and to each padding
+
+    @property
+    def common(self) -> int:
+        """How many operations all of these begin with."""
+        chains = (*self.chains, *self.paddings)
+        shortest = min(len(chain) for chain in chains)
+        return next((n for n in range(shortest) if len({c[n] for c in chains}) > 1), shortest)
+
+
+def recipe_lines(
+    proof: Proof, variables: tuple[tuple[str, ...], tuple[str, ...]], sizes: Mapping[str, str]
+) -> list[str]:
+    """The body of a recipe function. `variables` name the tensors, `sizes` the text of each known size."""
+    shares = _shares(proof.statement)
+    matches = [_match(left, right, shares) for left, right in proof.pairs]
+    tensors = [_tensors(side, proof, variables[side], matches, shares) for side in (0, 1)]
+    split = 0 if any(tensor.dims for tensor in tensors[0]) else 1
+    needed = _needed(proof)
+    lines = _locals(needed, sizes)
+    lines.append(
+        f"recipe = Recipe(WHERE{''.join(f', {name}={name}' for name in map(identifier, needed))})"
+    )
+    lines += [line for t in tensors[1 - split] if not t.bundle for line in _declare(t, shares)]
+    groups = dict.fromkeys(tensor.dims for tensor in tensors[split])
+    for dims in groups:
+        indent = ""
+        for dim in dims:
+            lines.append(f"{indent}for {identifier(dim)} in range(mesh.{dim}):")
+            indent += "    "
+        group = [tensor for tensor in tensors[split] if tensor.dims == dims]
+        lines += [indent + line for line in _group(proof, split, group, tensors, matches, shares)]
+    return [*lines, "return recipe"]
+
+
+def measured_sizes(proof: Proof) -> tuple[str, ...]:
+    return tuple(identifier(name) for name in proof.measured)
+
+
+def _needed(proof: Proof) -> list[str]:
+    """The sizes that the recipe works with: indices and padded sizes, in order of writing."""
+    found: dict[str, None] = {}
+    for tensor in (*proof.statement.left, *proof.statement.right):
+        for axis in tensor.axes:
+            found.update(dict.fromkeys(axis_indices(axis)))
+            found.update(
+                dict.fromkeys(
+                    node.size for node in syntax.walk(axis) if isinstance(node, syntax.Padded)
+                )
+            )
+    return list(found)
+
+
+def _locals(needed: list[str], sizes: Mapping[str, str]) -> list[str]:
+    given = [name for name in needed if name in sizes]
+    if not given:
+        return []
+    return [f"{', '.join(map(identifier, given))} = {', '.join(sizes[name] for name in given)}"]
+
+
+def _shares(statement: hir.Statement) -> dict[str, str]:
+    """The variable of each share, by the split's text."""
+    found: dict[str, str] = {}
+    for tensor in (*statement.left, *statement.right):
+        for axis in tensor.axes:
+            for split in splits(axis):
+                found.setdefault(spell(split), "own" if not found else f"own_{len(found) + 1}")
+    return found
+
+
+def size_text(axis: Axis, shares: Mapping[str, str]) -> str:
+    """The local size of an axis as Python text."""
+    match axis:
+        case syntax.Index(name=name):
+            return identifier(name)
+        case syntax.One():
+            return "1"
+        case syntax.Product(factors=factors):
+            texts = [
+                _factor(factor, shares) for factor in factors if not isinstance(factor, syntax.One)
+            ]
+            return " * ".join(texts) or "1"
+        case syntax.Sum(parts=parts):
+            return sum_text([part.value for part in parts], shares)
+        case syntax.Split():
+            return f"{shares[spell(axis)]}.size"
+        case syntax.Padded(size=size):
+            return identifier(size)
+        case _:
+            assert_never(axis)
+
+
+def _factor(axis: Axis, shares: Mapping[str, str]) -> str:
+    text = size_text(axis, shares)
+    return f"({text})" if isinstance(axis, syntax.Sum) and " + " in text else text
+
+
+def sum_text(parts: list[Axis], shares: Mapping[str, str]) -> str:
+    """The size of some parts: equal ones counted, ones added up."""
+    counts: dict[str, int] = {}
+    for part in parts:
+        text = _factor(part, shares)
+        counts[text] = counts.get(text, 0) + 1
+    ones = counts.pop("1", 0)
+    texts = [text if count == 1 else f"{count} * {text}" for text, count in counts.items()]
+    return " + ".join([*texts, *([str(ones)] if ones else [])]) or "0"
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """A pair of leaves: the operations that lead from each tensor to its block, and the paddings passed."""
+
+    leaves: tuple[Leaf, Leaf]
+    chains: tuple[tuple[str, ...], tuple[str, ...]]
+    orders: tuple[tuple[str, ...], tuple[str, ...]]
+    paddings: tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]
+
+
+def _match(left: Leaf, right: Leaf, shares: Mapping[str, str]) -> _Match:
+    found = [_chain(leaf.axes, shares) for leaf in (left, right)]
+    return _Match(
+        (left, right),
+        (found[0][0], found[1][0]),
+        (found[0][1], found[1][1]),
+        (found[0][2], found[1][2]),
+    )
+
+
+def _chain(
+    axes: tuple[Place, ...], shares: Mapping[str, str]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """The operations to a leaf's block, the indices of its dims, and the chains to the paddings on the way."""
+    dims, chain, paddings = list(axes), [], []
+    while any(not isinstance(place, syntax.Index) for place in dims):
+        for dim, place in enumerate(dims):
+            while isinstance(place, Cut):
+                chain.append(f".of({dim}, {shares[spell(place.whole)]})")
+                dims[dim] = place = place.value
+        if any(isinstance(place, Row) for place in dims):
+            dims = [
+                factor
+                for place in dims
+                for factor in (place.factors if isinstance(place, Row) else (place,))
+            ]
+            chain.append(f".view({', '.join(size_text(_axis(place), shares) for place in dims)})")
+            continue
+        for dim, place in enumerate(dims):
+            if isinstance(place, Front):
+                before = [
+                    _key(other, shares) if isinstance(other, Front) else ":" for other in dims[:dim]
+                ]
+                paddings.append(
+                    (*chain, _index([*before, f"{size_text(place.whole.value, shares)}:"]))
+                )
+        keys = [_key(place, shares) for place in dims]
+        if any(key != ":" for key in keys):
+            chain.append(_index(keys))
+        dims = [_inner(place) for place, key in zip(dims, keys) if ":" in key]
+    return tuple(chain), tuple(place_indices_of(dims)), tuple(paddings)
+
+
+def place_indices_of(dims: list[Place]) -> Iterator[str]:
+    for place in dims:
+        yield from place_indices(place)
+
+
+def _axis(place: Place) -> Axis:
+    match place:
+        case syntax.Index() | syntax.One():
+            return place
+        case Row(whole=whole) | Picked(whole=whole) | Cut(whole=whole) | Front(whole=whole):
+            return whole
+        case _:
+            assert_never(place)
+
+
+def _inner(place: Place) -> Place:
+    return place.value if isinstance(place, (Picked, Front)) else place
+
+
+def _key(place: Place, shares: Mapping[str, str]) -> str:
+    """How a dim is cut to the part that a leaf takes of it."""
+    match place:
+        case syntax.One():
+            return "0"
+        case Picked(whole=whole, part=part, value=value):
+            values = [item.value for item in whole.parts]
+            start = sum_text(values[:part], shares) if part else ""
+            if isinstance(value, syntax.One):
+                return start or "0"
+            stop = sum_text(values[: part + 1], shares) if part < len(values) - 1 else ""
+            return _slice(start, stop)
+        case Front(whole=whole):
+            return _slice("", size_text(whole.value, shares))
+        case syntax.Index() | Row() | Cut():
+            return ":"
+        case _:
+            assert_never(place)
+
+
+def _slice(start: str, stop: str) -> str:
+    return f"{start}:{stop}"
+
+
+def _index(keys: list[str]) -> str:
+    while keys and keys[-1] == ":":
+        keys = keys[:-1]
+    return f"[{', '.join(keys)}]"
+
+
+def _tensors(
+    side: int,
+    proof: Proof,
+    variables: tuple[str, ...],
+    matches: list[_Match],
+    shares: Mapping[str, str],
+) -> list[_Tensor]:
+    found: list[_Tensor] = []
+    before: list[str] = []
+    for number, tensor in enumerate(proof.statement.sides[side]):
+        mine = [match for match in matches if match.leaves[side].term == number]
+        chains = tuple(match.chains[side] for match in mine)
+        paddings = tuple(
+            dict.fromkeys(padding for match in mine for padding in match.paddings[side])
+        )
+        bundle = tuple(loop.index for loop in bundled_names(proof, tensor))
+        count, index = _flat(bundle)
+        position = " + ".join([*_counted(before), *([index] if index else [])]) or "0"
+        dims = tuple(dict.fromkeys(split.mesh for axis in tensor.axes for split in splits(axis)))
+        found.append(
+            _Tensor(side, position, variables[number], tensor, dims, bundle, chains, paddings)
+        )
+        before.append(count)
+    return found
+
+
+def bundled_names(proof: Proof, tensor: hir.Tensor) -> tuple[hir.Loop, ...]:
+    """The loops over which one statement has a tensor a value: bundled, with the index in the name."""
+    return tuple(loop for loop in proof.bundled if loop.index in name_indices(tensor.names[0].name))
+
+
+def _flat(bundle: tuple[str, ...]) -> tuple[str, str]:
+    """How many tensors a bundle has, and the number of one, row-major."""
+    number = ""
+    for name in bundle:
+        ahead = f"({number})" if " " in number else number
+        number = f"{ahead} * {identifier(name)} + {each(name)}" if number else each(name)
+    return " * ".join(identifier(name) for name in bundle) or "1", number
+
+
+def each(index: str) -> str:
+    """The variable that runs over a bundled index; the index itself names the size."""
+    return f"each_{index}"
+
+
+def _counted(before: list[str]) -> list[str]:
+    ones = before.count("1")
+    return [*[text for text in before if text != "1"], *([str(ones)] if ones else [])]
+
+
+def _declare(tensor: _Tensor, shares: Mapping[str, str]) -> list[str]:
+    lines = []
+    for axis in tensor.tensor.axes:
+        for split in reversed(list(splits(axis))):
+            whole, dim = size_text(split.value, shares), split.mesh
+            line = f"{shares[spell(split)]} = recipe.share({quoted(spell(split.value))}, {whole}, {quoted(dim)}, mesh.{dim}, {identifier(dim)})"
+            if line not in lines:
+                lines.append(line)
+    shape = "".join(f", {size_text(axis, shares)}" for axis in tensor.tensor.axes)
+    at = "".join(f", {dim}={identifier(dim)}" for dim in tensor.dims)
+    chain = "".join(tensor.chains[0][: tensor.common])
+    form = quoted(formula(tensor.tensor.axes))
+    lines.append(
+        f"{tensor.variable} = recipe.{_SIDES[tensor.side]}({tensor.position}, {form}{shape}{at}){chain}"
+    )
+    for padding in tensor.paddings:
+        lines.append(f"recipe.zeros({tensor.variable}{''.join(padding[tensor.common :])})")
+    return lines
+
+
+def _group(
+    proof: Proof,
+    split: int,
+    group: list[_Tensor],
+    tensors: list[list[_Tensor]],
+    matches: list[_Match],
+    shares: Mapping[str, str],
+) -> list[str]:
+    """The tensors of one side that are split alike, and the blocks they share with the other side."""
+    lines = list(dict.fromkeys(line for t in group if not t.bundle for line in _declare(t, shares)))
+    open_bundle: tuple[str, ...] = ()
+    declared: set[str] = set()
+    for match in matches:
+        pair = [tensors[side][match.leaves[side].term] for side in (0, 1)]
+        if pair[split] not in group:
+            continue
+        bundle = tuple(
+            loop.index for loop in proof.bundled if any(loop.index in t.bundle for t in pair)
+        )
+        if bundle != open_bundle:
+            lines += [
+                f"{'    ' * n}for {each(i)} in range({identifier(i)}):"
+                for n, i in enumerate(bundle)
+            ]
+            open_bundle, declared = bundle, set()
+        inner = [
+            line for t in pair if t.bundle for line in _declare(t, shares) if line not in declared
+        ]
+        declared.update(inner)
+        inner.append(f"recipe.match({', '.join(_ends(match, pair))})")
+        lines += ["    " * len(bundle) + line for line in inner]
+    return lines
+
+
+def _ends(match: _Match, pair: list[_Tensor]) -> list[str]:
+    """The two grids of a pair, with their dims in one order."""
+    texts = [t.variable + "".join(match.chains[side][t.common :]) for side, t in enumerate(pair)]
+    orders = [list(order) for order in match.orders]
+    for side, other in ((0, pair[1]), (1, pair[0])):
+        # An index that is in the other tensor's name has one value in each pass of the loop over it.
+        fixed = [n for n in orders[side] if n in other.bundle and n not in orders[1 - side]]
+        texts[side] += (
+            _index([each(name) if name in fixed else ":" for name in orders[side]]) if fixed else ""
+        )
+        orders[side] = [name for name in orders[side] if name not in fixed]
+    lead = (
+        0 if len(orders[0]) > len(orders[1]) else 1
+    )  # the side with all the indices says their order
+    rest = 1 - lead
+    present = [name for name in orders[lead] if name in orders[rest]]
+    assert len(present) == len(orders[rest]), f"replicas on both sides: {orders}"
+    if present != orders[rest]:
+        texts[rest] += f".permute({', '.join(str(orders[rest].index(name)) for name in present)})"
+    for dim, name in enumerate(orders[lead]):
+        if name not in present:
+            texts[rest] += f".repeat({dim}, {identifier(name)})"
+    return texts

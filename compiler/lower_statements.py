@@ -1,0 +1,268 @@
+"""The statements as a generator: loops, conditions and names, with one recipe a statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ..dsl import syntax
+from ..dsl.never import assert_never
+from . import hir
+from .check import Proof
+from .emit import Env, attribute, expression, fstring, identifier, quoted
+from .layout import formula
+from .lower_recipe import bundled_names, each
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a line stands: how names are written, the prefixes of the enclosing loop, and whether it is staged."""
+
+    env: Env
+    prefixes: tuple[tuple[str, syntax.Name], tuple[str, syntax.Name]] | None = None
+    staged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Emitter:
+    """What the lines need to know of the whole map."""
+
+    map: hir.Map
+    proofs: Mapping[int, Proof]
+    recipes: Mapping[int, str]  # the call that gives a statement's recipe
+
+    def lines(self, items: tuple[hir.Item, ...], place: Place) -> list[str]:
+        """The lines of a block; empty where nothing is left to say."""
+        found: list[str] = []
+        for item in items:
+            match item:
+                case hir.Statement():
+                    found += self._statement(item, place)
+                case hir.Drop():
+                    found.append(self._drop(item, place))
+                case hir.Loop():
+                    found += self._loop(item, place)
+                case hir.Choice(test=test, then=then, otherwise=otherwise):
+                    found += self._choice(
+                        test, self.lines(then, place), self.lines(otherwise, place), place
+                    )
+                case hir.Stored():
+                    found += self._stored(item, place)
+                case hir.Let(name=name, value=value):
+                    found.append(f"{identifier(name)} = {expression(value, place.env)}")
+                    place = replace(
+                        place, env=place.env.adding({name: identifier(name)}, {name: item.kind})
+                    )
+                case _:
+                    assert_never(item)
+        return found
+
+    def _choice(
+        self, test: syntax.Expr, then: list[str], otherwise: list[str], place: Place
+    ) -> list[str]:
+        text = expression(test, place.env)
+        if not then and not otherwise:
+            return []
+        if not then:
+            negated = syntax.Unary("not", test, span=test.span)
+            return [f"if {expression(negated, place.env)}:", *_indented(otherwise)]
+        lines = [f"if {text}:", *_indented(then)]
+        if otherwise and otherwise[0].startswith("if ") and _one_branch(otherwise):
+            return [*lines, "el" + otherwise[0], *otherwise[1:]]
+        return [*lines, *(["else:", *_indented(otherwise)] if otherwise else [])]
+
+    def _stored(self, item: hir.Stored, place: Place) -> list[str]:
+        lines: list[str] = []
+        field = f"config.{attribute(item.variant.name)}"
+        for choice, body in zip(item.variant.choices, item.bodies):
+            inner = self.lines(body, place)
+            if inner:
+                lines += [
+                    f"{'el' if lines else ''}if {field} == {quoted(choice)}:",
+                    *_indented(inner),
+                ]
+        return lines
+
+    def _loop(self, loop: hir.Loop, place: Place) -> list[str]:
+        """The statements that bundle the loop stand before it, the others inside."""
+        bundling, inside = self._parted(loop.body, loop)
+        lines = self.lines(bundling, place) if bundling else []
+        inner_place = self._within(loop, place)
+        body = self.lines(inside, inner_place)
+        if not body:
+            return lines
+        head = [f"for {identifier(loop.index)} in {range_text(loop.range, place.env)}:"]
+        setup = [f"stage, number = layers[{identifier(loop.index)}]"] if loop.staged else []
+        return [*lines, *head, *_indented([*setup, *self._prefix_lines(loop, inner_place), *body])]
+
+    def _within(self, loop: hir.Loop, place: Place) -> Place:
+        env = place.env.adding({loop.index: identifier(loop.index)}, {loop.index: "int"})
+        if loop.prefixes is None:
+            return replace(place, env=env, staged=place.staged or loop.staged)
+        outer = place.prefixes is not None
+        names = [
+            f"{identifier(layout.name)}{'_' + loop.index if outer else ''}"
+            for layout in self.map.layouts
+        ]
+        prefixes = ((names[0], loop.prefixes[0]), (names[1], loop.prefixes[1]))
+        return Place(env, prefixes, place.staged or loop.staged)
+
+    def _prefix_lines(self, loop: hir.Loop, place: Place) -> list[str]:
+        if loop.prefixes is None or place.prefixes is None:
+            return []
+        return [f"{variable} = {fstring(name, place.env)}" for variable, name in place.prefixes]
+
+    def _parted(
+        self, items: tuple[hir.Item, ...], loop: hir.Loop
+    ) -> tuple[tuple[hir.Item, ...], tuple[hir.Item, ...]]:
+        """The items in two: those whose statements bundle the loop, and the others."""
+        taken: list[hir.Item] = []
+        left: list[hir.Item] = []
+        for item in items:
+            match item:
+                case hir.Statement(number=number):
+                    (taken if loop in self.proofs[number].bundled else left).append(item)
+                case hir.Drop() | hir.Let():
+                    left.append(item)
+                case hir.Loop(body=body):
+                    inner = self._parted(body, loop)
+                    taken += [replace(item, body=inner[0])] if inner[0] else []
+                    left += [replace(item, body=inner[1])] if inner[1] else []
+                case hir.Choice(test=test, then=then, otherwise=otherwise):
+                    first, second = self._parted(then, loop), self._parted(otherwise, loop)
+                    taken += (
+                        [hir.Choice(test, first[0], second[0])] if first[0] or second[0] else []
+                    )
+                    left += [hir.Choice(test, first[1], second[1])] if first[1] or second[1] else []
+                case hir.Stored(variant=variant, bodies=bodies):
+                    parts = [self._parted(body, loop) for body in bodies]
+                    taken += (
+                        [hir.Stored(variant, tuple(p[0] for p in parts))]
+                        if any(p[0] for p in parts)
+                        else []
+                    )
+                    left += (
+                        [hir.Stored(variant, tuple(p[1] for p in parts))]
+                        if any(p[1] for p in parts)
+                        else []
+                    )
+                case _:
+                    assert_never(item)
+        return tuple(taken), tuple(left)
+
+    def _statement(self, statement: hir.Statement, place: Place) -> list[str]:
+        proof = self.proofs[statement.number]
+        sides = [self._side(proof, side, place) for side in (0, 1)]
+        return [f"yield Group({self.recipes[statement.number]}, {sides[0]}, {sides[1]})"]
+
+    def _side(self, proof: Proof, side: int, place: Place) -> str:
+        """The names of a side's tensors; `*` before each part where there are several."""
+        parts: list[str] = []
+        plain: list[str] = []
+        for tensor in proof.statement.sides[side]:
+            at = self._at(side, tensor.names[0].at, place)
+            if len(tensor.names) == 1 and at is not None:
+                name = self._name(proof, tensor, tensor.names[0], side, place)
+                if parts and plain and parts[-1].endswith(at):
+                    plain.append(name)
+                    parts[-1] = f"places({', '.join(plain)}{at}"
+                else:
+                    plain = [name]
+                    parts.append(f"places({name}{at}")
+            else:
+                plain = []
+                parts.append(self._tied(proof, tensor, side, place))
+        return parts[0] if len(parts) == 1 else f"({', '.join('*' + part for part in parts)})"
+
+    def _at(self, side: int, at: str | None, place: Place) -> str | None:
+        """The end of a `places` call: the stage and the closing bracket. None where there are two stages."""
+        stages = self.map.layouts[side].stages
+        if stages is None:
+            return ")"
+        if at == "first,last":
+            return None
+        return f", {stages.mesh}={at or 'stage'})"
+
+    def _tied(self, proof: Proof, tensor: hir.Tensor, side: int, place: Place) -> str:
+        texts: list[str] = []
+        for placed in tensor.names:
+            name = self._name(proof, tensor, placed, side, place)
+            when = f" if {expression(placed.when, place.env)} else ()" if placed.when else ""
+            at = self._at(side, placed.at, place)
+            if at is not None:
+                texts.append(f"places({name}{at}{when}")
+                continue
+            stages = self.map.layouts[side].stages
+            assert stages is not None
+            texts.append(f"places({name}, {stages.mesh}=first){when}")
+            both = f"places({name}, {stages.mesh}=last) if mesh.{stages.mesh} > 1"
+            texts.append(f"({both} else ()){when}" if when else f"{both} else ()")
+        return f"tied({', '.join(texts)})"
+
+    def _name(
+        self, proof: Proof, tensor: hir.Tensor, placed: hir.Placed, side: int, place: Place
+    ) -> str:
+        bundle = bundled_names(proof, tensor)
+        if not bundle:
+            return self._text(placed.name, side, place)
+        env = place.env.adding({loop.index: each(loop.index) for loop in bundle})
+        loops = "".join(
+            f" for {each(loop.index)} in {range_text(loop.range, place.env)}" for loop in bundle
+        )
+        return f"*[{self._text(placed.name, side, replace(place, env=env), bundle)}{loops}]"
+
+    def _text(
+        self, name: syntax.Name, side: int, place: Place, bundle: tuple[hir.Loop, ...] = ()
+    ) -> str:
+        if place.prefixes is not None:
+            variable, prefix = place.prefixes[side]
+            held = {
+                p.text
+                for part in prefix.parts
+                if isinstance(part, syntax.Hole)
+                for p in _paths(part)
+            }
+            inside = not held & {loop.index for loop in bundle}
+            if inside and name.parts[: len(prefix.parts)] == prefix.parts:
+                return fstring(name, place.env, (variable, len(prefix.parts)))
+        return fstring(name, place.env)
+
+    def _drop(self, drop: hir.Drop, place: Place) -> str:
+        stages = self.map.layouts[drop.side].stages
+        at = f'{{"{stages.mesh}": stage}}' if stages is not None and place.staged else "{}"
+        where = quoted(f"{self.map.source.name}:{drop.span.line}")
+        return f"yield Drop({where}, {drop.side}, Place({self._text(drop.name, drop.side, place)}, {at}))"
+
+
+def _paths(hole: syntax.Hole) -> list[syntax.Path]:
+    return [node for node in syntax.walk(hole.value) if isinstance(node, syntax.Path)]
+
+
+def range_text(value: syntax.Expr, env: Env) -> str:
+    """What a loop runs over: 0 .. L-1, or the values of a list."""
+    text = expression(value, env)
+    if (
+        isinstance(value, syntax.Path)
+        and env.kinds.get(value.text) == "list"
+        or isinstance(value, syntax.ListOf)
+    ):
+        return text
+    return f"range({text})"
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+def _one_branch(lines: list[str]) -> bool:
+    """Whether lines are one `if` with its branches and nothing behind it."""
+    return all(line.startswith((" ", "elif ", "else:")) for line in lines[1:])
+
+
+def same_axes(proof: Proof) -> bool:
+    """Whether a statement only renames a tensor: plain indices, in the same order, on both sides."""
+    left, right = proof.statement.sides
+    if len(left) != 1 or len(right) != 1 or proof.bundled or proof.measured:
+        return False
+    plain = all(isinstance(axis, syntax.Index) for axis in left[0].axes)
+    return plain and formula(left[0].axes) == formula(right[0].axes)

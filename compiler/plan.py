@@ -1,0 +1,124 @@
+"""The plan: a converter as finished pieces of text, in the order in which a reader meets them.
+
+Last form of a map before Python (hir -check-> proof -lower-> plan -codegen-> text). Templates get nothing else.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of Config: `name: type = default  # comment`."""
+
+    name: str
+    type: str
+    default: str | None
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A value computed from the config alone."""
+
+    name: str
+    type: str
+    value: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How Config is read from one layout's dict: locals first, then the fields."""
+
+    layout: str
+    locals: tuple[str, ...]
+    fields: tuple[tuple[str, str], ...]
+    checks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What one layout's dict gets: dotted key, value."""
+
+    layout: str
+    values: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigView:
+    fields: tuple[Field, ...]
+    properties: tuple[Property, ...]
+    checks: tuple[str, ...]
+    readings: tuple[Reading, ...]
+    writings: tuple[Writing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeshView:
+    dims: tuple[str, ...]
+    ranks: str
+    order: str
+    layout: str
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the mapping part: its comment lines stand above the body."""
+
+    name: str
+    parameters: str
+    returns: str
+    comment: tuple[str, ...]
+    body: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SideView:
+    """One layout as a target: `file` is the f-string of a rank's file, None without a mesh."""
+
+    name: str
+    function: str
+    file: str | None
+    tensors: str
+    mesh: str
+    rank: str
+    summary: str
+    raises: str
+
+    @property
+    def writer(self) -> str:
+        """The argument of Side that names a rank's file."""
+        return f"lambda rank: {self.file}" if self.file else "None"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    stem: str
+    title: str
+    source: str
+    digest: str
+    sides: tuple[SideView, SideView]
+    legend: tuple[tuple[str, str], ...]
+    table: tuple[str, ...]
+    config: ConfigView
+    mesh: MeshView | None
+    functions: tuple[Function, ...]
+    statements: Function
+    options: tuple[tuple[str, str], ...]
+    variants: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def verify(plan: Plan) -> Plan:
+    """Assert that every piece of text is Python; a failure here is a bug of the compiler."""
+    for function in (*plan.functions, plan.statements):
+        body = "\n".join(f"    {line}" for line in function.body)
+        ast.parse(f"def {function.name}({function.parameters}) -> {function.returns}:\n{body}\n")
+    for reading in plan.config.readings:
+        for _, value in reading.fields:
+            ast.parse(value, mode="eval")
+    names = [function.name for function in plan.functions]
+    assert len(names) == len(set(names)), f"functions have names of their own: {names}"
+    return plan

@@ -1,0 +1,195 @@
+"""Resolve: bind every name of a map. Text is gone after this pass, but for spans.
+
+Second pass (syntax -> hir). After it every name is bound, prefixes are joined, brace lists and `with bias` are
+written out, conditions stand around their statements, and every tensor of a layout with stages has its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..dsl import syntax
+from . import hir
+from .kinds import infer, paths, sizes
+from .problems import nearest, refuse
+from .resolve_config import resolve_entries
+from .resolve_tensors import resolve_block
+from .scope import Scope
+
+
+def resolve(file: syntax.File) -> hir.Map:
+    """The bound map. Raises MapError for names that are unknown, bound twice or out of place."""
+    header = _one(file, syntax.Map, "map NAME: left <-> right")
+    layouts = _layouts(file, header)
+    scope = Scope({}, sizes(file), layouts)
+    for layout in layouts:
+        for dim in layout.dims:
+            scope = scope.bind(dim, "mesh dimension", "int", header.span)
+    options = []
+    for option in _all(file, syntax.Option):
+        scope, resolved = _option(option, scope, layouts)
+        options.append(resolved)
+    scope, entries = resolve_entries(file, scope)
+    lets, scope = _lets(file, scope)
+    requires = tuple(_require(node, scope) for node in _all(file, syntax.Require))
+    _check_stages(layouts, scope)
+    tensors = _one(file, syntax.Tensors, "tensors { .. }")
+    items, variants = resolve_block(tensors.block, scope)
+    return hir.Map(
+        header.span.source,
+        header.name,
+        *layouts,
+        tuple(options),
+        entries,
+        lets,
+        requires,
+        variants,
+        items,
+    )
+
+
+def _all(file: syntax.File, kind: type[syntax.NodeT]) -> list[syntax.NodeT]:
+    return [item for item in file.items if isinstance(item, kind)]
+
+
+def _one(file: syntax.File, kind: type[syntax.NodeT], what: str) -> syntax.NodeT:
+    found = _all(file, kind)
+    if not found:
+        refuse(
+            "M0201",
+            f"expected `{what}`, found none",
+            file.span,
+            help="a map has a header and a `tensors` block",
+        )
+    if len(found) > 1:
+        refuse("M0202", f"expected one `{what}`, found {len(found)}", found[1].span)
+    return found[0]
+
+
+def _layouts(file: syntax.File, header: syntax.Map) -> tuple[hir.Layout, hir.Layout]:
+    blocks: dict[str, syntax.Layout] = {}
+    for block in _all(file, syntax.Layout):
+        if block.name not in (header.left, header.right):
+            names = (header.left, header.right)
+            refuse(
+                "M0203",
+                f"no layout of this map is called `{block.name}`",
+                block.span,
+                help=nearest(block.name, names),
+            )
+        if block.name in blocks:
+            refuse("M0202", f"expected one `layout {block.name}`, found 2", block.span)
+        blocks[block.name] = block
+    if header.left == header.right:
+        refuse("M0204", f"the two sides are both called `{header.left}`", header.span)
+    left, right = (_layout(name, blocks.get(name)) for name in (header.left, header.right))
+    if left.dims and right.dims:
+        refuse("M0200", "a mesh on both layouts is not supported yet", blocks[right.name].span)
+    return left, right
+
+
+def _layout(name: str, block: syntax.Layout | None) -> hir.Layout:
+    rules = block.rules if block else ()
+    for index, rule in enumerate(rules):
+        if any(type(rule) is type(other) for other in rules[:index]):
+            refuse(
+                "M0202",
+                f"expected one `{type(rule).__name__.lower()}` in `layout {name}`, found 2",
+                rule.span,
+            )
+    mesh = next((rule for rule in rules if isinstance(rule, syntax.Mesh)), None)
+    stages = next((rule for rule in rules if isinstance(rule, syntax.Stages)), None)
+    files = next((rule for rule in rules if isinstance(rule, syntax.Files)), None)
+    layout = hir.Layout(
+        name, mesh.countings if mesh else (), stages, files.pattern if files else None
+    )
+    if stages and stages.mesh not in layout.dims:
+        refuse(
+            "M0205",
+            f"`{stages.mesh}` is no dimension of the mesh",
+            stages.span,
+            help=nearest(stages.mesh, layout.dims),
+        )
+    if files and not mesh:
+        refuse(
+            "M0206",
+            f"`layout {name}` has files but no mesh",
+            files.span,
+            help="a layout without a mesh is one directory",
+        )
+    if mesh:
+        _check_mesh(layout, mesh, files)
+    return layout
+
+
+def _check_mesh(layout: hir.Layout, mesh: syntax.Mesh, files: syntax.Files | None) -> None:
+    named = [dim for counting in layout.countings for dim in counting]
+    again = sorted({dim for dim in named if named.count(dim) > 1})
+    if again:
+        refuse("M0207", f"`{again[0]}` stands twice in the mesh", mesh.span)
+    if files is None:
+        refuse(
+            "M0208",
+            f"`layout {layout.name}` has a mesh but no `files`",
+            mesh.span,
+            help='files "rank_{tp}.safetensors"',
+        )
+    holes = [part for part in files.pattern.parts if isinstance(part, syntax.Hole)]
+    for hole in holes:
+        for path in paths(hole.value):
+            if path.text not in layout.dims:
+                refuse(
+                    "M0209",
+                    f"`{path.text}` is no dimension of the mesh",
+                    path.span,
+                    help=nearest(path.text, layout.dims),
+                )
+    told = {path.text for hole in holes for path in paths(hole.value)}
+    missing = [dim for dim in layout.dims if dim not in told]
+    if missing:
+        refuse(
+            "M0210",
+            f"`files` does not tell the ranks of `{missing[0]}` apart",
+            files.span,
+            help=f"add `{{{missing[0]}}}`",
+        )
+
+
+def _option(
+    option: syntax.Option, scope: Scope, layouts: Iterable[hir.Layout]
+) -> tuple[Scope, hir.Option]:
+    if option.layout not in [layout.name for layout in layouts]:
+        refuse("M0203", f"no layout of this map is called `{option.layout}`", option.span)
+    kind = "int" if option.name in scope.sizes else infer(option.default, scope.kinds)
+    resolved = hir.Option(option.name, kind, option.default, option.layout, option.key, option.span)
+    return scope.bind(option.name, "option", kind, option.span), resolved
+
+
+def _lets(file: syntax.File, scope: Scope) -> tuple[tuple[hir.Let, ...], Scope]:
+    lets: list[hir.Let] = []
+    for item in file.items:
+        if isinstance(item, (syntax.Let, syntax.Replica)):
+            let = scope.let(item)
+            lets.append(let)
+            scope = scope.bind(let.name, "replica" if let.replica else "let", let.kind, let.span)
+    return tuple(lets), scope
+
+
+def _require(node: syntax.Require, scope: Scope) -> hir.Require:
+    scope.check(node.test)
+    return hir.Require(node.test, node.message, node.span)
+
+
+def _check_stages(layouts: Iterable[hir.Layout], scope: Scope) -> None:
+    for layout in layouts:
+        if (stages := layout.stages) is not None:
+            for value in (
+                stages.over,
+                stages.by,
+                stages.first,
+                stages.last,
+                stages.embedding,
+                stages.loss,
+            ):
+                if value is not None:
+                    scope.check(value)

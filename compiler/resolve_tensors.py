@@ -1,0 +1,330 @@
+"""The statements of `tensors`: prefixes joined, lists written out, `with bias` derived, places checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+from ..dsl import syntax
+from ..dsl.diagnostics import MapError
+from ..dsl.never import assert_never
+from . import hir
+from .derive import bias
+from .problems import nearest, refuse
+from .scope import Scope
+
+Prefix = tuple[syntax.NamePart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where a statement stands: bound names, prefixes of both sides, the loop over the staged range."""
+
+    scope: Scope
+    prefixes: tuple[Prefix, Prefix] = ((), ())
+    staged: str | None = None
+
+
+@dataclass(slots=True)
+class _Numbers:
+    """Counts the statements, and collects variants and problems, while the blocks are walked."""
+
+    statements: int = 0
+    variants: dict[str, hir.Variant] = field(default_factory=dict)
+    problems: list[MapError] = field(default_factory=list)
+
+
+def resolve_block(
+    block: syntax.Block, scope: Scope
+) -> tuple[tuple[hir.Item, ...], tuple[hir.Variant, ...]]:
+    """The statements of a map. All statements are read before the first problem is told."""
+    numbers = _Numbers()
+    items = tuple(_block(block, Context(scope), numbers))
+    if numbers.problems:
+        raise MapError(*(problem for error in numbers.problems for problem in error.diagnostics))
+    return items, tuple(numbers.variants.values())
+
+
+def _block(block: syntax.Block, context: Context, numbers: _Numbers) -> Iterator[hir.Item]:
+    for statement in block.statements:
+        if isinstance(statement, (syntax.Let, syntax.Replica)):
+            let = context.scope.let(statement)
+            what = "replica" if let.replica else "let"
+            context = replace(context, scope=context.scope.bind(let.name, what, let.kind, let.span))
+            yield let
+            continue
+        try:
+            yield from tuple(_statement(statement, context, numbers))
+        except MapError as error:
+            numbers.problems.append(error)
+
+
+def _statement(
+    statement: syntax.Statement, context: Context, numbers: _Numbers
+) -> Iterator[hir.Item]:
+    match statement:
+        case syntax.Equation():
+            yield from _equation(statement, context, numbers)
+        case syntax.For():
+            yield _loop(statement, context, numbers)
+        case syntax.If(test=test, body=body, otherwise=otherwise):
+            context.scope.check(test)
+            yield hir.Choice(
+                test, tuple(_block(body, context, numbers)), _otherwise(otherwise, context, numbers)
+            )
+        case syntax.Variant():
+            yield _variant(statement, context, numbers)
+        case syntax.Drop(side=side, name=name, condition=condition):
+            number = ("left", "right").index(side)
+            drops = tuple(
+                hir.Drop(number, one, statement.span)
+                for one in _names(name, number, context, deep=True)
+            )
+            yield from _when(condition, drops, context)
+        case syntax.Let() | syntax.Replica():
+            raise AssertionError("bound by the block")
+        case syntax.Require() | syntax.Include() | syntax.Def() | syntax.Use() | syntax.Make():
+            refuse(
+                "M0200",
+                f"`{type(statement).__name__.lower()}` here is not supported yet",
+                statement.span,
+            )
+        case _:
+            assert_never(statement)
+
+
+def _otherwise(
+    node: syntax.Block | syntax.If | None, context: Context, numbers: _Numbers
+) -> tuple[hir.Item, ...]:
+    if node is None:
+        return ()
+    block = syntax.Block((node,), span=node.span) if isinstance(node, syntax.If) else node
+    return tuple(_block(block, context, numbers))
+
+
+def _loop(node: syntax.For, context: Context, numbers: _Numbers) -> hir.Loop:
+    if node.body is None:
+        refuse("M0200", "a loop without a block (two names) is not supported yet", node.span)
+    context.scope.check(node.range)
+    staged = any(
+        layout.stages is not None and layout.stages.over == node.range
+        for layout in context.scope.layouts
+    )
+    scope = context.scope.bind(node.index, "loop index", "int", node.span)
+    inner = replace(context, scope=scope, staged=node.index if staged else context.staged)
+    prefixes = None
+    if node.names is not None:
+        sides = [_names(name, side, inner) for side, name in enumerate(node.names)]
+        for side, found in enumerate(sides):
+            if len(found) > 1:
+                refuse("M0200", "a list in a prefix is not supported yet", node.names[side].span)
+        prefixes = (sides[0][0], sides[1][0])
+        inner = replace(inner, prefixes=(prefixes[0].parts, prefixes[1].parts))
+    body = tuple(_block(node.body, inner, numbers))
+    otherwise = _otherwise(node.otherwise, inner, numbers)
+    if node.filter is not None:
+        scope.check(node.filter)
+        body = (hir.Choice(node.filter, body, otherwise),)
+    elif otherwise:
+        refuse(
+            "M0230", "`else` behind a loop without a filter", node.span, help="`for i in L if ..`"
+        )
+    return hir.Loop(
+        node.index, node.range, node.filter is not None, staged, prefixes, body, node.span
+    )
+
+
+def _variant(node: syntax.Variant, context: Context, numbers: _Numbers) -> hir.Stored:
+    choices = tuple(alternative.name for alternative in node.alternatives)
+    known = numbers.variants.get(node.name)
+    if known is None:
+        if node.name in context.scope.names:
+            refuse(
+                "M0211",
+                f"`{node.name}` is bound already, as a {context.scope.names[node.name]}",
+                node.span,
+            )
+        known = numbers.variants[node.name] = hir.Variant(node.name, choices, node.span)
+    if len(choices) < 2 or len(set(choices)) < len(choices) or known.choices != choices:
+        refuse(
+            "M0231",
+            f"variant `{node.name}` has the alternatives {', '.join(choices)}; expected two or more that differ, "
+            "the same wherever it stands",
+            node.span,
+        )
+    return hir.Stored(
+        known, tuple(tuple(_block(a.body, context, numbers)) for a in node.alternatives)
+    )
+
+
+def _when(
+    condition: syntax.Condition | None, items: tuple[hir.Item, ...], context: Context
+) -> tuple[hir.Item, ...]:
+    """The items, inside their condition if they have one."""
+    if condition is None:
+        return items
+    context.scope.check(condition.test)
+    return (
+        (
+            hir.Choice(condition.test, (), items)
+            if condition.unless
+            else hir.Choice(condition.test, items, ())
+        ),
+    )
+
+
+def _equation(node: syntax.Equation, context: Context, numbers: _Numbers) -> Iterator[hir.Item]:
+    found: list[hir.Item] = []
+    sides = [
+        tuple(tensor for term in terms for tensor in _tensors(term, side, context))
+        for side, terms in enumerate((node.left, node.right))
+    ]
+    numbers.statements += 1
+    statement = hir.Statement(numbers.statements, sides[0], sides[1], node.span)
+    found.append(statement)
+    for derived in node.derived:
+        numbers.statements += 1
+        items = (bias(statement, node.input_axis, numbers.statements, derived.span),)
+        found += _when(derived.condition, items, context)
+    yield from _when(node.condition, tuple(found), context)
+
+
+def _tensors(term: syntax.Term, side: int, context: Context) -> Iterator[hir.Tensor]:
+    """The tensors of a term: one, or one for every name of its lists."""
+    assert (
+        isinstance(term.tensor, syntax.Name) and term.axes is not None
+    ), "others were refused before"
+    _check_axes(term, side, context)
+    main = _names(term.tensor, side, context)
+    ties = [(_names(tie.name, side, context), tie) for tie in term.ties]
+    for names, tie in ties:
+        if len(names) != len(main):
+            refuse("M0232", f"{len(names)} names tied to {len(main)}", tie.name.span)
+    for number, name in enumerate(main):
+        placed = [hir.Placed(name, _place(term.at, side, name, context), None)]
+        for names, tie in ties:
+            if tie.condition is not None:
+                context.scope.check(tie.condition.test)
+            placed.append(
+                hir.Placed(
+                    names[number],
+                    _place(tie.at, side, names[number], context),
+                    _test(tie.condition),
+                )
+            )
+        yield hir.Tensor(tuple(placed), term.axes.items, term.span)
+
+
+def _test(condition: syntax.Condition | None) -> syntax.Expr | None:
+    if condition is None or not condition.unless:
+        return condition.test if condition else None
+    return syntax.Unary("not", condition.test, span=condition.span)
+
+
+def _place(at: syntax.At | None, side: int, name: syntax.Name, context: Context) -> str | None:
+    """`first`, `last` or `first,last` where the layout has stages and no staged loop decides."""
+    stages = context.scope.layouts[side].stages
+    if stages is None:
+        if at is not None:
+            refuse(
+                "M0233", f"`at {at.mesh}` on a layout without stages", at.span, help="leave it out"
+            )
+        return None
+    if context.staged is not None:
+        if at is not None:
+            refuse(
+                "M0234",
+                f"`at` inside the loop over `{context.staged}`, whose stage decides",
+                at.span,
+            )
+        return None
+    if at is None:
+        refuse(
+            "M0235",
+            f"on which stage of `{stages.mesh}` does it live",
+            name.span,
+            help=f"say `at {stages.mesh}=first`, `at {stages.mesh}=last` or `at {stages.mesh}=first,last`",
+        )
+    if at.mesh != stages.mesh:
+        refuse(
+            "M0236", f"`{at.mesh}` has no stages", at.span, help=f"`at {stages.mesh}={at.place}`"
+        )
+    return "first,last" if "," in at.place else at.place
+
+
+def _names(name: syntax.Name, side: int, context: Context, deep: bool = False) -> list[syntax.Name]:
+    """A name with its prefix, once for every choice of its lists, the right list fastest."""
+    choices: list[tuple[syntax.NamePart, ...]] = []
+    for part in name.parts:
+        match part:
+            case syntax.Several(items=items):
+                choices.append(tuple(syntax.Text(item, span=part.span) for item in items))
+            case syntax.Hole():
+                _check_hole(part, side, context)
+                choices.append((part,))
+            case syntax.Deep() if not deep:
+                refuse("M0200", "a tail (`**`) is not supported yet", part.span)
+            case syntax.Text() | syntax.Deep() | syntax.Alternates():
+                choices.append((part,))
+            case _:
+                assert_never(part)
+    prefix = context.prefixes[side]
+    joined = (*prefix, syntax.Text(".", span=name.span)) if prefix else ()
+    return [
+        syntax.Name((*joined, *parts), name.quoted, span=name.span) for parts in product(*choices)
+    ]
+
+
+def _check_hole(hole: syntax.Hole, side: int, context: Context) -> None:
+    context.scope.check(hole.value)
+    if hole.width is not None:
+        refuse("M0237", "a width in a tensor's name", hole.span, help="widths belong to `files`")
+    if hole.mesh is None:
+        return
+    stages = context.scope.layouts[side].stages
+    if stages is None or hole.mesh != stages.mesh:
+        refuse(
+            "M0200",
+            f"a name index split over a mesh dimension without stages (`@{hole.mesh}`) is not supported yet",
+            hole.span,
+        )
+    if not isinstance(hole.value, syntax.Path) or hole.value.text != context.staged:
+        refuse(
+            "M0238",
+            f"`@{hole.mesh}` on something else than the index of the staged loop",
+            hole.span,
+        )
+
+
+def _check_axes(term: syntax.Term, side: int, context: Context) -> None:
+    """Mesh dimensions and padded sizes on the axes are known; no index has the name of a mesh dimension."""
+    assert term.axes is not None
+    layout = context.scope.layouts[side]
+    for node in (node for axis in term.axes.items for node in syntax.walk(axis)):
+        match node:
+            case syntax.Split(mesh=mesh) if mesh not in layout.dims:
+                refuse(
+                    "M0239",
+                    f"`{mesh}` is no dimension of the mesh of `{layout.name}`",
+                    node.span,
+                    help=nearest(mesh, layout.dims),
+                )
+            case syntax.Split(mesh=mesh) if (
+                layout.stages is not None and mesh == layout.stages.mesh
+            ):
+                refuse("M0240", f"`{mesh}` has stages and splits layers, not axes", node.span)
+            case syntax.Padded(size=size) if size not in context.scope.names:
+                refuse(
+                    "M0212",
+                    f"nothing is called `{size}`",
+                    node.span,
+                    help=nearest(size, context.scope.names),
+                )
+            case syntax.Index(name=name) if context.scope.names.get(name) in (
+                "mesh dimension",
+                "option",
+            ):
+                refuse(
+                    "M0241", f"`{name}` is a {context.scope.names[name]}, not an index", node.span
+                )

@@ -1,0 +1,84 @@
+"""What the language has and this version does not compile: refused by name, never passed over.
+
+Runs on the syntax tree, before names are resolved.
+"""
+
+from __future__ import annotations
+
+from ..dsl import syntax
+from ..dsl.diagnostics import Diagnostic, MapError
+
+
+def support(file: syntax.File) -> syntax.File:
+    """The same tree; MapError with one M0200 for every construct that is not supported yet."""
+    found = tuple(
+        Diagnostic("M0200", f"{what} is not supported yet", node.span, help=(f"leave out {what}",))
+        for node in syntax.walk(file)
+        if (what := _unsupported(node)) is not None
+    )
+    if found:
+        raise MapError(*found)
+    return file
+
+
+def _unsupported(node: syntax.Node) -> str | None:
+    match node:
+        case syntax.Composed():
+            return "`compose`"
+        case syntax.Packed():
+            return "a packed map (`component`)"
+        case syntax.Include():
+            return "`include`"
+        case syntax.Def() | syntax.Use():
+            return "`def` and `use`"
+        case syntax.Make():
+            return "`make`"
+        case syntax.Codec():
+            return "a layout's `codec`"
+        case syntax.Prefixes():
+            return "a layout's `prefix`"
+        case syntax.Apply(function=function):
+            return f"the function `{function}` on tensors"
+        case syntax.Alternates():
+            return "a name with alternates (`{a | b}`)"
+        case syntax.Split(ceil=True):
+            return "a split in ceil pieces (`@tp?`)"
+        case syntax.Stages(virtual=virtual) if virtual is not None:
+            return "`virtual` stages"
+        case syntax.Derived(kind="lora"):
+            return "`with lora`"
+        case syntax.Files(format=form) if form not in (None, "safetensors"):
+            return f"the file format `{form}`"
+        case syntax.Equation():
+            return _in_equation(node)
+        case syntax.Term():
+            return _in_term(node)
+    return None
+
+
+def _in_equation(node: syntax.Equation) -> str | None:
+    if node.lossy:
+        return "`lossy`"
+    if node.decode:
+        return "`decode`"
+    return None
+
+
+def _in_term(node: syntax.Term) -> str | None:
+    if node.component is not None:
+        return "a name in a component (`text:`)"
+    if node.arithmetic:
+        return "arithmetic on a tensor"
+    if node.dtype is not None:
+        return "`as` on a tensor"
+    if node.default is not None:
+        return "a default on a tensor (`??`)"
+    if node.optional:
+        return "an optional tensor (`?`)"
+    if isinstance(node.tensor, syntax.Name) and any(
+        isinstance(p, syntax.Deep) for p in node.tensor.parts
+    ):
+        return "a tail (`**`)"
+    if node.axes is None or node.axes.any:
+        return "a whole tensor (a name without axes)"
+    return None

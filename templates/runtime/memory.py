@@ -1,0 +1,136 @@
+"""The memory executor: tensors in, tensors out, one target alive at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from math import prod
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .errors import ConversionError
+from .plan import Converter, Transfer, make_plan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Out: TypeAlias = "Callable[[str, tuple[int, ...], Any], Tensor]"
+
+
+def convert_tensors(
+    converter: Converter,
+    to: str,
+    tensors: Mapping[Any, Any],
+    config: Any,
+    mesh: Any,
+    rank: Any,
+    out: Out | None,
+) -> Iterator[tuple[str, Tensor]]:
+    """Check a whole checkpoint in memory, then yield the target's tensors in checkpoint order.
+
+    A target that is one piece of one source is a view of it, unless `out` supplies memory:
+    out(name, shape, dtype) returns the tensor to fill. Raises ConversionError before the first tensor.
+    """
+    found = _by_rank(tensors, converter.ranks(1 - converter.side(to), mesh))
+    plan = make_plan(converter, to, config, mesh, found)
+    for one, other in plan.ties:
+        if not _same_bytes(found[one.rank][one.name], found[other.rank][other.name]):
+            raise ConversionError(
+                f"{one} and {other} are one tensor in this map, but their values differ"
+            )
+    return (
+        (transfer.name, _make(transfer, [found[s.rank][s.name] for s in transfer.sources], out))
+        for transfer in plan.transfers(rank)
+    )
+
+
+def one_rank(rank: Any, mesh: Any) -> Any:
+    """The rank that is asked for; ValueError where the mesh has several and none is named."""
+    ranks = mesh.ranks()
+    if rank is None and len(ranks) > 1:
+        raise ValueError(
+            f"the mesh has {len(ranks)} ranks: say which one, rank={ranks[0]!r} for instance"
+        )
+    if rank is not None and rank not in ranks:
+        raise ValueError(f"{rank!r} is not a rank of {mesh!r}")
+    return ranks[0] if rank is None else rank
+
+
+def _by_rank(tensors: Mapping[Any, Any], ranks: list[Any]) -> Mapping[Any, Mapping[str, Tensor]]:
+    """Tensors by rank; a source of one rank may be given without it."""
+    if len(ranks) == 1 and ranks[0] not in tensors:
+        return {ranks[0]: tensors}
+    named = [key for key in tensors if isinstance(key, str)]
+    if named:
+        raise ConversionError(
+            f"expected {{rank: {{name: tensor}}}} for a source of {len(ranks)} ranks, found the name {named[0]}"
+        )
+    return tensors
+
+
+def _same_bytes(one: Tensor, other: Tensor) -> bool:
+    import torch
+
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    bits = [x.detach().contiguous().view(-1).view(torch.uint8) for x in (one, other)]
+    return torch.equal(bits[0], bits[1].to(bits[0].device))
+
+
+def _make(transfer: Transfer, sources: list[Tensor], out: Out | None) -> Tensor:
+    import torch
+
+    with torch.no_grad():
+        if out is None and (view := _view(transfer, sources)) is not None:
+            return view
+        target = _target(transfer, sources[0], out)
+        whole = (
+            target
+            if target.is_contiguous()
+            else torch.empty_like(target, memory_format=torch.contiguous_format)
+        )
+        for block in transfer.zeros:
+            whole.as_strided(
+                block.counts, block.strides, whole.storage_offset() + block.offset
+            ).zero_()
+        flat = [source.detach().contiguous() for source in sources]
+        for block in transfer.copies:
+            source = flat[block.source]
+            whole.as_strided(
+                block.counts, block.strides, whole.storage_offset() + block.offset
+            ).copy_(
+                source.as_strided(block.counts, block.steps, source.storage_offset() + block.start)
+            )
+        return target if whole is target else target.copy_(whole)
+
+
+def _view(transfer: Transfer, sources: list[Tensor]) -> Tensor | None:
+    """The target as a view, where it is one piece of one source; else None."""
+    size = prod(transfer.shape)
+    if len(transfer.copies) != 1 or transfer.zeros:
+        return None
+    block, source = transfer.copies[0], sources[transfer.copies[0].source].detach()
+    if (
+        prod(block.counts) != size
+        or block.steps != block.strides
+        or (block.steps and block.steps != (1,))
+    ):
+        return None
+    if tuple(source.shape) == transfer.shape:
+        return source
+    if not source.is_contiguous():
+        return None
+    return source.view(-1)[block.start : block.start + size].view(transfer.shape)
+
+
+def _target(transfer: Transfer, like: Tensor, out: Out | None) -> Tensor:
+    """The memory to fill: fresh, or the caller's."""
+    import torch
+
+    if out is None:
+        return torch.empty(transfer.shape, dtype=like.dtype, device=like.device)
+    target = out(transfer.name, transfer.shape, like.dtype).detach()
+    if tuple(target.shape) != transfer.shape or target.dtype != like.dtype:
+        raise ValueError(
+            f"out({transfer.name!r}): expected a tensor {list(transfer.shape)} of {like.dtype}, "
+            f"found {list(target.shape)} of {target.dtype}"
+        )
+    return target

@@ -1,0 +1,383 @@
+"""Recipes: where each element of one statement's tensors lives on both sides.
+
+A grid is a strided view of a tensor without its data. A recipe pairs grids of the left and the right tensors;
+both directions are read off the same pairs, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import prod
+from typing import NamedTuple, TypeAlias
+
+from .errors import ConversionError
+
+Counts: TypeAlias = "tuple[int, ...]"
+Box: TypeAlias = "tuple[Counts, Counts]"  # the first index and the count of each dim
+
+
+def boxes(counts: Counts, weights: Counts, start: int, low: int, high: int) -> list[Box]:
+    """The boxes of indices whose address, start + sum(weight * index), lies in [low, high).
+
+    A box is cut along the dim of the largest weight only where the range cuts through it, so a range
+    of a row-major tensor gives at most two boxes a dim.
+    """
+    last = start + sum(weight * (count - 1) for weight, count in zip(weights, counts))
+    if 0 in counts or last < low or start >= high:
+        return []
+    if low <= start and last < high:
+        return [((0,) * len(counts), counts)]
+    dim = max(range(len(counts)), key=lambda d: weights[d] if counts[d] > 1 else -1)
+    weight, rest = weights[dim], last - start - weights[dim] * (counts[dim] - 1)
+    first = max(0, (low - start - rest + weight - 1) // weight)  # the first index that is touched
+    stop = min(counts[dim], (high - 1 - start) // weight + 1)
+    full = max(first, -((start - low) // weight))  # the first that lies inside as a whole
+    end = max(full, min(stop, (high - 1 - start - rest) // weight + 1))
+    found: list[Box] = []
+    for begin, count in [*((i, 1) for i in range(first, min(full, stop))), (full, end - full)]:
+        found += _within(counts, weights, start, low, high, dim, begin, count)
+    for begin in range(max(end, min(full, stop)), stop):
+        found += _within(counts, weights, start, low, high, dim, begin, 1)
+    return found
+
+
+def _within(
+    counts: Counts,
+    weights: Counts,
+    start: int,
+    low: int,
+    high: int,
+    dim: int,
+    begin: int,
+    count: int,
+) -> Iterator[Box]:
+    """The boxes of the part [begin, begin + count) of one dim."""
+    part = (*counts[:dim], count, *counts[dim + 1 :])
+    for first, sizes in boxes(part, weights, start + weights[dim] * begin, low, high):
+        yield (*first[:dim], first[dim] + begin, *first[dim + 1 :]), sizes
+
+
+class Share(NamedTuple):
+    """The positions [start, stop) of a whole of `whole` positions, which one rank holds."""
+
+    whole: int
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        return self.stop - self.start
+
+
+class Piece(NamedTuple):
+    """A tensor of a statement as one rank holds it: side (0 left, 1 right), position, mesh coordinates."""
+
+    side: int
+    position: int
+    at: tuple[tuple[str, int], ...]
+
+
+class Limit(NamedTuple):
+    """Only the indices with low <= start + sum(weight * index) < high are in the tensor."""
+
+    weights: Counts
+    start: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A strided view of a tensor, without its data: counts, steps and offset in elements."""
+
+    piece: Piece
+    counts: Counts
+    steps: Counts
+    offset: int = 0
+    limits: tuple[Limit, ...] = ()
+
+    def view(self, *sizes: int) -> Grid:
+        """The same elements with dims cut into several, slowest first."""
+        if 0 in sizes:
+            return replace(self, counts=sizes, steps=(0,) * len(sizes), limits=())
+        dims = _factored(self.counts, sizes)
+        return replace(
+            self,
+            counts=sizes,
+            steps=tuple(self.steps[dim] * inner for dim, inner in dims),
+            limits=tuple(
+                limit._replace(weights=tuple(limit.weights[dim] * inner for dim, inner in dims))
+                for limit in self.limits
+            ),
+        )
+
+    def __getitem__(self, key: int | slice | tuple[int | slice, ...]) -> Grid:
+        """A part of the elements: an int takes a dim away, a slice keeps it."""
+        keys = key if isinstance(key, tuple) else (key,)
+        starts, counts, kept = [0] * len(self.counts), list(self.counts), []
+        for dim, item in enumerate((*keys, *[slice(None)] * (len(self.counts) - len(keys)))):
+            if isinstance(item, slice):
+                starts[dim], stop, _ = item.indices(self.counts[dim])
+                counts[dim] = max(0, stop - starts[dim])
+                kept.append(dim)
+            else:
+                starts[dim] = item
+        return replace(
+            self,
+            offset=self.offset + _dot(self.steps, starts),
+            limits=tuple(
+                limit._replace(start=limit.start + _dot(limit.weights, starts))
+                for limit in self.limits
+            ),
+            counts=tuple(counts),
+        ).permute(*kept)
+
+    def permute(self, *dims: int) -> Grid:
+        """The same elements with the dims in another order; dims that are not named have one index."""
+        return replace(
+            self,
+            counts=tuple(self.counts[dim] for dim in dims),
+            steps=tuple(self.steps[dim] for dim in dims),
+            limits=tuple(
+                limit._replace(weights=tuple(limit.weights[dim] for dim in dims))
+                for limit in self.limits
+            ),
+        )
+
+    def repeat(self, dim: int, count: int) -> Grid:
+        """The same elements `count` times along a new dim."""
+        return replace(
+            self,
+            counts=(*self.counts[:dim], count, *self.counts[dim:]),
+            steps=(*self.steps[:dim], 0, *self.steps[dim:]),
+            limits=tuple(
+                limit._replace(weights=(*limit.weights[:dim], 0, *limit.weights[dim:]))
+                for limit in self.limits
+            ),
+        )
+
+    def of(self, dim: int, own: Share) -> Grid:
+        """The grid of the whole dim, of which this tensor holds a share."""
+        weights = tuple(int(d == dim) for d in range(len(self.counts)))
+        return replace(
+            self,
+            counts=(*self.counts[:dim], own.whole, *self.counts[dim + 1 :]),
+            offset=self.offset - own.start * self.steps[dim],
+            limits=(
+                *(
+                    limit._replace(start=limit.start - own.start * limit.weights[dim])
+                    for limit in self.limits
+                ),
+                Limit(weights, 0, own.start, own.stop),
+            ),
+        )
+
+
+def _dot(steps: Counts, indices: list[int] | Counts) -> int:
+    return sum(step * index for step, index in zip(steps, indices))
+
+
+def _factored(counts: Counts, sizes: Counts) -> list[tuple[int, int]]:
+    """For each of sizes, the dim of counts that it is cut from and the step inside it."""
+    found: list[tuple[int, int]] = []
+    rest = list(sizes)
+    for dim, count in enumerate(counts):
+        group = [rest.pop(0)] if rest else []
+        while prod(group) < count and rest:
+            group.append(rest.pop(0))
+        if dim == len(counts) - 1:
+            group += rest
+        assert prod(group) == count, f"{counts} cannot be viewed as {sizes}"
+        found += [(dim, prod(group[i + 1 :])) for i in range(len(group))]
+    return found
+
+
+class Block(NamedTuple):
+    """A box of elements on both sides. `again` is the side that another block already fills (replicas)."""
+
+    pieces: tuple[Piece, Piece]
+    offsets: tuple[int, int]
+    steps: tuple[Counts, Counts]
+    counts: Counts
+    again: int | None
+
+
+class Copy(NamedTuple):
+    """One rectangular block of a target, in elements; dims sorted by the step there, slowest first.
+
+    `source` counts the target's sources; -1 where the block is zeros.
+    """
+
+    source: int
+    start: int
+    steps: Counts
+    offset: int
+    strides: Counts
+    counts: Counts
+
+
+class Filling(NamedTuple):
+    """All blocks that fill one target, and the pieces they come from."""
+
+    sources: tuple[Piece, ...]
+    copies: tuple[Copy, ...]
+    zeros: tuple[Copy, ...]
+
+
+class Tensor(NamedTuple):
+    """The axes of a tensor as the map writes them, its shape on a rank, the mesh dims it is split over."""
+
+    formula: str
+    shape: Counts
+    dims: tuple[str, ...]
+
+
+class Recipe:
+    """The geometry of one statement, worked out once for all its layers."""
+
+    def __init__(self, where: str, **sizes: int) -> None:
+        self.where = where
+        self.sizes = sizes
+        self.tensors: tuple[dict[int, Tensor], dict[int, Tensor]] = ({}, {})
+        self.pieces: list[Piece] = []
+        self.pairs: list[tuple[Piece, Piece]] = []
+        self.blocks: list[Block] = []
+        self.padding: list[Grid] = []
+        self._fillings: dict[Piece, Filling] = {}
+
+    def left(self, position: int, formula: str, *shape: int, **at: int) -> Grid:
+        """A tensor of the left side, by its position in the statement."""
+        return self._tensor(0, position, formula, shape, at)
+
+    def right(self, position: int, formula: str, *shape: int, **at: int) -> Grid:
+        """A tensor of the right side; `at` are the coordinates of the rank that holds it."""
+        return self._tensor(1, position, formula, shape, at)
+
+    def _tensor(
+        self, side: int, position: int, formula: str, shape: Counts, at: dict[str, int]
+    ) -> Grid:
+        self.tensors[side][position] = Tensor(formula, shape, tuple(at))
+        self.pieces.append(Piece(side, position, tuple(at.items())))
+        return Grid(
+            self.pieces[-1], shape, tuple(prod(shape[dim + 1 :]) for dim in range(len(shape)))
+        )
+
+    def share(self, formula: str, whole: int, dim: str, pieces: int, piece: int) -> Share:
+        """The share of rank `piece` of `pieces` along a mesh dim; ConversionError where it does not divide."""
+        if whole % pieces:
+            raise ConversionError(
+                f"{self.where}: {formula} = {whole}{self.legend()} is not a multiple of {dim}={pieces}; "
+                f"choose a {dim} that divides it"
+            )
+        size = whole // pieces
+        return Share(whole, piece * size, (piece + 1) * size)
+
+    def legend(self) -> str:
+        return (
+            f" ({' '.join(f'{name}={size}' for name, size in self.sizes.items())})"
+            if self.sizes
+            else ""
+        )
+
+    def match(self, left: Grid, right: Grid) -> None:
+        """State that two grids of the same counts hold the same elements."""
+        assert left.counts == right.counts, f"{self.where}: {left.counts} against {right.counts}"
+        self.pairs.append((left.piece, right.piece))
+        repeats = [int(a == 0) - int(b == 0) for a, b in zip(left.steps, right.steps)]
+        for first, counts in self._regions(left, right, repeats):
+            again = {side for index, side in zip(first, repeats) if index and side}
+            self.blocks.append(
+                Block(
+                    (left.piece, right.piece),
+                    (
+                        left.offset + _dot(left.steps, first),
+                        right.offset + _dot(right.steps, first),
+                    ),
+                    (left.steps, right.steps),
+                    counts,
+                    None if not again else 0 if 1 in again else 1,
+                )
+            )
+
+    def _regions(self, left: Grid, right: Grid, repeats: list[int]) -> list[Box]:
+        """The boxes inside every limit; repeated dims are cut behind their first index."""
+        found: list[Box] = [((0,) * len(left.counts), left.counts)]
+        first_copies = [
+            Limit(tuple(int(d == dim) for d in range(len(repeats))), 0, low, high)
+            for dim, repeat in enumerate(repeats)
+            if repeat
+            for low, high in ((0, 1), (1, left.counts[dim]))
+        ]
+        for limit in (*left.limits, *right.limits):
+            found = [box for part in found for box in _inside(part, limit)]
+        for cut in zip(first_copies[::2], first_copies[1::2]):
+            found = [box for part in found for limit in cut for box in _inside(part, limit)]
+        return [box for box in found if 0 not in box[1]]
+
+    def zeros(self, grid: Grid) -> None:
+        """State that a grid is padding: written as zeros, left behind coming back."""
+        self.padding.append(grid)
+
+    def filling(self, target: Piece) -> Filling:
+        """How one target is filled from the other side."""
+        if target not in self._fillings:
+            self._fillings[target] = self._fill(target)
+        return self._fillings[target]
+
+    def _fill(self, target: Piece) -> Filling:
+        side, other = target.side, 1 - target.side
+        blocks = [b for b in self.blocks if b.pieces[side] == target and b.again != side]
+        # A target that is all padding still takes its dtype from the tensor it is matched with.
+        kin = [pair[other] for pair in self.pairs if pair[side][:2] == target[:2]]
+        sources = tuple(dict.fromkeys(b.pieces[other] for b in blocks)) or tuple(kin[:1])
+        copies = tuple(
+            _copy(
+                sources.index(block.pieces[other]),
+                (block.offsets[other], block.steps[other]),
+                (block.offsets[side], block.steps[side]),
+                block.counts,
+            )
+            for block in blocks
+        )
+        return Filling(sources, copies, self.pads(target))
+
+    def pads(self, piece: Piece) -> tuple[Copy, ...]:
+        """The padding of one tensor."""
+        return tuple(
+            _copy(
+                -1, (grid.offset + offset, grid.steps), (grid.offset + offset, grid.steps), counts
+            )
+            for grid in self.padding
+            if grid.piece == piece
+            for first, counts in self._regions(grid, grid, [])
+            for offset in (_dot(grid.steps, first),)
+        )
+
+
+def _inside(part: Box, limit: Limit) -> Iterator[Box]:
+    """The boxes of a box that lie inside a limit."""
+    origin, counts = part
+    start = limit.start + _dot(limit.weights, origin)
+    for first, sizes in boxes(counts, limit.weights, start, limit.low, limit.high):
+        yield tuple(a + b for a, b in zip(origin, first)), sizes
+
+
+def _copy(source: int, there: tuple[int, Counts], here: tuple[int, Counts], counts: Counts) -> Copy:
+    """A copy with its dims sorted by the step in the target and merged where both sides allow it."""
+    dims: list[tuple[int, int, int]] = []
+    for stride, step, count in sorted(zip(here[1], there[1], counts), key=lambda dim: -dim[0]):
+        if count == 1:
+            continue
+        if dims and dims[-1][0] == stride * count and dims[-1][1] == step * count:
+            dims[-1] = (stride, step, dims[-1][2] * count)
+        else:
+            dims.append((stride, step, count))
+    return Copy(
+        source,
+        there[0],
+        tuple(step for _, step, _ in dims),
+        here[0],
+        tuple(stride for stride, _, _ in dims),
+        tuple(count for _, _, count in dims),
+    )
