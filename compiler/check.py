@@ -22,7 +22,8 @@ class Proof:
     """A statement with its matched leaves (left, right), where it stands, and what it is.
 
     `bundled` are the loops whose index stands on an axis: they belong to the statement and not around it.
-    `measured` are the indices whose size is found on the source's tensors.
+    `measured` are the indices whose size is found on the source's tensors, `local` the names that a `let` around
+    the statement binds.
     """
 
     statement: hir.Statement
@@ -31,6 +32,7 @@ class Proof:
     tests: tuple[str, ...]
     bundled: tuple[hir.Loop, ...]
     measured: tuple[str, ...]
+    local: frozenset[str]
     kinds: tuple[str, ...]
 
 
@@ -48,6 +50,7 @@ class _Context:
     tests: tuple[str, ...]
     known: frozenset[str]
     replicas: frozenset[str]
+    local: frozenset[str] = frozenset()
 
 
 def check(map_: hir.Map) -> Proven:
@@ -93,6 +96,7 @@ def _items(
                 context = _with(
                     context,
                     known=context.known | {name},
+                    local=context.local | {name},
                     replicas=context.replicas | ({name} if replica else frozenset()),
                 )
             case hir.Drop():
@@ -112,7 +116,7 @@ def _prove(statement: hir.Statement, context: _Context) -> Proof:
     if pairs is None:
         raise MapError(_different(statement, left, right))
     used = {name for leaf in left + right for name in leaf.indices}
-    bundled = tuple(loop for loop in context.loops if loop.index in used)
+    bundled = tuple(loop for loop in context.loops if loop.index in used | context.replicas)
     for loop in bundled:
         _check_bundled(loop, statement)
     for one, other in pairs:
@@ -129,6 +133,7 @@ def _prove(statement: hir.Statement, context: _Context) -> Proof:
         context.tests,
         bundled,
         measured,
+        context.local,
         _kinds(statement, used, context),
     )
 

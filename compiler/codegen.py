@@ -8,7 +8,6 @@ from __future__ import annotations
 import black
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from .emit import quoted
 from .plan import Plan
 from .splice import import_block, parts_of, runtime
 
@@ -37,14 +36,6 @@ def module(plan: Plan, version: str, parts: str = "core,files,cli") -> str:
             version=version,
             parts=",".join(chosen),
             exported=_exported(plan, chosen),
-            options="{"
-            + ", ".join(f"{quoted(name)}: {quoted(kind)}" for name, kind in plan.options)
-            + "}",
-            variants="{"
-            + ", ".join(
-                f"{quoted(name)}: ({', '.join(map(quoted, c))})" for name, c in plan.variants
-            )
-            + "}",
             runtime=below.text,
         )
     )
@@ -55,7 +46,7 @@ def module(plan: Plan, version: str, parts: str = "core,files,cli") -> str:
 
 def formatted(text: str) -> str:
     """The text as black writes it."""
-    return black.format_str(text, mode=black.Mode(line_length=100, magic_trailing_comma=False))
+    return black.format_str(text, mode=black.Mode(magic_trailing_comma=False))
 
 
 def _environment() -> Environment:

@@ -223,9 +223,8 @@ def _spell_part(label: str | None, value: Axis) -> str:
 Size: TypeAlias = "dict[tuple[str, ...], int]"
 
 
-def size(axis: Axis, share: bool = True) -> Size:
-    """The size of an axis. A split factor counts as an index of its own, named `spell(split)`, unless
-    `share` is false: then as the whole factor."""
+def size(axis: Axis) -> Size:
+    """The size of a whole axis, all shares together."""
     match axis:
         case Index(name=name):
             return {(name,): 1}
@@ -234,12 +233,12 @@ def size(axis: Axis, share: bool = True) -> Size:
         case Product(factors=factors):
             total: Size = {(): 1}
             for factor in factors:
-                total = times(total, size(factor, share))
+                total = times(total, size(factor))
             return total
         case Sum(parts=parts):
-            return plus(*(size(part.value, share) for part in parts))
+            return plus(*(size(part.value) for part in parts))
         case Split(value=value):
-            return {(spell(axis),): 1} if share else size(value, share)
+            return size(value)
         case Padded(size=padded):
             return {(padded,): 1}
         case _:

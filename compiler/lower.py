@@ -15,8 +15,8 @@ from . import hir
 from .check import Proof, Proven, equation
 from .emit import Env, escaped, expression, fstring, identifier, quoted
 from .lower_config import config_env, depends, lower_config, mesh_dependent, requirement
-from .lower_recipe import measured_sizes, recipe_lines
-from .lower_statements import Emitter, Place, same_axes
+from .lower_recipe import measured_sizes, needed, recipe_lines
+from .lower_statements import Emitter, Place, same_axes, uses
 from .measure import measuring
 from .plan import Function, MeshView, Plan, SideView
 
@@ -47,8 +47,6 @@ def lower(proven: Proven, title: str) -> Plan:
         mesh=_mesh(map_),
         functions=tuple(functions),
         statements=_statements(map_, emitter, env, dims),
-        options=tuple((option.name, option.kind) for option in map_.options),
-        variants=tuple((variant.name, variant.choices) for variant in map_.variants),
     )
 
 
@@ -95,10 +93,12 @@ def _row(proof: Proof) -> list[str]:
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
-    """Lines of a long equation; names and axes stay whole."""
-    return wrap(
-        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    """Lines of a long equation; a name and its axes stay together."""
+    glued = re.sub(r"\[[^]]*\]", lambda axes: axes[0].replace(" ", "\0"), text)
+    lines = wrap(
+        glued, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
+    return [line.replace("\0", " ") for line in lines]
 
 
 def _legend(map_: hir.Map, proven: Proven) -> tuple[tuple[str, str], ...]:
@@ -189,7 +189,7 @@ def _recipe(proof: Proof, map_: hir.Map, env: Env, taken: set[str]) -> tuple[str
         return f"recipes.same({where}{given})", []
     variables = _variables(proof, map_)
     name = _function_name(variables[1][0], proof, taken)
-    local = [n for n in sizes if n in _block_lets(proof, map_)]
+    local = [n for n in needed(proof) if n in proof.local]
     lines = [
         line.replace("Recipe(WHERE", f"Recipe({where}")
         for line in recipe_lines(proof, variables, sizes)
@@ -198,20 +198,15 @@ def _recipe(proof: Proof, map_: hir.Map, env: Env, taken: set[str]) -> tuple[str
         f", {size}: int" for size in (*map(identifier, local), *measured_sizes(proof))
     )
     mesh = "Mesh" if map_.sharded else "None"
-    comment = tuple(_wrapped(f"{_plain(_where(proof, map_))}   {_plain(equation(proof))}", 94))
+    comment = tuple(_wrapped(f"{_plain(_where(proof, map_))}   {_plain(equation(proof))}", 90))
     functions = [
         Function(name, f"config: Config, mesh: {mesh}{parameters}", "Recipe", comment, tuple(lines))
     ]
-    call = f"recipes({name}{''.join(f', {identifier(n)}' for n in local)}"
+    given = "".join(f", {identifier(size)}" for size in local)
     if proof.measured:
-        solver = measuring(proof, map_, env, name)
-        functions.append(solver)
-        return f"{call}, *{solver.name}(config, mesh, shapes, @LEFT@, @RIGHT@))", functions
-    return f"{call})", functions
-
-
-def _block_lets(proof: Proof, map_: hir.Map) -> set[str]:
-    return set()
+        solver = measuring(proof, env, name, local)
+        return f"recipes.measured({name}, {solver.name}, left, right{given})", [*functions, solver]
+    return f"recipes({name}{given})", functions
 
 
 def _function_name(variable: str, proof: Proof, taken: set[str]) -> str:
@@ -269,21 +264,25 @@ def _variable(name: syntax.Name) -> str:
 
 
 def _statements(map_: hir.Map, emitter: Emitter, env: Env, dims: frozenset[str]) -> Function:
-    lines = ["recipes = Recipes(config, mesh)"]
+    lines = [requirement(node, env) for node in map_.requires if depends(node.test, dims)]
+    lines += emitter.lines(map_.items, Place(env))
+    setup = ["recipes = Recipes(config, mesh, shapes)"] if uses(lines, "recipes") else []
     for layout in map_.layouts:
         if (stages := layout.stages) is not None:
-            lines.append(f"first, last = 0, mesh.{stages.mesh} - 1")
-            given = [("by", stages.by), ("first", stages.first), ("last", stages.last)]
-            given += [("embedding", stages.embedding), ("loss", stages.loss)]
-            more = "".join(
-                f", {name}={expression(value, env)}" for name, value in given if value is not None
-            )
-            over = expression(stages.over, env)
-            lines.append(
-                f"layers = stages({over}, {quoted(stages.mesh)}, mesh.{stages.mesh}{more})"
-            )
-    lines += [requirement(node, env) for node in map_.requires if depends(node.test, dims)]
-    lines += emitter.lines(map_.items, Place(env))
+            if uses(lines, "first") or uses(lines, "last"):
+                setup.append(f"first, last = 0, mesh.{stages.mesh} - 1")
+            setup += [_layers(stages, env)] if uses(lines, "layers") else []
     mesh = "Mesh" if map_.sharded else "None"
     parameters = f"config: Config, mesh: {mesh}, shapes: Shapes"
-    return Function("_statements", parameters, "Iterator[Group | Drop]", (), tuple(lines))
+    return Function("_statements", parameters, "Iterator[Group | Drop]", (), (*setup, *lines))
+
+
+def _layers(stages: syntax.Stages, env: Env) -> str:
+    """The call that tells each layer's stage and number there."""
+    given = [("by", stages.by), ("first", stages.first), ("last", stages.last)]
+    given += [("embedding", stages.embedding), ("loss", stages.loss)]
+    more = "".join(
+        f", {name}={expression(value, env)}" for name, value in given if value is not None
+    )
+    dim = quoted(stages.mesh)
+    return f"layers = stages({expression(stages.over, env)}, {dim}, mesh.{stages.mesh}{more})"

@@ -8,9 +8,9 @@ from string import Formatter
 from ..dsl import syntax
 from ..dsl.never import assert_never
 from . import hir
-from .emit import Env, attribute, expression, identifier, literal, quoted
+from .emit import Env, attribute, expression, literal, quoted
 from .kinds import paths
-from .plan import ConfigView, Field, Property, Reading, Writing
+from .plan import ConfigView, Field, Property
 
 _TYPES = {
     "int": "int",
@@ -28,15 +28,7 @@ def lower_config(map_: hir.Map, dims: frozenset[str]) -> ConfigView:
         *(_field(entry) for entry in map_.entries if entry.field and entry.bound),
         *(_field(entry) for entry in map_.entries if entry.field and not entry.bound),
         *(_option(option) for option in map_.options),
-        *(
-            Field(
-                attribute(v.name),
-                "str",
-                quoted(v.choices[0]),
-                "stored as " + " or ".join(v.choices),
-            )
-            for v in map_.variants
-        ),
+        *(Field(attribute(v.name), "str", quoted(v.choices[0])) for v in map_.variants),
     ]
     lets = [let for let in map_.lets if let.name not in dims]
     env = Env({name: f"self.{attribute(name)}" for name in _bound(map_)}, kinds(map_))
@@ -51,8 +43,10 @@ def lower_config(map_: hir.Map, dims: frozenset[str]) -> ConfigView:
             ]
             + [requirement(node, env) for node in map_.requires if not depends(node.test, dims)]
         ),
-        tuple(_reading(map_, side) for side in (0, 1)),
-        tuple(_writing(map_, side) for side in (0, 1)),
+        tuple((attribute(entry.field), _row(map_, entry)) for entry in map_.entries if entry.field),
+        tuple((attribute(option.name), _option_row(map_, option)) for option in map_.options),
+        tuple((attribute(v.name), f"({', '.join(map(quoted, v.choices))})") for v in map_.variants),
+        _constants(map_),
     )
 
 
@@ -105,30 +99,13 @@ def _field(entry: hir.Entry) -> Field:
         for side in (entry.left, entry.right)
     )
     kind = "Any" if nullable or not entry.bound else _TYPES[entry.kind]
-    comment = " <-> ".join(_spelled(side) for side in (entry.left, entry.right))
-    return Field(attribute(entry.field), kind, None if entry.bound else "None", comment)
-
-
-def _spelled(side: hir.ConfigSide) -> str:
-    match side:
-        case None:
-            return "-"
-        case hir.Keys(keys=keys):
-            return keys[0]
-        case hir.Formula(value=value):
-            return " ".join(value.span.text.split())
-        case hir.Fixed(key=key):
-            return key
-        case _:
-            assert_never(side)
+    return Field(attribute(entry.field), kind, None if entry.bound else "None")
 
 
 def _option(option: hir.Option) -> Field:
     nullable = isinstance(option.default, syntax.Nothing)
     kind = _TYPES[option.kind] + (" | None" if nullable and option.kind != "any" else "")
-    return Field(
-        attribute(option.name), kind, literal(option.default), f"{option.layout}: {option.key}"
-    )
+    return Field(attribute(option.name), kind, literal(option.default))
 
 
 def _property(let: hir.Let, env: Env) -> Property:
@@ -138,144 +115,69 @@ def _property(let: hir.Let, env: Env) -> Property:
     )
 
 
-def _reading(map_: hir.Map, side: int) -> Reading:
-    entries = [entry for entry in map_.entries if entry.field]
-    needed = {
-        path.text
-        for entry in entries
-        for value in _expressions(entry, side)
-        for path in paths(value)
-    }
-    env = Env(
-        {entry.field: identifier(entry.field) for entry in entries if entry.bound}, kinds(map_)
-    )
-    values = {entry.field: _read(entry, side, env) for entry in entries}
-    ordered = _ordered([entry for entry in entries if entry.field in needed], side)
-    locals_ = tuple(f"{identifier(entry.field)} = {values[entry.field]}" for entry in ordered)
-    fields = [
-        (attribute(name), identifier(name) if name in needed else values[name])
-        for name in [e.field for e in entries if e.bound]
-        + [e.field for e in entries if not e.bound]
-    ]
-    for option in map_.options:
-        key = f", {quoted(option.key)}" if option.layout == map_.layouts[side].name else ""
-        kind, default = quoted(option.kind), literal(option.default)
-        fields.append(
-            (attribute(option.name), f"read.option({quoted(option.name)}, {kind}, {default}{key})")
-        )
-    for variant in map_.variants:
-        choices = f"({', '.join(map(quoted, variant.choices))})"
-        fields.append((attribute(variant.name), f"read.choice({quoted(variant.name)}, {choices})"))
-    fixed = [
-        s for entry in map_.entries if isinstance(s := (entry.left, entry.right)[side], hir.Fixed)
-    ]
-    checks = tuple(f"read.constant({quoted(s.key)}, {expression(s.value, env)})" for s in fixed)
-    return Reading(map_.layouts[side].name, locals_, tuple(fields), checks)
+def _row(map_: hir.Map, entry: hir.Entry) -> str:
+    """A config equation: left key, right key, the default of both or of each, a value table."""
+    env = Env({name: f"c[{quoted(name)}]" for name in _bound(map_)}, kinds(map_))
+    keys = [_key(side, env) for side in (entry.left, entry.right)]
+    defaults = [_default(entry, number, env) for number in (0, 1)]
+    one = defaults[0]
+    if defaults[0] != defaults[1]:
+        names = [quoted(layout.name) for layout in map_.layouts]
+        one = f"{{{names[0]}: {defaults[0]}, {names[1]}: {defaults[1]}}}"
+    table = ", ".join(f"{literal(left)}: {literal(right)}" for left, right in entry.table)
+    return f"({', '.join([*keys, one, *([f'{{{table}}}'] if table else [])])})"
 
 
-def _expressions(entry: hir.Entry, side: int) -> list[syntax.Expr]:
-    """What is computed when an entry is read from a side."""
-    here, there = (entry.left, entry.right) if side == 0 else (entry.right, entry.left)
-    match here:
-        case hir.Keys(default=default):
-            return [default] if default is not None else []
-        case hir.Formula(value=value):
-            return [value]
-        case None if isinstance(there, hir.Keys) and there.default is not None:
-            return [there.default]
-    return []
-
-
-def _ordered(entries: list[hir.Entry], side: int) -> list[hir.Entry]:
-    """Entries after those that they are computed from."""
-    names = {entry.field: entry for entry in entries}
-    done: dict[str, hir.Entry] = {}
-
-    def add(entry: hir.Entry) -> None:
-        for value in _expressions(entry, side):
-            for path in paths(value):
-                if path.text in names and path.text not in done and path.text != entry.field:
-                    add(names[path.text])
-        done.setdefault(entry.field, entry)
-
-    for entry in entries:
-        add(entry)
-    return list(done.values())
-
-
-def _read(entry: hir.Entry, side: int, env: Env) -> str:
-    here = (entry.left, entry.right)[side]
-    match here:
-        case hir.Keys(keys=keys, default=default):
-            named = "".join(f", {quoted(key)}" for key in keys)
-            if entry.table:
-                table = ", ".join(
-                    f"{literal(pair[side])}: {literal(pair[0])}" for pair in entry.table
-                )
-                return (
-                    f"read.translate({{{table}}}{named}{_table_default(entry, side, default, env)})"
-                )
-            kind = quoted(entry.kind if entry.bound else "any")
-            return f"read.get({kind}{named}{_default(entry, side, default, env)})"
+def _key(side: hir.ConfigSide, env: Env) -> str:
+    match side:
+        case hir.Keys(keys=(key,)):
+            return quoted(key)
+        case hir.Keys(keys=keys):
+            return f"({', '.join(map(quoted, keys))})"
         case hir.Formula(value=value, keys=keys):
-            return expression(
-                value, env.adding({key: f'read.get("any", {quoted(key)})' for key in keys})
-            )
+            read = {key: f"c.key({quoted(key)})" for key in keys}
+            return f"lambda c: {expression(value, env.adding(read))}"
+        case hir.Fixed() | None:
+            return "None"
         case _:
-            found = _expressions(entry, side)
-            return expression(found[0], env) if found else "None"
+            assert_never(side)
 
 
-def _default(entry: hir.Entry, side: int, default: syntax.Expr | None, env: Env) -> str:
-    """What is taken where no key is there; a value that is only carried takes the other side's default."""
-    other = (entry.right, entry.left)[side]
-    if default is None and entry.bound:
-        return f", name={quoted(entry.field)}"
-    if (
-        default is None
-        and isinstance(other, hir.Keys)
-        and other.default is not None
-        and not any(paths(other.default))
-    ):
-        default = other.default
-    text = expression(default, env) if default is not None else "None"
-    return f", default=lambda: {text}" if "exactly(" in text else f", default={text}"
+def _default(entry: hir.Entry, number: int, env: Env) -> str:
+    """What is taken where no key is there; `...` where one must be.
 
-
-def _table_default(entry: hir.Entry, side: int, default: syntax.Expr | None, env: Env) -> str:
-    """A default in this side's spelling is kept in the left one."""
+    A value without a key on this side, or that is only carried, takes the other side's default.
+    """
+    here, there = (entry.left, entry.right) if number == 0 else (entry.right, entry.left)
+    default = here.default if isinstance(here, hir.Keys) else None
+    if default is None and isinstance(here, hir.Keys) and entry.bound:
+        return "..."
+    if default is None and isinstance(there, hir.Keys):
+        default = there.default
     if default is None:
-        return ""
+        return "None"
     for pair in entry.table:
-        if pair[side] == default:
-            return f", default={literal(pair[0])}"
-    return f", default={expression(default, env)}"
+        if pair[number] == default:  # a default is spelled as its side spells
+            return literal(pair[0])
+    text = expression(default, env)
+    return f"lambda c: {text}" if any(paths(default)) else text
 
 
-def _writing(map_: hir.Map, side: int) -> Writing:
-    env = Env({name: f"self.{attribute(name)}" for name in _bound(map_)}, kinds(map_))
-    values: list[tuple[str, str]] = []
-    for entry in map_.entries:
-        here = (entry.left, entry.right)[side]
-        match here:
-            case hir.Keys(keys=keys):
-                value = f"self.{attribute(entry.field)}"
-                if entry.table and side == 1:
-                    table = ", ".join(
-                        f"{literal(left)}: {literal(right)}" for left, right in entry.table
-                    )
-                    value = f"{{{table}}}.get({value})"
-                values.append((quoted(keys[0]), value))
-            case hir.Fixed(key=key, value=fixed):
-                values.append((quoted(key), expression(fixed, env)))
-            case None | hir.Formula():
-                pass
-            case _:
-                assert_never(here)
-    for option in map_.options:
-        if option.layout == map_.layouts[side].name:
-            values.append((quoted(option.key), f"self.{attribute(option.name)}"))
-    return Writing(map_.layouts[side].name, tuple(values))
+def _option_row(map_: hir.Map, option: hir.Option) -> str:
+    keys = [
+        quoted(option.key) if layout.name == option.layout else "None" for layout in map_.layouts
+    ]
+    return f"({', '.join(keys)}, {literal(option.default)})"
+
+
+def _constants(map_: hir.Map) -> tuple[tuple[str, str], ...]:
+    """The keys that always have one value, by layout."""
+    found = []
+    for number, layout in enumerate(map_.layouts):
+        fixed = [s for e in map_.entries if isinstance(s := (e.left, e.right)[number], hir.Fixed)]
+        values = ", ".join(f"{quoted(side.key)}: {literal(side.value)}" for side in fixed)
+        found += [(layout.name, f"{{{values}}}")] if fixed else []
+    return tuple(found)
 
 
 def mesh_dependent(map_: hir.Map) -> frozenset[str]:

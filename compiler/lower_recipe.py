@@ -57,10 +57,10 @@ def recipe_lines(
     matches = [_match(left, right, shares) for left, right in proof.pairs]
     tensors = [_tensors(side, proof, variables[side], matches, shares) for side in (0, 1)]
     split = 0 if any(tensor.dims for tensor in tensors[0]) else 1
-    needed = _needed(proof)
-    lines = _locals(needed, sizes)
+    names = needed(proof)
+    lines = _locals(names, sizes)
     lines.append(
-        f"recipe = Recipe(WHERE{''.join(f', {name}={name}' for name in map(identifier, needed))})"
+        f"recipe = Recipe(WHERE{''.join(f', {name}={name}' for name in map(identifier, names))})"
     )
     lines += [line for t in tensors[1 - split] if not t.bundle for line in _declare(t, shares)]
     groups = dict.fromkeys(tensor.dims for tensor in tensors[split])
@@ -78,22 +78,19 @@ def measured_sizes(proof: Proof) -> tuple[str, ...]:
     return tuple(identifier(name) for name in proof.measured)
 
 
-def _needed(proof: Proof) -> list[str]:
+def needed(proof: Proof) -> list[str]:
     """The sizes that the recipe works with: indices and padded sizes, in order of writing."""
-    found: dict[str, None] = {}
+    found: list[str] = []
     for tensor in (*proof.statement.left, *proof.statement.right):
-        for axis in tensor.axes:
-            found.update(dict.fromkeys(axis_indices(axis)))
-            found.update(
-                dict.fromkeys(
-                    node.size for node in syntax.walk(axis) if isinstance(node, syntax.Padded)
-                )
-            )
-    return list(found)
+        nodes = [node for axis in tensor.axes for node in syntax.walk(axis)]
+        found += [name for axis in tensor.axes for name in axis_indices(axis)]
+        found += [node.size for node in nodes if isinstance(node, syntax.Padded)]
+        found += [loop.index for loop in bundled_names(proof, tensor)]
+    return list(dict.fromkeys(found))
 
 
-def _locals(needed: list[str], sizes: Mapping[str, str]) -> list[str]:
-    given = [name for name in needed if name in sizes]
+def _locals(names: list[str], sizes: Mapping[str, str]) -> list[str]:
+    given = [name for name in names if name in sizes]
     if not given:
         return []
     return [f"{', '.join(map(identifier, given))} = {', '.join(sizes[name] for name in given)}"]
@@ -311,9 +308,11 @@ def _declare(tensor: _Tensor, shares: Mapping[str, str]) -> list[str]:
     at = "".join(f", {dim}={identifier(dim)}" for dim in tensor.dims)
     chain = "".join(tensor.chains[0][: tensor.common])
     form = quoted(formula(tensor.tensor.axes))
-    lines.append(
-        f"{tensor.variable} = recipe.{_SIDES[tensor.side]}({tensor.position}, {form}{shape}{at}){chain}"
-    )
+    made = f"recipe.{_SIDES[tensor.side]}({tensor.position}, {form}{shape}{at})"
+    if len(tensor.variable) + len(made) + len(chain) < 75:
+        lines.append(f"{tensor.variable} = {made}{chain}")
+    else:
+        lines += [f"{tensor.variable} = {made}", f"{tensor.variable} = {tensor.variable}{chain}"]
     for padding in tensor.paddings:
         lines.append(f"recipe.zeros({tensor.variable}{''.join(padding[tensor.common :])})")
     return lines
@@ -348,9 +347,21 @@ def _group(
             line for t in pair if t.bundle for line in _declare(t, shares) if line not in declared
         ]
         declared.update(inner)
-        inner.append(f"recipe.match({', '.join(_ends(match, pair))})")
+        inner.append(f"recipe.match({', '.join(_ends(match, pair))}{_again(pair)})")
         lines += ["    " * len(bundle) + line for line in inner]
     return lines
+
+
+def _again(pair: list[_Tensor]) -> str:
+    """Replicas in a name: coming back, all but the first find their target filled."""
+    for side, other in ((0, pair[1]), (1, pair[0])):
+        indices = {i for axis in pair[side].tensor.axes for i in axis_indices(axis)} | set(
+            pair[side].bundle
+        )
+        extra = [each(index) for index in other.bundle if index not in indices]
+        if extra:
+            return f", again={side} if {' or '.join(extra)} else None"
+    return ""
 
 
 def _ends(match: _Match, pair: list[_Tensor]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ from ..dsl.never import assert_never
 from . import hir
 from .check import Proof
 from .emit import Env, attribute, expression, fstring, identifier, quoted
+from .kinds import paths
 from .layout import formula
 from .lower_recipe import bundled_names, each
 
@@ -34,7 +36,7 @@ class Emitter:
     def lines(self, items: tuple[hir.Item, ...], place: Place) -> list[str]:
         """The lines of a block; empty where nothing is left to say."""
         found: list[str] = []
-        for item in items:
+        for position, item in enumerate(items):
             match item:
                 case hir.Statement():
                     found += self._statement(item, place)
@@ -48,14 +50,20 @@ class Emitter:
                     )
                 case hir.Stored():
                     found += self._stored(item, place)
-                case hir.Let(name=name, value=value):
-                    found.append(f"{identifier(name)} = {expression(value, place.env)}")
-                    place = replace(
-                        place, env=place.env.adding({name: identifier(name)}, {name: item.kind})
-                    )
+                case hir.Let():
+                    return [*found, *self._let(item, items[position + 1 :], place)]
                 case _:
                     assert_never(item)
         return found
+
+    def _let(self, let: hir.Let, rest: tuple[hir.Item, ...], place: Place) -> list[str]:
+        """The rest of the block, behind the value if it needs it."""
+        name = identifier(let.name)
+        inner = replace(place, env=place.env.adding({let.name: name}, {let.name: let.kind}))
+        lines = self.lines(rest, inner)
+        return (
+            [f"{name} = {expression(let.value, place.env)}", *lines] if uses(lines, name) else lines
+        )
 
     def _choice(
         self, test: syntax.Expr, then: list[str], otherwise: list[str], place: Place
@@ -92,8 +100,11 @@ class Emitter:
         if not body:
             return lines
         head = [f"for {identifier(loop.index)} in {range_text(loop.range, place.env)}:"]
-        setup = [f"stage, number = layers[{identifier(loop.index)}]"] if loop.staged else []
-        return [*lines, *head, *_indented([*setup, *self._prefix_lines(loop, inner_place), *body])]
+        body = [*self._prefix_lines(loop, inner_place, body), *body]
+        if loop.staged:
+            number = "number" if uses(body, "number") else "_"
+            body.insert(0, f"stage, {number} = layers[{identifier(loop.index)}]")
+        return [*lines, *head, *_indented(body)]
 
     def _within(self, loop: hir.Loop, place: Place) -> Place:
         env = place.env.adding({loop.index: identifier(loop.index)}, {loop.index: "int"})
@@ -107,10 +118,11 @@ class Emitter:
         prefixes = ((names[0], loop.prefixes[0]), (names[1], loop.prefixes[1]))
         return Place(env, prefixes, place.staged or loop.staged)
 
-    def _prefix_lines(self, loop: hir.Loop, place: Place) -> list[str]:
+    def _prefix_lines(self, loop: hir.Loop, place: Place, body: list[str]) -> list[str]:
         if loop.prefixes is None or place.prefixes is None:
             return []
-        return [f"{variable} = {fstring(name, place.env)}" for variable, name in place.prefixes]
+        used = [(variable, name) for variable, name in place.prefixes if uses(body, variable)]
+        return [f"{variable} = {fstring(name, place.env)}" for variable, name in used]
 
     def _parted(
         self, items: tuple[hir.Item, ...], loop: hir.Loop
@@ -122,7 +134,11 @@ class Emitter:
             match item:
                 case hir.Statement(number=number):
                     (taken if loop in self.proofs[number].bundled else left).append(item)
-                case hir.Drop() | hir.Let():
+                case hir.Let(value=value):
+                    own = any(path.text == loop.index for path in paths(value))
+                    taken += [] if own else [item]
+                    left.append(item)
+                case hir.Drop():
                     left.append(item)
                 case hir.Loop(body=body):
                     inner = self._parted(body, loop)
@@ -148,12 +164,16 @@ class Emitter:
                     )
                 case _:
                     assert_never(item)
-        return tuple(taken), tuple(left)
+        held = [any(not isinstance(item, hir.Let) for item in part) for part in (taken, left)]
+        return tuple(taken if held[0] else ()), tuple(left if held[1] else ())
 
     def _statement(self, statement: hir.Statement, place: Place) -> list[str]:
         proof = self.proofs[statement.number]
         sides = [self._side(proof, side, place) for side in (0, 1)]
-        return [f"yield Group({self.recipes[statement.number]}, {sides[0]}, {sides[1]})"]
+        if not proof.measured:
+            return [f"yield Group({self.recipes[statement.number]}, {sides[0]}, {sides[1]})"]
+        named = [f"left = {sides[0]}", f"right = {sides[1]}"]
+        return [*named, f"yield Group({self.recipes[statement.number]}, left, right)"]
 
     def _side(self, proof: Proof, side: int, place: Place) -> str:
         """The names of a side's tensors; `*` before each part where there are several."""
@@ -220,7 +240,7 @@ class Emitter:
                 p.text
                 for part in prefix.parts
                 if isinstance(part, syntax.Hole)
-                for p in _paths(part)
+                for p in paths(part.value)
             }
             inside = not held & {loop.index for loop in bundle}
             if inside and name.parts[: len(prefix.parts)] == prefix.parts:
@@ -234,8 +254,9 @@ class Emitter:
         return f"yield Drop({where}, {drop.side}, Place({self._text(drop.name, drop.side, place)}, {at}))"
 
 
-def _paths(hole: syntax.Hole) -> list[syntax.Path]:
-    return [node for node in syntax.walk(hole.value) if isinstance(node, syntax.Path)]
+def uses(lines: list[str], name: str) -> bool:
+    """Whether lines of Python mention a name."""
+    return any(re.search(rf"\b{re.escape(name)}\b", line) for line in lines)
 
 
 def range_text(value: syntax.Expr, env: Env) -> str:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of Config: `name: type = default  # comment`."""
+    """A field of Config: `name: type = default`."""
 
     name: str
     type: str
     default: str | None
-    comment: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,30 +29,16 @@ class Property:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How Config is read from one layout's dict: locals first, then the fields."""
-
-    layout: str
-    locals: tuple[str, ...]
-    fields: tuple[tuple[str, str], ...]
-    checks: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Writing:
-    """What one layout's dict gets: dotted key, value."""
-
-    layout: str
-    values: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ConfigView:
+    """Config, and the table of its equations: rows of a field and its text."""
+
     fields: tuple[Field, ...]
     properties: tuple[Property, ...]
     checks: tuple[str, ...]
-    readings: tuple[Reading, ...]
-    writings: tuple[Writing, ...]
+    keys: tuple[tuple[str, str], ...]
+    options: tuple[tuple[str, str], ...]
+    variants: tuple[tuple[str, str], ...]
+    constants: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +92,6 @@ class Plan:
     mesh: MeshView | None
     functions: tuple[Function, ...]
     statements: Function
-    options: tuple[tuple[str, str], ...]
-    variants: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def verify(plan: Plan) -> Plan:
@@ -116,9 +99,8 @@ def verify(plan: Plan) -> Plan:
     for function in (*plan.functions, plan.statements):
         body = "\n".join(f"    {line}" for line in function.body)
         ast.parse(f"def {function.name}({function.parameters}) -> {function.returns}:\n{body}\n")
-    for reading in plan.config.readings:
-        for _, value in reading.fields:
-            ast.parse(value, mode="eval")
+    for _, row in (*plan.config.keys, *plan.config.options, *plan.config.variants):
+        ast.parse(row, mode="eval")
     names = [function.name for function in plan.functions]
     assert len(names) == len(set(names)), f"functions have names of their own: {names}"
     return plan

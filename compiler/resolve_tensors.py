@@ -187,7 +187,23 @@ def _equation(node: syntax.Equation, context: Context, numbers: _Numbers) -> Ite
         numbers.statements += 1
         items = (bias(statement, node.input_axis, numbers.statements, derived.span),)
         found += _when(derived.condition, items, context)
-    yield from _when(node.condition, tuple(found), context)
+    yield from _when(node.condition, _looped(statement, tuple(found), context), context)
+
+
+def _looped(
+    statement: hir.Statement, items: tuple[hir.Item, ...], context: Context
+) -> tuple[hir.Item, ...]:
+    """The items inside a loop for every index in a name that no `for` binds: it takes the bound name's size."""
+    tensors = statement.left + statement.right
+    holes = [
+        part for t in tensors for part in t.names[0].name.parts if isinstance(part, syntax.Hole)
+    ]
+    for value in {
+        hole.value.text: hole.value for hole in holes if isinstance(hole.value, syntax.Path)
+    }.values():
+        if context.scope.names[value.text] not in ("loop index", "mesh dimension"):
+            items = (hir.Loop(value.text, value, False, False, None, items, statement.span),)
+    return items
 
 
 def _tensors(term: syntax.Term, side: int, context: Context) -> Iterator[hir.Tensor]:

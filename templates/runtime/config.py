@@ -1,4 +1,10 @@
-"""Reading and writing the plain dicts of a config.json."""
+"""Config equations: plain dicts of a config.json, read and written by one table.
+
+A row says, for a field of Config: its key in the left and in the right layout, the default, and a dict of spellings,
+left to right, where they differ. Keys are dotted; of several the first that is there is read, the first is written;
+a function is read only; None is no key. A default of `...` says that the key must be there; a function of the reader
+computes it; a dict holds one a layout. What kind of value a field holds, its type says.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +21,11 @@ _KINDS: dict[str, Any] = {
     "str": (str,),
     "list": (list,),
 }
-_REQUIRED = object()
 
 
 def check_kind(what: str, kind: str, value: Any) -> Any:
     """The value, if it is of the kind; a size is an int that is not negative."""
-    if kind == "any" or value is None:
+    if kind not in _KINDS or value is None:
         return value
     if not isinstance(value, _KINDS[kind]) or (isinstance(value, bool) and kind != "bool"):
         raise ConversionError(f"{what}: expected {kind}, found {value!r}")
@@ -29,82 +34,96 @@ def check_kind(what: str, kind: str, value: Any) -> Any:
     return value
 
 
-class ConfigReader:
-    """Reads a config dict by dotted keys and keeps what no key asked for."""
+class ConfigTable:
+    """The config equations of a map."""
 
-    def __init__(self, layout: str, config: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        config: Any,
+        layouts: tuple[str, str],
+        keys: Mapping[str, tuple[Any, ...]],
+        options: Mapping[str, tuple[Any, ...]],
+        variants: Mapping[str, tuple[str, ...]],
+        constants: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self.types = {name: str(field.type) for name, field in config.__dataclass_fields__.items()}
+        self.layouts = layouts
+        self.keys = keys
+        self.options = options
+        self.variants = variants
+        self.constants = constants
+
+    def kind(self, name: str) -> str:
+        """The kind of a field: `int | None` and `list[Any]` are an int and a list."""
+        return self.types[name].split(" ")[0].split("[")[0].lower()
+
+    def read(
+        self, layout: str, config: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The fields of Config. ConversionError for what does not fit, TypeError for an unknown option."""
+        unknown = sorted(set(options) - set(self.options) - set(self.variants))
+        if unknown:
+            raise TypeError(f"no option is called {unknown[0]!r}")
+        reader = ConfigReader(self, layout, config, options)
+        fields = {name: reader[name] for name in (*self.keys, *self.options)}
+        for name, choices in self.variants.items():
+            fields[name] = options.get(name, choices[0])
+            if fields[name] not in choices:
+                raise ValueError(
+                    f"{name}: expected one of {', '.join(choices)}, not {fields[name]!r}"
+                )
+        return {**fields, "extra": reader.extra()}
+
+    def write(self, layout: str, config: Any) -> dict[str, Any]:
+        """A layout's dict: what it had of its own, the fields, its constants, and the others' own in `mapc`."""
+        side = self.layouts.index(layout)
+        written: dict[str, Any] = deepcopy(dict(config.extra.get(layout, {})))
+        for name, row in (*self.keys.items(), *self.options.items()):
+            key, value = row[side], getattr(config, name)
+            if key is None or callable(key) or value is None:
+                continue
+            if len(row) > 3 and side == 1:
+                value = row[3][value]
+            _put(written, key if isinstance(key, str) else key[0], value)
+        for key, value in self.constants.get(layout, {}).items():
+            _put(written, key, value)
+        others = {name: deepcopy(rest) for name, rest in config.extra.items() if name != layout}
+        return {**written, **({"mapc": others} if others else {})}
+
+
+class ConfigReader:
+    """Reads one layout's dict; `reader[field]` is a field, read once."""
+
+    def __init__(
+        self, table: ConfigTable, layout: str, config: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> None:
+        self.table = table
         self.layout = layout
         self.config = config
-        self.options = dict(options)
+        self.options = options
+        self._fields: dict[str, Any] = {}
         self._rest = deepcopy(dict(config))
         self._stored = self._rest.pop("mapc", None) or {}
-
-    def get(self, kind: str, *keys: str, default: Any = _REQUIRED, name: str = "") -> Any:
-        """The value of the first key that is there and not null; keys that differ are refused.
-
-        A callable default is called. Without a default an absent value is an error.
-        """
-        found = {key: value for key in keys if (value := self._take(key)) is not None}
-        for key, value in found.items():
-            if value != next(iter(found.values())):
-                first = next(iter(found))
+        for key, expected in table.constants.get(layout, {}).items():
+            value = self.key(key)
+            if value is not None and value != expected:
                 raise ConversionError(
-                    f"{self.layout} config: {first}={found[first]!r} and {key}={value!r} differ; keep one of them"
+                    f"{layout} config: {key}: expected {expected!r}, found {value!r}"
                 )
-        if found:
-            key = next(iter(found))
-            return check_kind(f"{self.layout} config: {key}", kind, found[key])
-        if default is _REQUIRED:
-            raise ConversionError(
-                f"{self.layout} config: expected {' or '.join(keys)}{name and f' ({name})'}, found none"
-            )
-        return default() if callable(default) else default
 
-    def translate(self, table: Mapping[Any, Any], *keys: str, default: Any = None) -> Any:
-        """A value that is spelled otherwise here: table holds this layout's spelling first."""
-        value = self.get("any", *keys, default=None)
-        if value is None:
-            return default
-        if value not in table:
-            raise ConversionError(
-                f"{self.layout} config: {keys[0]}: expected one of {sorted(map(str, table))}, found {value!r}"
-            )
-        return table[value]
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._fields:
+            optional = name in self.table.options
+            row = (self.table.options if optional else self.table.keys)[name]
+            value = self._read(name, row)
+            if optional and name in self.options:
+                value = self._given(name, value)
+            if value is None:
+                value = self._default(name, row)
+            self._fields[name] = value
+        return self._fields[name]
 
-    def constant(self, key: str, expected: Any) -> None:
-        """A key that, where it is there, must have one value."""
-        value = self._take(key)
-        if value is not None and value != expected:
-            raise ConversionError(
-                f"{self.layout} config: {key}: expected {expected!r}, found {value!r}"
-            )
-
-    def option(self, name: str, kind: str, default: Any, key: str | None = None) -> Any:
-        """An option: from this layout's key, else as the caller says, else the default."""
-        stored = self._take(key) if key else None
-        given = self.options.pop(name, None)
-        if stored is not None and given is not None and stored != given:
-            raise ConversionError(
-                f"{self.layout} config: {key}={stored!r}, but {name}={given!r} is asked for"
-            )
-        value = stored if stored is not None else given if given is not None else default
-        return check_kind(f"option {name}", kind, value)
-
-    def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """The alternative of a variant, the first where the caller says none."""
-        value = self.options.pop(name, choices[0])
-        if value not in choices:
-            raise ValueError(f"{name}: expected one of {', '.join(choices)}, not {value!r}")
-        return str(value)
-
-    def extra(self) -> dict[str, Any]:
-        """What no key asked for, by layout; TypeError for options that do not exist."""
-        if self.options:
-            raise TypeError(f"no option is called {min(self.options)!r}")
-        stored = {layout: rest for layout, rest in self._stored.items() if layout != "mesh"}
-        return {**stored, **({self.layout: self._rest} if self._rest else {})}
-
-    def _take(self, key: str) -> Any:
+    def key(self, key: str) -> Any:
         """The value of a dotted key, None where it is absent; it no longer counts as extra."""
         value: Any = self.config
         path = key.split(".")
@@ -113,6 +132,60 @@ class ConfigReader:
         if value is not None:
             _remove(self._rest, path)
         return value
+
+    def extra(self) -> dict[str, Any]:
+        """What no equation reads, by layout."""
+        stored = {
+            layout: rest for layout, rest in self._stored.items() if layout in self.table.layouts
+        }
+        return {**stored, **({self.layout: self._rest} if self._rest else {})}
+
+    def _read(self, name: str, row: tuple[Any, ...]) -> Any:
+        """A field's value in this layout, in the left layout's spelling; None where no key is there."""
+        keys = row[self.table.layouts.index(self.layout)]
+        if keys is None or callable(keys):
+            return keys(self) if keys else None
+        found = {}
+        for key in (keys,) if isinstance(keys, str) else keys:
+            if (value := self.key(key)) is not None:
+                found[key] = value
+        for key, value in found.items():
+            first = next(iter(found))
+            if value != found[first]:
+                raise ConversionError(
+                    f"{self.layout} config: {first}={found[first]!r} and {key}={value!r} differ; keep one of them"
+                )
+        for key, value in found.items():
+            return self._checked(f"{self.layout} config: {key}", name, row, value)
+        return None
+
+    def _checked(self, what: str, name: str, row: tuple[Any, ...], value: Any) -> Any:
+        if len(row) < 4:
+            return check_kind(what, self.table.kind(name), value)
+        side = self.table.layouts.index(self.layout)
+        for spellings in row[3].items():
+            if spellings[side] == value:
+                return spellings[0]
+        known = ", ".join(str(spellings[side]) for spellings in row[3].items())
+        raise ConversionError(f"{what}: expected one of {known}, found {value!r}")
+
+    def _given(self, name: str, value: Any) -> Any:
+        """An option as the caller says it; it must agree with what is stored."""
+        given = check_kind(f"option {name}", self.table.kind(name), self.options[name])
+        if value is not None and given is not None and value != given:
+            raise ConversionError(
+                f"{self.layout} config says {name}={value!r}, but {name}={given!r} is asked for"
+            )
+        return value if given is None else given
+
+    def _default(self, name: str, row: tuple[Any, ...]) -> Any:
+        default = row[2][self.layout] if isinstance(row[2], Mapping) else row[2]
+        if default is ...:
+            keys = row[self.table.layouts.index(self.layout)]
+            spelled = " or ".join((keys,) if isinstance(keys, str) else keys or ("no key",))
+            raise ConversionError(f"{self.layout} config: expected {spelled} ({name}), found none")
+        value = default(self) if callable(default) else deepcopy(default)
+        return check_kind(name, self.table.kind(name), value)
 
 
 def _remove(config: dict[str, Any], path: list[str]) -> None:
@@ -123,23 +196,11 @@ def _remove(config: dict[str, Any], path: list[str]) -> None:
         config.pop(path[0], None)
 
 
-def write_config(
-    layout: str, values: Mapping[str, Any], extra: Mapping[str, Any]
-) -> dict[str, Any]:
-    """A config dict: the keys the layout had of its own, the values by dotted key (None: left out).
-
-    What the other layout had of its own goes along in the `mapc` block.
-    """
-    config: dict[str, Any] = deepcopy(dict(extra.get(layout, {})))
-    for key, value in values.items():
-        if value is not None:
-            *path, last = key.split(".")
-            inner = config
-            for part in path:
-                inner = inner.setdefault(part, {})
-            inner[last] = deepcopy(value)
-    others = {name: deepcopy(rest) for name, rest in extra.items() if name != layout}
-    return {**config, **({"mapc": others} if others else {})}
+def _put(config: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        config = config.setdefault(part, {})
+    config[last] = deepcopy(value)
 
 
 def exactly(above: int, below: int, above_name: str, below_name: str) -> int:
@@ -158,3 +219,12 @@ def require(holds: bool, message: str) -> None:
 def roundup(value: int, multiple: int) -> int:
     """The smallest multiple that is not below the value."""
     return -(-value // multiple) * multiple
+
+
+def solve(index: str, total: int, times: int, plus: int) -> int:
+    """The size of an index where total = times * size + plus."""
+    if times == 0 or total < plus or (total - plus) % times:
+        raise ConversionError(
+            f"index {index}: {total} = {times} * {index} + {plus} has no whole solution"
+        )
+    return (total - plus) // times

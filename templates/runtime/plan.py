@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from .config import ConfigTable
 from .errors import ConversionError
 from .recipe import Copy, Counts, Piece, Recipe
 
@@ -56,9 +57,18 @@ class Converter(NamedTuple):
     left: Side
     right: Side
     mesh: Callable[..., Any] | None
-    options: Mapping[str, str]
-    variants: Mapping[str, tuple[str, ...]]
+    table: ConfigTable
     statements: Callable[[Any, Any, Shapes], Iterator[Group | Drop]]
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The options of the map and their kinds."""
+        return {name: self.table.kind(name) for name in self.table.options}
+
+    @property
+    def variants(self) -> Mapping[str, tuple[str, ...]]:
+        """The variants and their alternatives."""
+        return self.table.variants
 
     def side(self, name: str) -> int:
         """0 for the left layout, 1 for the right one."""
@@ -97,19 +107,15 @@ class Transfer(NamedTuple):
 
 
 class Shapes:
-    """The shapes that sizes are measured on: those of the source checkpoint."""
+    """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter."""
 
-    def __init__(self, side: int | None, found: Mapping[Any, Mapping[str, Any]]) -> None:
+    def __init__(self, side: int | None, found: Mapping[Any, Mapping[str, Any]] | None) -> None:
         self.side = side
         self.found = found
 
     def of(self, places: tuple[Place, ...], axes: int, what: str) -> Counts:
         """The shape of a source tensor; ConversionError where there is none to measure."""
-        if self.side is None:
-            raise ConversionError(
-                f"{what}: not in the config, measured on {places[0].name}: no tensors here"
-            )
-        for rank, tensors in self.found.items():
+        for rank, tensors in (self.found or {}).items():
             for place in places:
                 if holds(rank, place) and place.name in tensors:
                     shape = tuple(tensors[place.name].shape)
@@ -118,21 +124,38 @@ class Shapes:
                             f"{place.name}: expected {axes} axes, found {list(shape)}; {what} is measured on it"
                         )
                     return shape
-        raise ConversionError(f"{places[0].name}: missing; {what} is measured on it")
+        raise ConversionError(
+            f"{places[0].name}: missing; {what} is not in the config and measured on it"
+        )
 
 
 class Recipes:
     """The recipes of a config and a mesh, each worked out on first use and once."""
 
-    def __init__(self, config: Any, mesh: Any) -> None:
+    def __init__(self, config: Any, mesh: Any, shapes: Shapes) -> None:
         self.config = config
         self.mesh = mesh
+        self.shapes = shapes
         self._made: dict[Any, Recipe] = {}
 
     def __call__(self, make: Callable[..., Recipe], *sizes: int) -> Recipe:
         if (make, sizes) not in self._made:
             self._made[make, sizes] = make(self.config, self.mesh, *sizes)
         return self._made[make, sizes]
+
+    def measured(
+        self,
+        make: Callable[..., Recipe],
+        sizes: Callable[..., tuple[int, ...]],
+        left: tuple[tuple[Place, ...], ...],
+        right: tuple[tuple[Place, ...], ...],
+        *known: int,
+    ) -> Recipe:
+        """A recipe with sizes that are measured on the source's tensors."""
+        if self.shapes.found is None:
+            return Recipe("")
+        found = sizes(self.config, self.mesh, self.shapes, left, right, *known)
+        return self(make, *known, *found)
 
     def same(self, where: str, **sizes: int) -> Recipe:
         """The recipe of a tensor that is the same on both sides; an axis a size."""
@@ -224,7 +247,7 @@ def _detected(converter: Converter, side: int, config: Any, mesh: Any, names: se
 
 
 def _names(converter: Converter, side: int, config: Any, mesh: Any) -> set[str]:
-    statements = converter.statements(config, mesh, _Ones(side, {}))
+    statements = converter.statements(config, mesh, Shapes(side, None))
     return {
         place.name
         for group in statements
@@ -232,13 +255,6 @@ def _names(converter: Converter, side: int, config: Any, mesh: Any) -> set[str]:
         for places in (group.left, group.right)[side]
         for place in places
     }
-
-
-class _Ones(Shapes):
-    """Shapes for a run in which only the names matter."""
-
-    def of(self, places: tuple[Place, ...], axes: int, what: str) -> Counts:
-        return (1,) * axes
 
 
 class Plan:
@@ -443,4 +459,3 @@ def _components(names: list[str], pattern: list[str]) -> bool:
     if pattern[0] == "**":
         return any(_components(names[skip:], pattern[1:]) for skip in range(len(names) + 1))
     return bool(names) and names[0] == pattern[0] and _components(names[1:], pattern[1:])
-

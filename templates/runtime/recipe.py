@@ -225,7 +225,7 @@ class Filling(NamedTuple):
     zeros: tuple[Copy, ...]
 
 
-class Tensor(NamedTuple):
+class TensorAxes(NamedTuple):
     """The axes of a tensor as the map writes them, its shape on a rank, the mesh dims it is split over."""
 
     formula: str
@@ -239,7 +239,7 @@ class Recipe:
     def __init__(self, where: str, **sizes: int) -> None:
         self.where = where
         self.sizes = sizes
-        self.tensors: tuple[dict[int, Tensor], dict[int, Tensor]] = ({}, {})
+        self.tensors: tuple[dict[int, TensorAxes], dict[int, TensorAxes]] = ({}, {})
         self.pieces: list[Piece] = []
         self.pairs: list[tuple[Piece, Piece]] = []
         self.blocks: list[Block] = []
@@ -257,7 +257,7 @@ class Recipe:
     def _tensor(
         self, side: int, position: int, formula: str, shape: Counts, at: dict[str, int]
     ) -> Grid:
-        self.tensors[side][position] = Tensor(formula, shape, tuple(at))
+        self.tensors[side][position] = TensorAxes(formula, shape, tuple(at))
         self.pieces.append(Piece(side, position, tuple(at.items())))
         return Grid(
             self.pieces[-1], shape, tuple(prod(shape[dim + 1 :]) for dim in range(len(shape)))
@@ -280,13 +280,16 @@ class Recipe:
             else ""
         )
 
-    def match(self, left: Grid, right: Grid) -> None:
-        """State that two grids of the same counts hold the same elements."""
+    def match(self, left: Grid, right: Grid, again: int | None = None) -> None:
+        """State that two grids of the same counts hold the same elements.
+
+        `again` is a side whose elements another match fills already.
+        """
         assert left.counts == right.counts, f"{self.where}: {left.counts} against {right.counts}"
         self.pairs.append((left.piece, right.piece))
         repeats = [int(a == 0) - int(b == 0) for a, b in zip(left.steps, right.steps)]
         for first, counts in self._regions(left, right, repeats):
-            again = {side for index, side in zip(first, repeats) if index and side}
+            sides = {side for index, side in zip(first, repeats) if index and side}
             self.blocks.append(
                 Block(
                     (left.piece, right.piece),
@@ -296,7 +299,7 @@ class Recipe:
                     ),
                     (left.steps, right.steps),
                     counts,
-                    None if not again else 0 if 1 in again else 1,
+                    again if not sides else 0 if 1 in sides else 1,
                 )
             )
 

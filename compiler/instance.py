@@ -1,0 +1,25 @@
+"""A converter at work inside the compiler: its core, run on a config without any tensor.
+
+`check` counts with it, `explain` looks names up in it, and the generated test takes its sizes from it. The core
+imports the standard library only, so none of this needs torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def running(module: str, stem: str) -> Iterator[Mapping[str, Any]]:
+    """The names of a converter's core while it is loaded."""
+    name = f"mapc_instance_{stem}"
+    loaded = type(sys)(name)
+    sys.modules[name] = loaded  # dataclasses look their module up there
+    try:
+        exec(compile(module, f"<{stem}>", "exec"), loaded.__dict__)
+        yield loaded.__dict__
+    finally:
+        del sys.modules[name]
