@@ -1,1 +1,1 @@
-
+"""The map language: its grammar, syntax tree, diagnostics, parser and formatter. Imports no other folder."""

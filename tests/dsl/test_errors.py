@@ -1,0 +1,32 @@
+"""Maps that are refused, each with the whole text of its diagnostic beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mapc.dsl.diagnostics import MapError
+from mapc.dsl.parser import parse
+from mapc.dsl.source import Source
+
+CASES = sorted((Path(__file__).parent / "errors").glob("*.map"))
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_the_map_is_refused(path: Path, same_as: Callable[[Path, str], None]) -> None:
+    with pytest.raises(MapError) as refused:
+        parse(Source(path.name, path.read_bytes().decode()))
+    assert len(refused.value.diagnostics) == 1
+    text = str(refused.value)
+    assert text.isascii()
+    same_as(path.with_suffix(".txt"), text + "\n")
+
+
+def test_every_code_has_a_case() -> None:
+    """The codes that the front end's source names, and those in the expected texts, are the same."""
+    folder = Path(__file__).parents[2] / "dsl"
+    source = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    texts = "".join(path.with_suffix(".txt").read_text(encoding="utf-8") for path in CASES)
+    assert set(re.findall(r'"(M01\d\d)"', source)) == set(re.findall(r"error\[(M\d+)\]", texts))
