@@ -132,6 +132,23 @@ def place_labels(place: Place) -> Iterator[str]:
             assert_never(place)
 
 
+def place_dims(place: Place) -> Iterator[str]:
+    """The mesh dimensions over which a place is split."""
+    match place:
+        case Index() | One():
+            return
+        case Row(factors=factors):
+            for factor in factors:
+                yield from place_dims(factor)
+        case Cut(whole=whole, value=value):
+            yield whole.mesh
+            yield from place_dims(value)
+        case Picked(value=value) | Front(value=value):
+            yield from place_dims(value)
+        case _:
+            assert_never(place)
+
+
 def matched(
     left: tuple[Leaf, ...], right: tuple[Leaf, ...]
 ) -> tuple[tuple[Leaf, Leaf], ...] | None:

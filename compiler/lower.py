@@ -5,19 +5,15 @@ Fourth pass (proof -> plan). After it no name of the map is left unexplained: al
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from hashlib import sha256
-from textwrap import wrap
 
 from ..dsl import syntax
 from . import hir
 from .check import Proof, Proven, equation
-from .emit import Env, escaped, expression, fstring, identifier, quoted
+from .emit import Env, expression, fstring, identifier, quoted
 from .lower_config import config_env, depends, lower_config, mesh_dependent, requirement
-from .lower_recipe import measured_sizes, needed, recipe_lines
-from .lower_statements import Emitter, Place, same_axes, uses
-from .measure import measuring
+from .lower_functions import lower_functions, plain, wrapped
+from .lower_statements import Emitter, Place, uses
 from .plan import Function, MeshView, Plan, SideView
 
 
@@ -26,18 +22,11 @@ def lower(proven: Proven, title: str) -> Plan:
     map_ = proven.hir
     dims = mesh_dependent(map_)
     env = config_env(map_, dims)
-    functions = [_let(let, map_, env) for let in map_.lets if let.name in dims]
-    recipes: dict[int, str] = {}
-    taken = {function.name for function in functions}
-    for proof in proven.proofs:
-        call, made = _recipe(proof, map_, env, taken)
-        recipes[proof.statement.number] = call
-        functions += made
-        taken |= {function.name for function in made}
+    functions, recipes = lower_functions(proven, dims, env)
     emitter = Emitter(map_, {proof.statement.number: proof for proof in proven.proofs}, recipes)
     return Plan(
         stem=map_.name,
-        title=_plain(title),
+        title=plain(title),
         source=map_.source.name,
         digest=sha256(map_.source.text.encode()).hexdigest(),
         sides=(_side(map_, 0), _side(map_, 1)),
@@ -45,18 +34,9 @@ def lower(proven: Proven, title: str) -> Plan:
         table=tuple(line for proof in proven.proofs for line in _row(proof)),
         config=lower_config(map_, dims),
         mesh=_mesh(map_),
-        functions=tuple(functions),
+        functions=functions,
         statements=_statements(map_, emitter, env, dims),
     )
-
-
-def _plain(text: str) -> str:
-    """Text for comments and docstrings: one line of ASCII without backslashes or quotes that could end it."""
-    return " ".join(escaped(text).replace('\\"', "'").replace("\\", "/").split())
-
-
-def _where(proof: Proof, map_: hir.Map) -> str:
-    return f"{map_.source.name}:{proof.statement.span.line}"
 
 
 def _side(map_: hir.Map, number: int) -> SideView:
@@ -88,17 +68,8 @@ def _summary(layout: hir.Layout, source: hir.Layout) -> str:
 
 def _row(proof: Proof) -> list[str]:
     """A statement in the table of the docstring."""
-    text = f":{proof.statement.span.line:<4} {_plain(equation(proof))}"
-    return _wrapped(text, 100, " " * 10)
-
-
-def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
-    """Lines of a long equation; a name and its axes stay together."""
-    glued = re.sub(r"\[[^]]*\]", lambda axes: axes[0].replace(" ", "\0"), text)
-    lines = wrap(
-        glued, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
-    return [line.replace("\0", " ") for line in lines]
+    text = f":{proof.statement.span.line:<4} {plain(equation(proof))}"
+    return wrapped(text, 100, " " * 10)
 
 
 def _legend(map_: hir.Map, proven: Proven) -> tuple[tuple[str, str], ...]:
@@ -125,7 +96,7 @@ def _legend(map_: hir.Map, proven: Proven) -> tuple[tuple[str, str], ...]:
     rows += [
         (let.name, " ".join(let.value.span.text.split())) for let in map_.lets if let.name in used
     ]
-    return tuple((name, _plain(text)) for name, text in rows)
+    return tuple((name, plain(text)) for name, text in rows)
 
 
 def _mesh(map_: hir.Map) -> MeshView | None:
@@ -161,106 +132,6 @@ def _mesh(map_: hir.Map) -> MeshView | None:
         "the countings " + " and ".join(", ".join(c) for c in inner) + " number the same ranks",
         layout.name,
     )
-
-
-def _let(let: hir.Let, map_: hir.Map, env: Env) -> Function:
-    text = _plain(let.value.span.text)
-    kind = {"int": "int", "float": "float", "bool": "bool", "str": "str"}.get(let.kind, "Any")
-    value = expression(let.value, env)
-    body = f"return {value}"
-    return Function(
-        f"_{let.name}",
-        "config: Config, mesh: Mesh",
-        kind,
-        (f"{map_.source.name}:{let.span.line}   {let.name} = {text}",),
-        (body,),
-    )
-
-
-def _recipe(proof: Proof, map_: hir.Map, env: Env, taken: set[str]) -> tuple[str, list[Function]]:
-    """The call that gives a statement's recipe, and the function behind it if it needs one."""
-    where = quoted(_where(proof, map_))
-    sizes = {**env.names, **{loop.index: expression(loop.range, env) for loop in proof.bundled}}
-    if same_axes(proof):
-        names = [
-            axis.name for axis in proof.statement.left[0].axes if isinstance(axis, syntax.Index)
-        ]
-        given = "".join(f", {identifier(name)}={sizes[name]}" for name in names)
-        return f"recipes.same({where}{given})", []
-    variables = _variables(proof, map_)
-    name = _function_name(variables[1][0], proof, taken)
-    local = [n for n in needed(proof) if n in proof.local]
-    lines = [
-        line.replace("Recipe(WHERE", f"Recipe({where}")
-        for line in recipe_lines(proof, variables, sizes)
-    ]
-    parameters = "".join(
-        f", {size}: int" for size in (*map(identifier, local), *measured_sizes(proof))
-    )
-    mesh = "Mesh" if map_.sharded else "None"
-    comment = tuple(_wrapped(f"{_plain(_where(proof, map_))}   {_plain(equation(proof))}", 90))
-    functions = [
-        Function(name, f"config: Config, mesh: {mesh}{parameters}", "Recipe", comment, tuple(lines))
-    ]
-    given = "".join(f", {identifier(size)}" for size in local)
-    if proof.measured:
-        solver = measuring(proof, env, name, local)
-        return f"recipes.measured({name}, {solver.name}, left, right{given})", [*functions, solver]
-    return f"recipes({name}{given})", functions
-
-
-def _function_name(variable: str, proof: Proof, taken: set[str]) -> str:
-    last = proof.statement.right[0].names[0].name.parts[-1]
-    text = last.text if isinstance(last, syntax.Text) else ""
-    name = base = (
-        f"_{variable}_bias" if text.endswith("bias") and "bias" not in variable else f"_{variable}"
-    )
-    number = 2
-    while name in taken:
-        name = f"{base}_{number}"
-        number += 1
-    return name
-
-
-def _variables(proof: Proof, map_: hir.Map) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """A variable for every tensor, from its name; none is the name of an index or of a mesh dimension."""
-    taken = {name for pair in proof.pairs for leaf in pair for name in leaf.indices}
-    taken |= {dim for layout in map_.layouts for dim in layout.dims} | set(map_.name.split())
-    taken |= {
-        node.size
-        for t in _tensors(proof)
-        for axis in t.axes
-        for node in syntax.walk(axis)
-        if isinstance(node, syntax.Padded)
-    }
-    found: tuple[list[str], list[str]] = ([], [])
-    for side in (0, 1):
-        for tensor in proof.statement.sides[side]:
-            base = _variable(tensor.names[0].name)
-            name = base if base not in taken else f"{base}_{map_.layouts[side].name}"
-            number = 2
-            while name in taken:
-                name = f"{base}_{number}"
-                number += 1
-            taken.add(name)
-            found[side].append(name)
-    return tuple(found[0]), tuple(found[1])
-
-
-def _tensors(proof: Proof) -> Iterable[hir.Tensor]:
-    return (*proof.statement.left, *proof.statement.right)
-
-
-def _variable(name: syntax.Name) -> str:
-    """The last component of a name that says which tensor it is."""
-    text = "".join(part.text if isinstance(part, syntax.Text) else "0" for part in name.parts)
-    for component in reversed(text.split(".")):
-        word = re.sub(r"\W", "_", component, flags=re.ASCII)
-        if word not in ("weight", "bias") and re.fullmatch(
-            r"[A-Za-z_]\w*[A-Za-z]\w*", word, flags=re.ASCII
-        ):
-            return identifier(word.lower())
-    return "tensor"
 
 
 def _statements(map_: hir.Map, emitter: Emitter, env: Env, dims: frozenset[str]) -> Function:

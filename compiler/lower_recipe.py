@@ -20,6 +20,7 @@ from .layout import (
     Row,
     axis_indices,
     formula,
+    place_dims,
     place_indices,
     spell,
     splits,
@@ -60,7 +61,7 @@ def recipe_lines(
     names = needed(proof)
     lines = _locals(names, sizes)
     lines.append(
-        f"recipe = Recipe(WHERE{''.join(f', {name}={name}' for name in map(identifier, names))})"
+        f"recipe = Recipe(where{''.join(f', {name}={name}' for name in map(identifier, names))})"
     )
     lines += [line for t in tensors[1 - split] if not t.bundle for line in _declare(t, shares)]
     groups = dict.fromkeys(tensor.dims for tensor in tensors[split])
@@ -347,18 +348,19 @@ def _group(
             line for t in pair if t.bundle for line in _declare(t, shares) if line not in declared
         ]
         declared.update(inner)
-        inner.append(f"recipe.match({', '.join(_ends(match, pair))}{_again(pair)})")
+        inner.append(f"recipe.match({', '.join(_ends(match, pair))}{_again(match, pair)})")
         lines += ["    " * len(bundle) + line for line in inner]
     return lines
 
 
-def _again(pair: list[_Tensor]) -> str:
-    """Replicas in a name: coming back, all but the first find their target filled."""
-    for side, other in ((0, pair[1]), (1, pair[0])):
-        indices = {i for axis in pair[side].tensor.axes for i in axis_indices(axis)} | set(
-            pair[side].bundle
-        )
-        extra = [each(index) for index in other.bundle if index not in indices]
+def _again(match: _Match, pair: list[_Tensor]) -> str:
+    """Copies in a name or on ranks that do not split the leaf: coming back, all but the first find it filled."""
+    for side in (0, 1):
+        leaf, other = match.leaves[side], pair[1 - side]
+        held = {*leaf.indices, *pair[side].bundle}
+        extra = [each(index) for index in other.bundle if index not in held]
+        split = {dim for place in match.leaves[1 - side].axes for dim in place_dims(place)}
+        extra += [identifier(dim) for dim in other.dims if dim not in split]
         if extra:
             return f", again={side} if {' or '.join(extra)} else None"
     return ""

@@ -180,7 +180,7 @@ class Emitter:
         parts: list[str] = []
         plain: list[str] = []
         for tensor in proof.statement.sides[side]:
-            at = self._at(side, tensor.names[0].at, place)
+            at = self._at(side, tensor.names[0].at)
             if len(tensor.names) == 1 and at is not None:
                 name = self._name(proof, tensor, tensor.names[0], side, place)
                 if parts and plain and parts[-1].endswith(at):
@@ -194,29 +194,26 @@ class Emitter:
                 parts.append(self._tied(proof, tensor, side, place))
         return parts[0] if len(parts) == 1 else f"({', '.join('*' + part for part in parts)})"
 
-    def _at(self, side: int, at: str | None, place: Place) -> str | None:
+    def _at(self, side: int, at: str | None) -> str | None:
         """The end of a `places` call: the stage and the closing bracket. None where there are two stages."""
         stages = self.map.layouts[side].stages
         if stages is None:
             return ")"
-        if at == "first,last":
-            return None
-        return f", {stages.mesh}={at or 'stage'})"
+        return None if at == "first,last" else f", {stages.mesh}={at or 'stage'})"
 
     def _tied(self, proof: Proof, tensor: hir.Tensor, side: int, place: Place) -> str:
         texts: list[str] = []
         for placed in tensor.names:
             name = self._name(proof, tensor, placed, side, place)
-            when = f" if {expression(placed.when, place.env)} else ()" if placed.when else ""
-            at = self._at(side, placed.at, place)
-            if at is not None:
-                texts.append(f"places({name}{at}{when}")
+            tests = [expression(placed.when, place.env)] if placed.when else []
+            if (at := self._at(side, placed.at)) is not None:
+                texts.append(_places(name, at, tests))
                 continue
             stages = self.map.layouts[side].stages
-            assert stages is not None
-            texts.append(f"places({name}, {stages.mesh}=first){when}")
-            both = f"places({name}, {stages.mesh}=last) if mesh.{stages.mesh} > 1"
-            texts.append(f"({both} else ()){when}" if when else f"{both} else ()")
+            assert stages is not None, "a place among stages"
+            more = [*(f"({test})" for test in tests), f"mesh.{stages.mesh} > 1"]
+            texts.append(_places(name, f", {stages.mesh}=first)", tests))
+            texts.append(_places(name, f", {stages.mesh}=last)", more))
         return f"tied({', '.join(texts)})"
 
     def _name(
@@ -252,6 +249,11 @@ class Emitter:
         at = f'{{"{stages.mesh}": stage}}' if stages is not None and place.staged else "{}"
         where = quoted(f"{self.map.source.name}:{drop.span.line}")
         return f"yield Drop({where}, {drop.side}, Place({self._text(drop.name, drop.side, place)}, {at}))"
+
+
+def _places(name: str, at: str, tests: list[str]) -> str:
+    """A call of `places`, with its condition if there is one."""
+    return f"places({name}{', when=' + ' and '.join(tests) if tests else ''}{at}"
 
 
 def uses(lines: list[str], name: str) -> bool:

@@ -76,7 +76,7 @@ class SideView:
     @property
     def writer(self) -> str:
         """The argument of Side that names a rank's file."""
-        return f"lambda rank: {self.file}" if self.file else "None"
+        return "rank_file" if self.file else "None"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,29 @@ from importlib.resources import files
 # What each part of a converter consists of, in order of reading.
 PARTS: dict[str, tuple[str, ...]] = {
     "core": ("errors", "config", "stages", "recipe", "plan", "memory"),
-    "files": (),
-    "cli": (),
+    "files": (
+        *(
+            "stored",
+            "strict_json",
+            "sizes",
+            "casting",
+            "safetensors_io",
+            "torch_files",
+            "source_folder",
+        ),
+        *(
+            "target_folder",
+            "sources",
+            "output_files",
+            "strided",
+            "stream",
+            "compare",
+            "workers",
+            "writing",
+        ),
+        *("report", "checkpoint"),
+    ),
+    "cli": ("cli",),
 }
 MARKER = "# ---- runtime: "
 

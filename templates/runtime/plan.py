@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from .config import ConfigTable
 from .errors import ConversionError
@@ -138,14 +138,16 @@ class Recipes:
         self.shapes = shapes
         self._made: dict[Any, Recipe] = {}
 
-    def __call__(self, make: Callable[..., Recipe], *sizes: int) -> Recipe:
-        if (make, sizes) not in self._made:
-            self._made[make, sizes] = make(self.config, self.mesh, *sizes)
-        return self._made[make, sizes]
+    def __call__(self, make: Callable[..., Recipe], where: str, *sizes: int) -> Recipe:
+        """The recipe that `make` works out for the statement at `where`."""
+        if (where, sizes) not in self._made:
+            self._made[where, sizes] = make(self.config, self.mesh, where, *sizes)
+        return self._made[where, sizes]
 
     def measured(
         self,
         make: Callable[..., Recipe],
+        where: str,
         sizes: Callable[..., tuple[int, ...]],
         left: tuple[tuple[Place, ...], ...],
         right: tuple[tuple[Place, ...], ...],
@@ -153,15 +155,15 @@ class Recipes:
     ) -> Recipe:
         """A recipe with sizes that are measured on the source's tensors."""
         if self.shapes.found is None:
-            return Recipe("")
+            return Recipe(where)
         found = sizes(self.config, self.mesh, self.shapes, left, right, *known)
-        return self(make, *known, *found)
+        return self(make, where, *known, *found)
 
     def same(self, where: str, **sizes: int) -> Recipe:
         """The recipe of a tensor that is the same on both sides; an axis a size."""
         if where not in self._made:
-            recipe = Recipe(where, **sizes)
             formula = f"[{' '.join(sizes)}]"
+            recipe = Recipe(where, **sizes)
             recipe.match(
                 recipe.left(0, formula, *sizes.values()), recipe.right(0, formula, *sizes.values())
             )
@@ -169,9 +171,9 @@ class Recipes:
         return self._made[where]
 
 
-def places(*names: str, **at: int) -> tuple[tuple[Place, ...], ...]:
-    """Tensors of one name each, on the ranks with these mesh coordinates."""
-    return tuple((Place(name, at),) for name in names)
+def places(*names: str, when: bool = True, **at: int) -> tuple[tuple[Place, ...], ...]:
+    """Tensors of one name each, on the ranks with these mesh coordinates; none where not `when`."""
+    return tuple((Place(name, at),) for name in names) if when else ()
 
 
 def tied(*names: tuple[tuple[Place, ...], ...]) -> tuple[tuple[Place, ...], ...]:
@@ -202,12 +204,13 @@ def make_plan(
     return Plan(converter, target, config, mesh, found)
 
 
-def expected(
-    converter: Converter, to: str, config: Any, mesh: Any, rank: Any
-) -> dict[str, tuple[Counts, None]]:
+Expected: TypeAlias = "dict[str, tuple[Counts, None]]"
+
+
+def expected(converter: Converter, to: str, config: Any, mesh: Any, rank: Any) -> Expected:
     """Names and shapes of a target, without a source."""
     side = converter.side(to)
-    names: dict[str, tuple[Counts, None]] = {}
+    names: Expected = {}
     for group in groups(converter, config, mesh, Shapes(None, {})):
         for position, places in enumerate((group.left, group.right)[side]):
             for place in places:

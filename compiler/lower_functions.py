@@ -1,0 +1,166 @@
+"""The functions of the mapping part: lets that need a mesh, and one recipe for every geometry of the map."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from textwrap import wrap
+
+from ..dsl import syntax
+from . import hir
+from .check import Proof, Proven, equation
+from .emit import Env, escaped, expression, identifier, quoted
+from .layout import formula
+from .lower_recipe import bundled_names, measured_sizes, needed, recipe_lines
+from .lower_statements import same_axes
+from .measure import measuring
+from .plan import Function
+
+
+def lower_functions(
+    proven: Proven, dims: frozenset[str], env: Env
+) -> tuple[tuple[Function, ...], dict[int, str]]:
+    """The functions, and the call that gives each statement's recipe.
+
+    Statements of the same geometry share a recipe; the call says which statement it is for.
+    """
+    map_ = proven.hir
+    functions = {f"_{let.name}": _let(let, map_, env) for let in map_.lets if let.name in dims}
+    calls: dict[int, str] = {}
+    made: dict[object, str] = {}
+    for proof in proven.proofs:
+        where = quoted(place(proof, map_))
+        if same_axes(proof):
+            calls[proof.statement.number] = _same(proof, where, env)
+            continue
+        key = _geometry(proof)
+        if key in made:
+            function = functions[made[key]]
+            functions[made[key]] = replace(
+                function, comment=(*function.comment, *_comment(proof, map_))
+            )
+        else:
+            made[key] = _function_name(proof, set(functions))
+            functions.update({f.name: f for f in _recipe(proof, map_, made[key], env)})
+        calls[proof.statement.number] = _call(proof, made[key], where)
+    return tuple(functions.values()), calls
+
+
+def place(proof: Proof, map_: hir.Map) -> str:
+    """`llama.map:41`."""
+    return f"{map_.source.name}:{proof.statement.span.line}"
+
+
+def plain(text: str) -> str:
+    """Text for comments and docstrings: one line of ASCII without backslashes or quotes that could end it."""
+    return " ".join(escaped(text).replace('\\"', "'").replace("\\", "/").split())
+
+
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Lines of a long equation; a name and its axes stay together."""
+    glued = re.sub(r"\[[^]]*\]", lambda axes: axes[0].replace(" ", "\0"), text)
+    lines = wrap(
+        glued, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace("\0", " ") for line in lines]
+
+
+def _let(let: hir.Let, map_: hir.Map, env: Env) -> Function:
+    kind = {"int": "int", "float": "float", "bool": "bool", "str": "str"}.get(let.kind, "Any")
+    text = f"{map_.source.name}:{let.span.line}   {let.name} = {let.value.span.text}"
+    body = [f"return {expression(let.value, env)}"]
+    if isinstance(let.value, syntax.Conditional):
+        test, then, other = (
+            expression(v, env) for v in (let.value.test, let.value.then, let.value.other)
+        )
+        body = [f"if {test}:", f"    return {then}", f"return {other}"]
+    return Function(f"_{let.name}", "config: Config, mesh: Mesh", kind, (plain(text),), tuple(body))
+
+
+def _geometry(proof: Proof) -> object:
+    """What two statements must have in common to share a recipe: all but the names."""
+    sides = tuple(
+        tuple(
+            (formula(t.axes), tuple(loop.index for loop in bundled_names(proof, t))) for t in side
+        )
+        for side in proof.statement.sides
+    )
+    ranges = tuple((loop.index, loop.range) for loop in proof.bundled)
+    return sides, ranges, proof.measured, tuple(sorted(proof.local))
+
+
+def _same(proof: Proof, where: str, env: Env) -> str:
+    axes = proof.statement.left[0].axes
+    names = [axis.name for axis in axes if isinstance(axis, syntax.Index)]
+    given = "".join(f", {identifier(n)}={n if n in proof.local else env.names[n]}" for n in names)
+    return f"recipes.same({where}{given})"
+
+
+def _local(proof: Proof) -> list[str]:
+    """The sizes that a `let` in a block gives."""
+    return [name for name in needed(proof) if name in proof.local]
+
+
+def _call(proof: Proof, name: str, where: str) -> str:
+    given = "".join(f", {identifier(size)}" for size in _local(proof))
+    if proof.measured:
+        return f"recipes.measured({name}, {where}, {name}_sizes, left, right{given})"
+    return f"recipes({name}, {where}{given})"
+
+
+def _recipe(proof: Proof, map_: hir.Map, name: str, env: Env) -> list[Function]:
+    """The function that makes a recipe, and the one that measures its sizes if it needs some."""
+    sizes = {**env.names, **{loop.index: expression(loop.range, env) for loop in proof.bundled}}
+    local = _local(proof)
+    sizes = {size: text for size, text in sizes.items() if size not in local}
+    lines = tuple(recipe_lines(proof, _variables(proof, map_), sizes))
+    given = "".join(f", {size}: int" for size in (*map(identifier, local), *measured_sizes(proof)))
+    parameters = f"config: Config, mesh: {'Mesh' if map_.sharded else 'None'}, where: str{given}"
+    function = Function(name, parameters, "Recipe", _comment(proof, map_), lines)
+    return [function, *([measuring(proof, env, name, local)] if proof.measured else [])]
+
+
+def _comment(proof: Proof, map_: hir.Map) -> tuple[str, ...]:
+    return tuple(wrapped(f"{plain(place(proof, map_))}   {plain(equation(proof))}", 84))
+
+
+def _function_name(proof: Proof, taken: set[str]) -> str:
+    """A name from the first right tensor: `_linear_qkv`, `_linear_qkv_bias`."""
+    name = proof.statement.right[0].names[0].name
+    variable, last = _variable(name), name.parts[-1]
+    ends = isinstance(last, syntax.Text) and last.text.endswith("bias") and "bias" not in variable
+    return _free(f"_{variable}{'_bias' if ends else ''}", taken)
+
+
+def _free(base: str, taken: set[str]) -> str:
+    """The name, with a number behind it where it is taken."""
+    name, number = base, 2
+    while name in taken:
+        name, number = f"{base}_{number}", number + 1
+    return name
+
+
+def _variables(proof: Proof, map_: hir.Map) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A variable for every tensor, from its name; none hides an index, a size or a mesh dimension."""
+    taken = {identifier(name) for name in needed(proof)} | set(measured_sizes(proof))
+    taken |= {identifier(dim) for layout in map_.layouts for dim in layout.dims}
+    found: tuple[list[str], list[str]] = ([], [])
+    for side in (0, 1):
+        for tensor in proof.statement.sides[side]:
+            base = _variable(tensor.names[0].name)
+            name = _free(base if base not in taken else f"{base}_{map_.layouts[side].name}", taken)
+            taken.add(name)
+            found[side].append(name)
+    return tuple(found[0]), tuple(found[1])
+
+
+def _variable(name: syntax.Name) -> str:
+    """The last component of a name that says which tensor it is."""
+    text = "".join(part.text if isinstance(part, syntax.Text) else "0" for part in name.parts)
+    words = [re.sub(r"\W", "_", part, flags=re.ASCII).lower() for part in text.split(".")]
+    telling = [word for word in words if word not in ("weight", "bias") and _telling(word)]
+    return identifier(telling[-1]) if telling else "tensor"
+
+
+def _telling(word: str) -> bool:
+    return re.fullmatch(r"[a-z]\w*[a-z]\w*", word, flags=re.ASCII) is not None

@@ -1,0 +1,56 @@
+"""Another floating-point dtype for the tensors that are written, as --dtype asks for it.
+
+Numbers are rounded once, to the nearest, as torch does it. Integers and truth values stay as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .errors import ConversionError
+from .stored import STORED_DTYPES, item_size
+
+CAST_DTYPES = {"f32": "F32", "bf16": "BF16", "f16": "F16"}
+FLOATS = ("F64", "F32", "F16", "BF16")
+
+
+def target_dtype(name: str, dtype: str, asked: str | None) -> str:
+    """The dtype that a tensor is written in; `asked` is a value of CAST_DTYPES, or None to keep all."""
+    if asked is None or dtype == asked:
+        return dtype
+    if dtype.startswith("F8_"):
+        raise ConversionError(
+            f"{name}: expected a dtype among {', '.join(FLOATS)} to cast to {asked}, found {dtype}; "
+            "leave --dtype out to keep the codes"
+        )
+    return asked if dtype in FLOATS else dtype
+
+
+def cast_scratch(dtypes: set[tuple[str, str]], chunk: int) -> int:
+    """The bytes that hold the source of one chunk, for the worst of these pairs of dtypes (from, to)."""
+    return max(
+        (math.ceil(chunk * item_size(one) / item_size(to)) for one, to in dtypes if one != to),
+        default=0,
+    )
+
+
+def cast_elements(source: memoryview, dtype: str, target: memoryview, to: str) -> None:
+    """Cast the elements of one memory into another of as many elements."""
+    _as_tensor(target, to).copy_(_as_tensor(source, dtype))
+
+
+def check_cast_library() -> None:
+    """ConversionError where torch, which casts, is not installed."""
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise ConversionError(
+            "--dtype needs torch, which is not installed; install it, or leave --dtype out"
+        ) from None
+
+
+def _as_tensor(memory: memoryview, dtype: str) -> Any:
+    import torch
+
+    return torch.frombuffer(memory, dtype=getattr(torch, STORED_DTYPES[dtype][1]))

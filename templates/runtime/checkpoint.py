@@ -1,0 +1,184 @@
+"""Converting a checkpoint from one directory to another.
+
+Everything is read and checked first, headers, plan, values that must agree, memory and disk; then the files are
+streamed into a directory of their own, which takes the target's place at the very end.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from .casting import CAST_DTYPES, check_cast_library
+from .compare import check_equal, count_nonzero
+from .output_files import INDEX_FILE, OutputFile, rank_outputs, shard_index, shard_outputs
+from .plan import Converter, Plan, Side, make_plan
+from .report import Report, WrittenFile
+from .sizes import parse_size
+from .source_folder import CONFIG_FILE, SourceFolder, open_source
+from .target_folder import other_files, target_path
+from .workers import Progress
+from .writing import TargetContent, prepare_writing, write_target
+
+
+def convert_directory(
+    converter: Converter,
+    source_dir: str | os.PathLike[str],
+    target_dir: str | os.PathLike[str],
+    to: str,
+    mesh: Any = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    variants: Mapping[str, str] | None = None,
+    dtype: str | None = None,
+    max_memory: int | str | None = None,
+    max_shard_size: int | str = "5GB",
+    overwrite: bool = False,
+    threads: int | None = None,
+    verify: bool = False,
+    check_replicas: bool = False,
+    plan_only: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Convert the checkpoint in one directory to the layout `to` in another, which must not exist yet.
+
+    `mesh` is the target's where that layout has ranks (one rank if it is None); else what the caller says of
+    the source's (None: as its config or its file names say). `options` and `variants` go to the config,
+    `dtype` is f32, bf16 or f16, sizes are bytes or text such as "5GB", `progress` takes bytes (done, total).
+
+    Raises ConversionError where the checkpoint is refused, OSError where reading or writing fails, ValueError
+    or TypeError for arguments that make no sense. Nothing is left behind then.
+    """
+    began = time.monotonic()
+    sides = (converter.left, converter.right)
+    here, there = sides if converter.side(to) else sides[::-1]
+    choices = _choices(converter, options or {}, variants or {})
+    stored_dtype = _stored_dtype(dtype)
+    shard_size = parse_size(max_shard_size)
+    memory = None if max_memory is None else parse_size(max_memory)
+    _check_request(converter, mesh, threads)
+
+    source = open_source(os.fspath(source_dir), here, converter.mesh, mesh)
+    target = target_path(source.path, os.fspath(target_dir), overwrite)
+    mesh = _mesh(converter, here, source, mesh)
+    plan = make_plan(converter, to, here.read(source.config, **choices), mesh, source.tensors)
+    nonzero = _check_values(plan, source, check_replicas)
+    if there.file is None:
+        files = shard_outputs(plan, shard_size, stored_dtype)
+    else:
+        files = rank_outputs(plan, there, converter.ranks(plan.target, mesh), stored_dtype)
+    content = _content(plan, source, there, mesh, files)
+    threads = prepare_writing(source, content, target, threads, memory)
+    if not plan_only:
+        write_target(source, content, target, threads, verify, progress)
+    report = _report(plan, source, content, target, (here, there), mesh)
+    return replace(
+        report,
+        written=not plan_only,
+        verified=verify and not plan_only,
+        nonzero_padding=nonzero,
+        threads=threads,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _choices(
+    converter: Converter, options: Mapping[str, Any], variants: Mapping[str, str]
+) -> dict[str, Any]:
+    """Options and variants as arguments of the config; ValueError for one that does not exist."""
+    _check_known("options", options, converter.options)
+    _check_known("variants", variants, converter.variants)
+    for name, choice in variants.items():
+        _check_known(f"alternatives of {name}", [choice], converter.variants[name])
+    return {**options, **variants}
+
+
+def _check_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{what}: expected {', '.join(known) or 'none'}, found {name!r}")
+
+
+def _stored_dtype(dtype: str | None) -> str | None:
+    """The dtype that is asked for, as a header names it."""
+    if dtype is None:
+        return None
+    _check_known("dtype", [dtype], CAST_DTYPES)
+    check_cast_library()
+    return CAST_DTYPES[dtype]
+
+
+def _check_request(converter: Converter, mesh: Any, threads: int | None) -> None:
+    if mesh is not None and converter.mesh is None:
+        raise ValueError(f"mesh: expected none, since neither layout has ranks, found {mesh!r}")
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads: expected 1 or more, found {threads}")
+
+
+def _mesh(converter: Converter, here: Side, source: SourceFolder, asked: Any) -> Any:
+    """The mesh of the layout with ranks, None where there is none."""
+    if here.file is not None:
+        return source.mesh
+    if asked is None and converter.mesh is not None:
+        return converter.mesh()
+    return asked
+
+
+def _check_values(plan: Plan, source: SourceFolder, check_replicas: bool) -> dict[str, int]:
+    """Compare what must be equal in the source; the elements of padding that are not zero, by tensor."""
+    check_equal(source.tensors, plan.ties, "are one tensor in this map")
+    if check_replicas:
+        check_equal(source.tensors, plan.replicas, "are copies of one tensor")
+    return count_nonzero(source.tensors, plan.paddings)
+
+
+def _content(
+    plan: Plan, source: SourceFolder, there: Side, mesh: Any, files: list[OutputFile]
+) -> TargetContent:
+    documents = {}
+    if len(files) > 1 and there.file is None:
+        documents[INDEX_FILE] = shard_index(files)
+    config = there.write(plan.config)
+    if there.file is not None:
+        config = {**config, "mapc": {**config.get("mapc", {}), "mesh": asdict(mesh)}}
+    documents[CONFIG_FILE] = config
+    copied, _ = other_files(source.path, source.files)
+    return TargetContent(files, documents, copied)
+
+
+def _report(
+    plan: Plan,
+    source: SourceFolder,
+    content: TargetContent,
+    target: str,
+    sides: tuple[Side, Side],
+    mesh: Any,
+) -> Report:
+    """The account of a conversion that has only been planned."""
+    tensors = [tensor for file in content.files for tensor in file.tensors]
+    read = {one for tensor in tensors for one in tensor.transfer.sources}
+    here, there = sides
+    return Report(
+        source=source.path,
+        target=target,
+        direction=f"{here.name} -> {there.name}",
+        mesh={} if mesh is None else asdict(mesh),
+        written=False,
+        tensors_read=len(read),
+        bytes_read=sum(source.tensors[one.rank][one.name].size for one in read),
+        tensors_written=len(tensors),
+        bytes_written=sum(tensor.size for tensor in tensors),
+        files=tuple(WrittenFile(file.name, len(file.tensors), file.size) for file in content.files),
+        other_files=tuple(content.documents),
+        copied=tuple(content.copied),
+        not_copied=tuple(other_files(source.path, source.files)[1]),
+        dropped=dict(plan.drops),
+        kept_keys=tuple(sorted(getattr(plan.config, "extra", {}).get(here.name, {}))),
+        nonzero_padding={},
+        verified=False,
+        threads=0,
+        seconds=0.0,
+    )

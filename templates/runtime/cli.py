@@ -1,0 +1,238 @@
+"""The command line of a converter: one command a direction, and exit codes that a script can rely on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, NoReturn
+
+from .casting import CAST_DTYPES
+from .checkpoint import convert_directory
+from .errors import ConversionError
+from .plan import Converter
+from .report import Report
+from .sizes import size_text
+from .stand_in import converter
+
+EXIT_CODES = """exit codes: 0 done, 1 the checkpoint is refused (nothing is written), 2 usage,
+3 reading or writing failed, 130 interrupted"""
+
+
+class UsageError(Exception):
+    """The command line makes no sense; `usage` is how it is to be used."""
+
+    def __init__(self, message: str, usage: str = "") -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises what argparse would end the program with."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, self.format_usage())
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line of this converter; the exit code."""
+    return run_command(converter(), sys.argv[1:] if argv is None else argv)
+
+
+def run_command(made: Converter, arguments: list[str]) -> int:
+    """Run the command line of a converter; the exit code."""
+    try:
+        return _run(made, arguments)
+    except UsageError as error:
+        return _fail(arguments, 2, "usage", f"{error.usage}error: {error}", str(error))
+    except ConversionError as error:
+        return _fail(arguments, 1, "refused", f"error: {error}", str(error))
+    except (TypeError, ValueError) as error:
+        return _fail(arguments, 2, "usage", f"error: {error}", str(error))
+    except OSError as error:
+        return _fail(arguments, 3, "io", f"error: {error}", str(error))
+    except KeyboardInterrupt:
+        text = "interrupted, nothing is left behind"
+        return _fail(arguments, 130, "interrupted", text, text)
+
+
+def _fail(arguments: list[str], code: int, kind: str, text: str, message: str) -> int:
+    """Say what went wrong, for a reader on stderr and with --json as an object on stdout."""
+    print(text, file=sys.stderr)
+    if "--json" in arguments:
+        print(json.dumps({"error": {"kind": kind, "message": message}}))
+    return code
+
+
+def _run(made: Converter, arguments: list[str]) -> int:
+    given = _parser(made).parse_args(arguments)
+    report = convert_directory(
+        made,
+        given.source,
+        given.target,
+        to=given.to,
+        mesh=_given_mesh(made, given),
+        options=dict(_option(made, text) for text in given.set),
+        variants=dict(_pair("--variant", text) for text in given.variant),
+        dtype=given.dtype,
+        max_memory=given.max_memory,
+        max_shard_size=given.max_shard_size,
+        overwrite=given.overwrite,
+        threads=given.threads,
+        verify=given.verify,
+        check_replicas=given.check_replicas,
+        plan_only=given.plan,
+        progress=None if given.quiet or not sys.stderr.isatty() else _progress_line(),
+    )
+    _print(report, given)
+    return 0
+
+
+def _print(report: Report, given: argparse.Namespace) -> None:
+    if given.json:
+        print(report.to_json())
+    elif given.plan or not given.quiet:
+        print(report)
+
+
+# ---- arguments
+
+
+def _parser(made: Converter) -> Parser:
+    parser = Parser(
+        description=f"Convert checkpoints between {made.left.name} and {made.right.name}.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    version = f"{made.name} ({made.version}, map sha256 {made.digest[:12]})"
+    parser.add_argument("--version", action="version", version=version)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for here, there in ((made.left, made.right), (made.right, made.left)):
+        command = commands.add_parser(
+            f"to-{there.name}",
+            help=f"convert a checkpoint from {here.name} to {there.name}",
+            epilog=EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(to=there.name)
+        _add_arguments(command, made, here.file is not None)
+    return parser
+
+
+def _add_arguments(command: argparse.ArgumentParser, made: Converter, from_ranks: bool) -> None:
+    add = command.add_argument
+    add("source", metavar="SRC", help="the directory of the checkpoint; it is only read")
+    add("target", metavar="DST", help="the directory to make")
+    for dim in _dims(made):
+        what = "the source has (default: what it says)" if from_ranks else "to write (default: 1)"
+        add(_flag(dim), type=int, dest=f"mesh_{dim}", metavar="N", help=f"{dim} ranks {what}")
+    add("--dtype", choices=list(CAST_DTYPES), help="cast the floating-point tensors")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help=_known_options(made))
+    add("--variant", action="append", default=[], metavar="GROUP=NAME", help=_known_variants(made))
+    add("--plan", action="store_true", help="check everything and say what would be written")
+    add("--verify", action="store_true", help="compare every written element with the source")
+    add("--check-replicas", action="store_true", help="refuse copies that differ between ranks")
+    add("--max-memory", metavar="SIZE", help="lower the number of threads to stay below, as 2GiB")
+    add("--max-shard-size", metavar="SIZE", default="5GB", help="size of a shard (default: 5GB)")
+    add("--overwrite", action="store_true", help="replace the target if it exists")
+    add("--threads", type=int, metavar="N", help="files written at once (default: at most 4)")
+    add("--quiet", action="store_true", help="print nothing but errors")
+    add("--json", action="store_true", help="print the report, or the error, as JSON")
+
+
+def _known_options(made: Converter) -> str:
+    known = ", ".join(f"{name} ({kind})" for name, kind in made.options.items())
+    return f"set an option: {known or 'this converter has none'}"
+
+
+def _known_variants(made: Converter) -> str:
+    known = ", ".join(f"{group} ({' or '.join(them)})" for group, them in made.variants.items())
+    return f"choose how a layout is written: {known or 'this converter has one way'}"
+
+
+def _dims(made: Converter) -> list[str]:
+    mesh_class: Any = made.mesh
+    return [] if mesh_class is None else [field.name for field in fields(mesh_class)]
+
+
+def _flag(dim: str) -> str:
+    return f"--{dim.replace('_', '-')}"
+
+
+def _given_mesh(made: Converter, given: argparse.Namespace) -> Any:
+    """The mesh of the flags, None where there are none."""
+    named = {dim: getattr(given, f"mesh_{dim}") for dim in _dims(made)}
+    sizes = {dim: size for dim, size in named.items() if size is not None}
+    for dim, size in sizes.items():
+        if size < 1:
+            raise UsageError(f"{_flag(dim)}: expected 1 or more, found {size}")
+    return made.mesh(**sizes) if sizes and made.mesh is not None else None
+
+
+def _pair(flag: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise UsageError(f"{flag}: expected NAME=VALUE, found {text!r}")
+    return name, value
+
+
+def _option(made: Converter, text: str) -> tuple[str, Any]:
+    """An option and its value, of the kind that the converter says."""
+    name, value = _pair("--set", text)
+    if name not in made.options:
+        known = ", ".join(made.options) or "none"
+        raise UsageError(f"--set: expected an option among {known}, found {name!r}")
+    try:
+        return name, read_value(made.options[name], value)
+    except ValueError:
+        kind = made.options[name]
+        raise UsageError(
+            f"--set {name}: expected a value of kind {kind}, found {value!r}"
+        ) from None
+
+
+def read_value(kind: str, text: str) -> Any:
+    """The value of an option, of one of the kinds of a config; ValueError where the text is none."""
+    match kind:
+        case "int":
+            return int(text)
+        case "float":
+            return float(text)
+        case "bool":
+            return ("false", "true").index(text) == 1
+        case "list":
+            return list(json.loads(text))
+        case "any":
+            return json.loads(text)
+    return text
+
+
+# ---- progress
+
+
+def _progress_line() -> Callable[[int, int], None]:
+    """Shows how far the conversion is, at most five times a second, on one line of the terminal."""
+    began = time.monotonic()
+    shown = began
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if done < total and now - shown < 0.2:
+            return
+        shown = now
+        rate = done / (now - began or 1)
+        line = (
+            f"{100 * done // max(total, 1):3}%  {size_text(done)} of {size_text(total)}, "
+            f"{size_text(rate)}/s, {(total - done) / max(rate, 1):.0f} s left"
+        )
+        print(f"\r{line:<70}", end="\n" if done >= total else "", file=sys.stderr, flush=True)
+
+    return show
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""The files that a conversion writes: which tensors each holds, in which order, and its header.
+
+Both the stream and the report of --plan take their work from here; nothing has been written yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from math import prod
+from typing import Any, NamedTuple
+
+from .casting import target_dtype
+from .errors import ConversionError
+from .plan import Plan, Side, Transfer
+from .recipe import Copy
+from .safetensors_io import make_header
+from .stored import item_size
+
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+
+
+class Blocks(NamedTuple):
+    """The copies that fill a target, sorted by where they begin, to be found by position."""
+
+    copies: tuple[Copy, ...]
+    starts: tuple[int, ...]  # the first element of each
+    reach: tuple[int, ...]  # the end of the farthest so far
+    ends: tuple[int, ...]  # behind the last element of each
+
+
+class OutputTensor(NamedTuple):
+    """One tensor of a file: `size` bytes of `dtype` from byte `begin` of the file."""
+
+    transfer: Transfer
+    blocks: Blocks
+    dtype: str
+    begin: int
+    size: int
+
+
+class OutputFile(NamedTuple):
+    """A safetensors file: its name below the target directory, its header and its tensors."""
+
+    name: str
+    header: bytes
+    tensors: tuple[OutputTensor, ...]
+    starts: tuple[int, ...]  # the first byte of each tensor
+    size: int
+
+
+def rank_outputs(
+    plan: Plan, side: Side, ranks: Iterable[Any], dtype: str | None
+) -> list[OutputFile]:
+    """A file a rank. Ranks that share a file hold the same tensors, and it is written once."""
+    assert side.file is not None, "a layout without ranks has no rank files"
+    files: dict[str, Any] = {}
+    for rank in ranks:
+        files.setdefault(side.file(rank), rank)
+    for name in files:
+        if not name.endswith(".safetensors"):
+            raise ConversionError(
+                f"{name}: expected a file name that ends in .safetensors, which alone can be written"
+            )
+    known: dict[tuple[Copy, ...], Blocks] = {}
+    return [output_file(name, plan.transfers(rank), dtype, known) for name, rank in files.items()]
+
+
+def shard_outputs(plan: Plan, max_size: int, dtype: str | None) -> list[OutputFile]:
+    """One file, or shards of at most `max_size` bytes of tensors in the order of the plan."""
+    shards: list[list[Transfer]] = [[]]
+    room = max_size
+    for transfer in plan.transfers(None):
+        size = _stored_size(transfer, dtype)
+        if size > room and shards[-1]:
+            shards.append([])
+            room = max_size
+        shards[-1].append(transfer)
+        room -= size
+    known: dict[tuple[Copy, ...], Blocks] = {}
+    if len(shards) == 1:
+        return [output_file(SINGLE_FILE, shards[0], dtype, known)]
+    return [
+        output_file(f"model-{n:05}-of-{len(shards):05}.safetensors", shard, dtype, known)
+        for n, shard in enumerate(shards, 1)
+    ]
+
+
+def output_file(
+    name: str,
+    transfers: Iterable[Transfer],
+    dtype: str | None,
+    known: dict[tuple[Copy, ...], Blocks],
+) -> OutputFile:
+    """A file of these tensors. The larger elements come first, so that every tensor is aligned to its own."""
+    typed = [(target_dtype(t.name, t.dtype, dtype), t) for t in transfers]
+    typed.sort(key=lambda pair: -item_size(pair[0]))
+    header = make_header((t.name, stored, t.shape) for stored, t in typed)
+    tensors = tuple(_placed(typed, len(header), known))
+    size = tensors[-1].begin + tensors[-1].size if tensors else len(header)
+    return OutputFile(name, header, tensors, tuple(t.begin for t in tensors), size)
+
+
+def shard_index(files: list[OutputFile]) -> dict[str, Any]:
+    """The index of shards, as Hugging Face writes it."""
+    names = {tensor.transfer.name: file.name for file in files for tensor in file.tensors}
+    total = sum(tensor.size for file in files for tensor in file.tensors)
+    return {"metadata": {"total_size": total}, "weight_map": names}
+
+
+def find_blocks(copies: tuple[Copy, ...]) -> Blocks:
+    """The copies of one target, made ready to be found."""
+    copies = tuple(sorted(copies, key=lambda copy: copy.offset))
+    ends = tuple(
+        1 + copy.offset + sum(stride * (n - 1) for stride, n in zip(copy.strides, copy.counts))
+        for copy in copies
+    )
+    starts = tuple(copy.offset for copy in copies)
+    return Blocks(copies, starts, tuple(accumulate(ends, max)), ends)
+
+
+def _placed(
+    typed: list[tuple[str, Transfer]], begin: int, known: dict[tuple[Copy, ...], Blocks]
+) -> Iterator[OutputTensor]:
+    for dtype, transfer in typed:
+        if transfer.copies not in known:
+            known[transfer.copies] = find_blocks(transfer.copies)
+        size = prod(transfer.shape) * item_size(dtype)
+        yield OutputTensor(transfer, known[transfer.copies], dtype, begin, size)
+        begin += size
+
+
+def _stored_size(transfer: Transfer, dtype: str | None) -> int:
+    stored = target_dtype(transfer.name, transfer.dtype, dtype)
+    return prod(transfer.shape) * item_size(stored)

@@ -1,0 +1,94 @@
+"""What a conversion did, or with --plan would do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+from .sizes import size_text
+
+
+class WrittenFile(NamedTuple):
+    """A file of weights: its name below the target, its tensors, and its bytes."""
+
+    name: str
+    tensors: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """The account of one conversion. Names of files are relative to their directory, sizes are in bytes."""
+
+    source: str
+    target: str
+    direction: str  # "left -> right"
+    mesh: Mapping[str, int]  # of the layout with ranks, by dim
+    written: bool  # False where only the plan was asked for
+    tensors_read: int
+    bytes_read: int
+    tensors_written: int
+    bytes_written: int
+    files: tuple[WrittenFile, ...]
+    other_files: tuple[str, ...]  # written besides: config, index
+    copied: tuple[str, ...]
+    not_copied: tuple[str, ...]
+    dropped: Mapping[str, int]  # tensors left behind, by `drop` statement
+    kept_keys: tuple[
+        str, ...
+    ]  # of the source's config, that the target has no place of its own for
+    nonzero_padding: Mapping[str, int]  # elements by tensor, where padding was not zero
+    verified: bool
+    threads: int
+    seconds: float
+
+    @property
+    def gigabytes_per_second(self) -> float:
+        """The bytes written over the whole time, checks included."""
+        return self.bytes_written / 1e9 / self.seconds if self.seconds else 0.0
+
+    def to_json(self) -> str:
+        """The report as a JSON object."""
+        files = [file._asdict() for file in self.files]
+        return json.dumps(
+            {**asdict(self), "files": files, "gigabytes_per_second": self.gigabytes_per_second},
+            indent=2,
+        )
+
+    def __str__(self) -> str:
+        mesh = " ".join(f"{dim}={size}" for dim, size in self.mesh.items())
+        read = f"{self.tensors_read} tensors read ({size_text(self.bytes_read)})"
+        done = "written" if self.written else "to be written"
+        lines = [
+            f"{self.direction}{mesh and f', {mesh}'}: {self.source} -> {self.target}",
+            f"{read}, {self.tensors_written} {done} ({size_text(self.bytes_written)})",
+            *(["every element compared with the source"] if self.verified else []),
+            *_columns([(f.name, f"{f.tensors} tensors", size_text(f.size)) for f in self.files]),
+            *_list("besides", self.other_files),
+            *_list("copied along", self.copied),
+            *_list("not copied", self.not_copied),
+            *_list("config keys kept", self.kept_keys),
+            *(f"left behind: {count} by {where}" for where, count in self.dropped.items()),
+            *(
+                f"not zero in the padding of {name}: {count} elements"
+                for name, count in self.nonzero_padding.items()
+            ),
+        ]
+        if self.written:
+            lines.append(f"{self.seconds:.2f} s, {self.gigabytes_per_second:.2f} GB/s")
+        return "\n".join(lines)
+
+
+def _columns(rows: list[tuple[str, str, str]]) -> list[str]:
+    """Rows with the columns made equally wide."""
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    return [
+        f"  {name:<{widths[0]}}  {tensors:>{widths[1]}}  {size:>{widths[2]}}"
+        for name, tensors, size in rows
+    ]
+
+
+def _list(title: str, names: tuple[str, ...]) -> list[str]:
+    return [f"{title}: {', '.join(names)}"] if names else []

@@ -1,0 +1,159 @@
+"""The header of a safetensors file: read without trust, and written so that the data start on a page.
+
+A file is 8 bytes of length, a JSON object of that length, and the data. What `read_header` returns has been
+checked in full: every tensor is as long as its dtype and shape say, and the tensors cover the data without
+a hole or an overlap.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from math import prod
+from typing import Any
+
+from .errors import ConversionError
+from .stored import STORED_DTYPES, StoredTensor, item_size
+from .strict_json import parse_object
+
+HEADER_LIMIT = 100_000_000  # bytes, what the readers of safetensors accept
+PAGE = 4096  # bytes; data and chunks of a written file start at a multiple of it
+
+
+def read_header(path: str) -> dict[str, StoredTensor]:
+    """The tensors of a file, by name, in the order of the header.
+
+    Raises ConversionError where the file breaks the format, or where the safetensors package, if it is
+    installed, reads it differently.
+    """
+    text, data, size = _header_text(path)
+    entries = parse_object(text, path)
+    _check_metadata(path, entries.pop("__metadata__", {}))
+    tensors = {name: _stored_tensor(path, name, entry, data) for name, entry in entries.items()}
+    _check_cover(path, tensors, data, size)
+    _check_second_reader(path, tensors)
+    return tensors
+
+
+def make_header(tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> bytes:
+    """The header of tensors (name, dtype, shape) whose data follow in this order, padded to whole pages."""
+    entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, dtype, shape in tensors:
+        begin, end = end, end + prod(shape) * item_size(dtype)
+        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": (begin, end)}
+    text = json.dumps(entries, separators=(",", ":")).encode("ascii")
+    text += b" " * (-(len(text) + 8) % PAGE)
+    if len(text) > HEADER_LIMIT:
+        raise ConversionError(
+            f"one file of {len(entries) - 1} tensors: expected a header of at most {HEADER_LIMIT} bytes, "
+            f"found {len(text)}; a smaller --max-shard-size makes more files"
+        )
+    return len(text).to_bytes(8, "little") + text
+
+
+def _header_text(path: str) -> tuple[bytes, int, int]:
+    """The JSON text, the first byte of the data, and the length of the file."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
+        if start == b"version ":
+            raise ConversionError(
+                f"{path}: expected a safetensors file, found a pointer of git-lfs; `git lfs pull` fetches the file"
+            )
+        if len(start) < 8 or length > size - 8:
+            raise ConversionError(
+                f"{path}: expected a header of {length if len(start) == 8 else 8} bytes, found a file of {size}; "
+                "it was cut off or is no safetensors file"
+            )
+        if length > HEADER_LIMIT:
+            raise ConversionError(
+                f"{path}: expected a header of at most {HEADER_LIMIT} bytes, found {length}"
+            )
+        text = file.read(length)
+    if text[:1] != b"{":
+        raise ConversionError(
+            f"{path}: expected a header that begins with `{{`, found {text[:1]!r}; it is no safetensors file"
+        )
+    return text, 8 + length, size
+
+
+def _check_metadata(path: str, found: Any) -> None:
+    texts = isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+    if not texts:
+        raise ConversionError(
+            f"{path}: __metadata__: expected an object of strings, found {found!r}"
+        )
+
+
+def _stored_tensor(path: str, name: str, entry: Any, data: int) -> StoredTensor:
+    """The tensor of one header entry; `data` is where the data begin in the file."""
+    where = f"{path}: {name}"
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ConversionError(
+            f"{where}: expected an object of dtype, shape and data_offsets, found {entry!r}"
+        )
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in STORED_DTYPES:
+        raise ConversionError(
+            f"{where}: expected a dtype among {', '.join(STORED_DTYPES)}, found {dtype!r}"
+        )
+    if not _are_sizes(shape):
+        raise ConversionError(f"{where}: expected a shape of sizes, 0 or more, found {shape!r}")
+    if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise ConversionError(
+            f"{where}: expected data_offsets [begin, end] with begin <= end, found {offsets!r}"
+        )
+    size, expected = offsets[1] - offsets[0], prod(shape) * item_size(dtype)
+    if size != expected:
+        raise ConversionError(
+            f"{where}: expected {expected} bytes for {dtype} {shape}, found {size}"
+        )
+    return StoredTensor(dtype, tuple(shape), path, data + offsets[0], size)
+
+
+def _are_sizes(found: Any) -> bool:
+    return isinstance(found, list) and all(type(item) is int and item >= 0 for item in found)
+
+
+def _check_cover(path: str, tensors: dict[str, StoredTensor], data: int, size: int) -> None:
+    """The tensors, in the order of their data, follow each other and end with the file."""
+    end = data
+    for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].size)):
+        if tensor.begin != end:
+            what = "a hole" if tensor.begin > end else "an overlap"
+            raise ConversionError(
+                f"{path}: {name}: expected to begin at byte {end - data}, where the tensor before it ends, "
+                f"found {tensor.begin - data}, {what}"
+            )
+        end += tensor.size
+    if end != size:
+        raise ConversionError(
+            f"{path}: expected {end - data} bytes of tensors, found {size - data}; "
+            f"{'it was cut off, fetch it again' if end > size else 'nothing says what the rest is'}"
+        )
+
+
+def _check_second_reader(path: str, tensors: dict[str, StoredTensor]) -> None:
+    """The safetensors package reads the same names, dtypes and shapes."""
+    try:
+        import numpy  # noqa: F401  (safe_open needs a framework, and this one is quick to load)
+        from safetensors import SafetensorError, safe_open
+    except ImportError:
+        return
+    expected = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = file.keys()
+            slices = {name: file.get_slice(name) for name in names}
+            found = {name: (s.get_dtype(), tuple(s.get_shape())) for name, s in slices.items()}
+    except SafetensorError as error:
+        raise ConversionError(f"{path}: the safetensors package refuses it: {error}") from None
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise ConversionError(
+                f"{path}: {name}: expected {expected.get(name)} as the header says, "
+                f"found {found.get(name)} by the safetensors package"
+            )

@@ -1,0 +1,249 @@
+"""The source directory: which files hold the checkpoint, and what is stored in them.
+
+Only headers are read. What is returned is whole: an index and its shards agree, every rank has its file,
+no file of a rank or shard is left over, and no name stands twice in one rank.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict, fields
+from typing import Any, NamedTuple
+
+from .errors import ConversionError
+from .plan import Side
+from .safetensors_io import read_header
+from .stored import StoredTensor
+from .strict_json import read_object
+from .torch_files import read_torch_file
+
+CONFIG_FILE = "config.json"
+# A file of its own, or shards with an index; the first that is there is read.
+WHOLE_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+class SourceFolder(NamedTuple):
+    """A source checkpoint: its config, its mesh (None without ranks), its files and what they hold."""
+
+    path: str
+    config: dict[str, Any]
+    mesh: Any
+    files: tuple[str, ...]  # of weights, and the index; relative to path
+    tensors: dict[Any, dict[str, StoredTensor]]  # by rank, None without ranks
+
+
+def open_source(path: str, side: Side, mesh_class: Any, claimed: Any) -> SourceFolder:
+    """Read the headers of a checkpoint directory.
+
+    `claimed` is the mesh that the caller says the files have, or None. Raises ConversionError where the
+    directory is not one whole checkpoint of this layout, FileNotFoundError where there is none.
+    """
+    if not os.path.isdir(path):
+        raise FileNotFoundError(f"{path}: expected the directory of a checkpoint, found none")
+    config = _read_config(path)
+    if side.file is None:
+        files, tensors = _read_shards(path)
+        return SourceFolder(path, config, None, files, {None: tensors})
+    mesh = _source_mesh(path, side, mesh_class, claimed, config)
+    names = {rank: side.file(rank) for rank in mesh.ranks()}
+    _check_rank_files(path, names, mesh)
+    read = {name: _read_weights(os.path.join(path, name)) for name in dict.fromkeys(names.values())}
+    ranks = {rank: read[name] for rank, name in names.items()}
+    return SourceFolder(path, config, mesh, tuple(read), ranks)
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    file = os.path.join(path, CONFIG_FILE)
+    if not os.path.isfile(file):
+        raise ConversionError(
+            f"{path}: expected a {CONFIG_FILE}, found none; it says what the tensors are"
+        )
+    return read_object(file)
+
+
+def _read_weights(path: str) -> dict[str, StoredTensor]:
+    if not os.path.isfile(path):
+        raise ConversionError(f"{path}: expected a file of tensors, found none")
+    if path.endswith(".safetensors"):
+        return read_header(path)
+    return read_torch_file(path)
+
+
+# ---- one file, or shards with an index
+
+
+def _read_shards(path: str) -> tuple[tuple[str, ...], dict[str, StoredTensor]]:
+    """The weight files of a directory without ranks, its index among them, and their tensors."""
+    for whole in WHOLE_FILES:
+        index = f"{whole}.index.json"
+        shards = _shard_names(path, whole)
+        here = [name for name in (whole, index) if os.path.isfile(os.path.join(path, name))]
+        if len(here) == 2:
+            raise ConversionError(
+                f"{path}: expected {whole} or {index}, found both; remove the one that is not meant"
+            )
+        if here == [index]:
+            return (index, *shards), _read_indexed(path, index, shards)
+        if shards:
+            raise ConversionError(
+                f"{path}: {shards[0]}: expected {index} to say which shards there are, found none"
+            )
+        if here:
+            return (whole,), _read_weights(os.path.join(path, whole))
+    raise ConversionError(
+        f"{path}: expected {' or '.join(WHOLE_FILES)}, or shards with an index, found none of them"
+    )
+
+
+def _shard_names(path: str, whole: str) -> list[str]:
+    stem, suffix = os.path.splitext(whole)
+    pattern = re.compile(rf"{re.escape(stem)}-\d+-of-\d+{re.escape(suffix)}")
+    return sorted(name for name in os.listdir(path) if pattern.fullmatch(name))
+
+
+def _read_indexed(path: str, index: str, shards: list[str]) -> dict[str, StoredTensor]:
+    """The tensors of all shards, by the index, which must say where each one is."""
+    where = os.path.join(path, index)
+    weight_map = read_object(where).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise ConversionError(
+            f"{where}: expected a weight_map of tensor names and files, found {weight_map!r}"
+        )
+    for name, file in weight_map.items():
+        if not isinstance(file, str) or not _is_plain_name(file):
+            raise ConversionError(
+                f"{where}: {name}: expected the name of a file beside the index, found {file!r}"
+            )
+    named = sorted(set(weight_map.values()))
+    for file in shards:
+        if file not in named:
+            raise ConversionError(
+                f"{os.path.join(path, file)}: no tensor of {index} is in it; remove it or mend the index"
+            )
+    tensors: dict[str, StoredTensor] = {}
+    for file in named:
+        tensors.update(_read_shard(path, index, file, weight_map))
+    missing = [name for name in weight_map if name not in tensors]
+    if missing:
+        raise ConversionError(
+            f"{os.path.join(path, weight_map[missing[0]])}: {missing[0]}: expected here by {index}, found nowhere"
+        )
+    return {name: tensors[name] for name in weight_map}
+
+
+def _read_shard(
+    path: str, index: str, file: str, weight_map: dict[str, str]
+) -> dict[str, StoredTensor]:
+    tensors = _read_weights(os.path.join(path, file))
+    for name in tensors:
+        if weight_map.get(name) != file:
+            said = weight_map.get(name, "not at all")
+            raise ConversionError(
+                f"{os.path.join(path, file)}: {name}: expected in {said} by {index}, found here"
+                if name in weight_map
+                else f"{os.path.join(path, file)}: {name}: expected in {index}, found only here"
+            )
+    return tensors
+
+
+def _is_plain_name(file: str) -> bool:
+    return file not in ("", ".", "..") and not set(file) & set("/\\\0")
+
+
+# ---- a file a rank
+
+
+def _source_mesh(
+    path: str, side: Side, mesh_class: Any, claimed: Any, config: dict[str, Any]
+) -> Any:
+    """The mesh of a directory: as its config records it, as the caller claims it, or as its files are named."""
+    recorded = _recorded_mesh(path, mesh_class, config)
+    if recorded is not None and claimed is not None and recorded != claimed:
+        raise ConversionError(
+            f"{os.path.join(path, CONFIG_FILE)}: expected {mesh_text(claimed)} as asked for, "
+            f"found {mesh_text(recorded)}"
+        )
+    return recorded or claimed or _mesh_of_names(path, side, mesh_class)
+
+
+def _recorded_mesh(path: str, mesh_class: Any, config: dict[str, Any]) -> Any:
+    block = config.get("mapc")
+    sizes = block.get("mesh") if isinstance(block, dict) else None
+    if sizes is None:
+        return None
+    dims = [field.name for field in fields(mesh_class)]
+    if not isinstance(sizes, dict) or not all(
+        dim in dims and type(size) is int and size > 0 for dim, size in sizes.items()
+    ):
+        raise ConversionError(
+            f"{os.path.join(path, CONFIG_FILE)}: mapc.mesh: expected sizes, 1 or more, of {', '.join(dims)}, "
+            f"found {sizes!r}"
+        )
+    return mesh_class(**sizes)
+
+
+def _mesh_of_names(path: str, side: Side, mesh_class: Any) -> Any:
+    """Each dim as large as there are files along it, the other coordinates being 0."""
+    sizes = {}
+    for dim in [field.name for field in fields(mesh_class)]:
+        names = [_name_along(side, mesh_class, dim, 0)]
+        while (name := _name_along(side, mesh_class, dim, len(names))) not in names:
+            if not os.path.isfile(os.path.join(path, name)):
+                break
+            names.append(name)
+        sizes[dim] = len(names)
+    return mesh_class(**sizes)
+
+
+def _name_along(side: Side, mesh_class: Any, dim: str, coordinate: int) -> str:
+    assert side.file is not None, "a layout without ranks has no rank files"
+    ranks = mesh_class(**{dim: coordinate + 1}).ranks()
+    return side.file(next(rank for rank in ranks if getattr(rank, dim) == coordinate))
+
+
+def _check_rank_files(path: str, names: dict[Any, str], mesh: Any) -> None:
+    """Every rank has its file, and no file of that kind belongs to no rank."""
+    for rank, name in names.items():
+        if not os.path.isfile(os.path.join(path, name)):
+            raise ConversionError(
+                f"{os.path.join(path, name)}: expected for rank {rank_text(rank)} of {mesh_text(mesh)}, found none; "
+                "fetch it, or say which mesh it is"
+            )
+    alike = {_without_numbers(name) for name in names.values()}
+    expected = set(names.values())
+    for name in _files_below(path, max(name.count("/") for name in expected)):
+        if name not in expected and _without_numbers(name) in alike:
+            raise ConversionError(
+                f"{os.path.join(path, name)}: expected the {len(expected)} files of {mesh_text(mesh)}, "
+                "found this one too; say which mesh it is, or remove the file"
+            )
+
+
+def _without_numbers(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
+
+
+def _files_below(path: str, depth: int) -> list[str]:
+    """The files in a directory and in the folders down to a depth, by their relative names."""
+    names: list[str] = []
+    level = [""]
+    for _ in range(depth + 1):
+        entries = [
+            (prefix + entry.name, entry.is_dir())
+            for prefix in level
+            for entry in os.scandir(os.path.join(path, prefix))
+        ]
+        names += [name for name, is_folder in entries if not is_folder]
+        level = [f"{name}/" for name, is_folder in entries if is_folder]
+    return sorted(names)
+
+
+def mesh_text(mesh: Any) -> str:
+    """`tp=2 pp=1`"""
+    return " ".join(f"{dim}={size}" for dim, size in asdict(mesh).items())
+
+
+def rank_text(rank: Any) -> str:
+    """`tp=0 pp=0`"""
+    return " ".join(f"{dim}={position}" for dim, position in rank._asdict().items())

@@ -1,0 +1,56 @@
+"""A tensor as it is stored: dtype, shape, and the place of its bytes.
+
+Every reader of files gives these, and the stream takes them. The dtypes are those of safetensors whose
+elements are whole bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+# By the name in a safetensors header: the bytes of an element, and what torch calls the dtype.
+STORED_DTYPES: dict[str, tuple[int, str]] = {
+    "BOOL": (1, "bool"),
+    "U8": (1, "uint8"),
+    "I8": (1, "int8"),
+    "F8_E4M3": (1, "float8_e4m3fn"),
+    "F8_E4M3FNUZ": (1, "float8_e4m3fnuz"),
+    "F8_E5M2": (1, "float8_e5m2"),
+    "F8_E5M2FNUZ": (1, "float8_e5m2fnuz"),
+    "F8_E8M0": (1, "float8_e8m0fnu"),
+    "U16": (2, "uint16"),
+    "I16": (2, "int16"),
+    "F16": (2, "float16"),
+    "BF16": (2, "bfloat16"),
+    "U32": (4, "uint32"),
+    "I32": (4, "int32"),
+    "F32": (4, "float32"),
+    "U64": (8, "uint64"),
+    "I64": (8, "int64"),
+    "F64": (8, "float64"),
+    "C64": (8, "complex64"),
+}
+
+
+class TorchMemory(NamedTuple):
+    """The bytes of a tensor that torch has loaded or mapped; `tensor` keeps them alive."""
+
+    view: memoryview
+    tensor: Any
+    mapped: bool
+
+
+class StoredTensor(NamedTuple):
+    """A tensor of `size` bytes, row-major, from byte `begin` of the file or, where it is set, of `memory`."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    path: str
+    begin: int
+    size: int
+    memory: TorchMemory | None = None
+
+
+def item_size(dtype: str) -> int:
+    """The bytes of one element."""
+    return STORED_DTYPES[dtype][0]

@@ -1,0 +1,200 @@
+"""The stream: an output file is one run of bytes, cut into chunks that are put together and written in one go.
+
+A chunk is assembled in a buffer that is used again for the next one: long runs are read straight into
+it, short and turned ones are copied from the mapped source. So memory does not grow with the model, and
+every byte is moved once. Chunks end on pages of the output file, and each element lies in one chunk.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from .casting import cast_elements
+from .output_files import OutputFile, OutputTensor
+from .recipe import Copy, boxes
+from .sources import SourceReader
+from .stored import StoredTensor, item_size
+from .strided import StridedBlock, copy_block
+
+CHUNK = 1 << 20  # bytes; measured: larger ones leave the cache, smaller ones cost more calls
+SMALLEST_PART = 64 * CHUNK  # bytes; a smaller file is not worth two threads
+DIRECT_RUN = 1 << 16  # bytes; of many runs, longer ones are read, shorter ones copied from the map
+
+
+def assembler_memory(chunk: int, cast_scratch: int) -> int:
+    """The bytes that one thread takes: an assembler's buffers, and a chunk for zeros or for comparing."""
+    return 2 * chunk + max(chunk, cast_scratch) + cast_scratch
+
+
+class Assembler:
+    """Computes any stretch of an output file from the source. One thread's worth: it owns its buffers."""
+
+    def __init__(
+        self, found: Mapping[Any, Mapping[str, StoredTensor]], chunk: int, cast_scratch: int
+    ) -> None:
+        self.found = found
+        self.reader = SourceReader()
+        self.buffer = memoryview(mmap.mmap(-1, chunk))
+        self._turned = memoryview(mmap.mmap(-1, max(chunk, cast_scratch)))
+        self._uncast = memoryview(mmap.mmap(-1, cast_scratch or 1))
+
+    def close(self) -> None:
+        """Close the source files."""
+        self.reader.close()
+
+    def chunks(self, file: OutputFile, part: range) -> Iterator[tuple[int, memoryview]]:
+        """A part of a file, chunk by chunk: where each begins, and its bytes until the next is asked for."""
+        for low in range(part.start, part.stop, len(self.buffer)):
+            view = self.buffer[: min(len(self.buffer), part.stop - low)]
+            self._fill(file, low, view)
+            yield low, view
+
+    def _fill(self, file: OutputFile, low: int, view: memoryview) -> None:
+        """Put the bytes of a file from `low` on into a view."""
+        high = low + len(view)
+        first = bisect_right(file.starts, low) - 1
+        for tensor in file.tensors[first : bisect_left(file.starts, high)]:
+            begin, end = max(low, tensor.begin), min(high, tensor.begin + tensor.size)
+            if begin < end:
+                self._fill_part(tensor, begin - tensor.begin, view[begin - low : end - low])
+
+    def _fill_part(self, tensor: OutputTensor, begin: int, view: memoryview) -> None:
+        """Put the bytes of one tensor from `begin` on into a view."""
+        dtype, width = tensor.transfer.dtype, item_size(tensor.dtype)
+        first, last = begin // width, (begin + len(view)) // width
+        if dtype == tensor.dtype:
+            self.fill_elements(tensor, first, last, view)
+        else:
+            source = self._uncast[: (last - first) * item_size(dtype)]
+            self.fill_elements(tensor, first, last, source)
+            cast_elements(source, dtype, view, tensor.dtype)
+
+    def fill_elements(self, tensor: OutputTensor, first: int, last: int, view: memoryview) -> None:
+        """Put the elements [first, last) of one tensor into a view, in the dtype of the source."""
+        if tensor.transfer.zeros:
+            view[:] = bytes(len(view))  # what no copy covers
+        blocks = tensor.blocks
+        for number in range(bisect_right(blocks.reach, first), bisect_left(blocks.starts, last)):
+            if blocks.ends[number] > first:
+                copy = blocks.copies[number]
+                source = tensor.transfer.sources[copy.source]
+                stored = self.found[source.rank][source.name]
+                self._fill_copy(copy, stored, first, last, view)
+                if blocks.ends[number] <= last:
+                    self._finish(copy, stored)
+
+    def _fill_copy(
+        self, copy: Copy, stored: StoredTensor, first: int, last: int, view: memoryview
+    ) -> None:
+        """Put that part of one copy into a view which lies in the elements [first, last) of its target."""
+        width = item_size(stored.dtype)
+        if _has_long_runs(copy, width):
+            self._read_runs(copy, stored, first, last, view)
+            return
+        for index, counts in boxes(copy.counts, copy.strides, copy.offset, first, last):
+            start = copy.start + sum(i * step for i, step in zip(index, copy.steps))
+            offset = copy.offset + sum(i * stride for i, stride in zip(index, copy.strides))
+            dims = [dim for dim, count in enumerate(counts) if count > 1]
+            block = StridedBlock(
+                start * width,
+                tuple(copy.steps[dim] * width for dim in dims),
+                (offset - first) * width,
+                tuple(copy.strides[dim] * width for dim in dims),
+                tuple(counts[dim] for dim in dims),
+                width,
+            )
+            self._fill_block(block, stored, view)
+
+    def _read_runs(
+        self, copy: Copy, stored: StoredTensor, first: int, last: int, view: memoryview
+    ) -> None:
+        """_fill_copy for the most common copies, with less arithmetic: long runs, at most one dim of them."""
+        width, run = item_size(stored.dtype), copy.counts[-1]
+        count, step, stride = 1, 0, run
+        if len(copy.counts) == 2:
+            count, step, stride = copy.counts[0], copy.steps[0], copy.strides[0]
+        low = max(0, (first - copy.offset - run) // stride + 1)
+        high = min(count, (last - copy.offset - 1) // stride + 1)
+        for number in range(low, high):
+            begin = copy.offset + number * stride
+            skipped = max(0, first - begin)
+            end = min(last, begin + run)
+            piece = view[(begin + skipped - first) * width : (end - first) * width]
+            self.reader.read(stored, (copy.start + number * step + skipped) * width, piece)
+
+    def _fill_block(self, block: StridedBlock, stored: StoredTensor, view: memoryview) -> None:
+        run, dims = block.run()
+        if dims and run < DIRECT_RUN:
+            copy_block(block, self.reader.memory(stored), view, self._turned)
+        else:
+            for start, offset in block.corners(dims):
+                self.reader.read(stored, start, view[offset : offset + run])
+
+    def _finish(self, copy: Copy, stored: StoredTensor) -> None:
+        """After the last element of a copy: what was mapped for it is given back."""
+        if copy.steps not in ((), (1,)):
+            width = item_size(stored.dtype)
+            end = copy.start + sum(step * (n - 1) for step, n in zip(copy.steps, copy.counts)) + 1
+            self.reader.release(stored, copy.start * width, end * width)
+
+
+def _has_long_runs(copy: Copy, width: int) -> bool:
+    if copy.steps[-1:] != (1,) or copy.strides[-1:] != (1,):
+        return False
+    return len(copy.counts) == 1 or (len(copy.counts) == 2 and copy.counts[1] * width >= DIRECT_RUN)
+
+
+def create_file(file: OutputFile, path: str) -> None:
+    """Make an output file of its full size, with its header."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        _preallocate(descriptor, file.size)
+        _write_at(descriptor, memoryview(file.header), 0)
+    finally:
+        os.close(descriptor)
+
+
+def file_parts(file: OutputFile, count: int) -> list[range]:
+    """The data of a file in `count` parts, or fewer where they would be small; they begin on pages."""
+    begin = len(file.header)
+    size = max(SMALLEST_PART, -(-(file.size - begin) // (count * CHUNK)) * CHUNK)
+    return [range(low, min(low + size, file.size)) for low in range(begin, file.size, size)]
+
+
+def write_part(
+    assembler: Assembler, file: OutputFile, part: range, path: str, progress: Callable[[int], None]
+) -> None:
+    """Write a part of a file that has been created; progress(bytes) is called after every chunk."""
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        for low, view in assembler.chunks(file, part):
+            _write_at(descriptor, view, low)
+            progress(len(view))
+    finally:
+        os.close(descriptor)
+
+
+def _write_at(descriptor: int, view: memoryview, position: int) -> None:
+    done = 0
+    while done < len(view):
+        done += os.pwrite(descriptor, view[done:], position + done)
+
+
+def _preallocate(descriptor: int, size: int) -> None:
+    """Reserve the blocks of a file at once, which makes writing it faster; skipped where that is not possible.
+
+    The system call itself, since posix_fallocate writes zeros where a file system does not support it.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "fallocate"):
+        return
+    arguments = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    libc.fallocate.argtypes = arguments
+    if libc.fallocate(descriptor, 0, 0, size) and ctypes.get_errno() == errno.ENOSPC:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
