@@ -5,10 +5,17 @@ Last pass. Templates put finished pieces in their places; black is called here a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
+
 import black
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from . import hir
+from .check import Proven
+from .emit import attribute, quoted
 from .plan import Plan
+from .sample import Sample
 from .splice import import_block, parts_of, runtime
 
 HEAD = (
@@ -25,23 +32,90 @@ HEAD = (
 
 
 def module(plan: Plan, version: str, parts: str = "core,files,cli") -> str:
-    """The converter as one Python module."""
+    """The converter as one Python module: the head of this map, and the runtime that all converters share."""
+    return f"{formatted(_head(plan, version, parts))}\n\n{_formatted_runtime(parts_of(parts))}"
+
+
+def core(plan: Plan, version: str) -> str:
+    """The converter without files, to be run and not to be read."""
+    return f"{_head(plan, version, 'core')}\n\n{runtime(parts_of('core')).text}"
+
+
+def _head(plan: Plan, version: str, parts: str) -> str:
     chosen = parts_of(parts)
     below = runtime(chosen)
     text = (
         _environment()
         .get_template("module.py.jinja")
         .render(
-            plan=plan,
-            version=version,
-            parts=",".join(chosen),
-            exported=_exported(plan, chosen),
-            runtime=below.text,
+            plan=plan, version=version, parts=",".join(chosen), exported=_exported(plan, chosen)
         )
     )
-    return formatted(
-        text.replace("@IMPORTS@", import_block(text.replace("@IMPORTS@", ""), below, HEAD))
+    used = f"{text.replace('@IMPORTS@', '')}\n\n{below.text}"
+    return text.replace("@IMPORTS@", import_block(used, below, HEAD))
+
+
+@cache
+def _formatted_runtime(parts: tuple[str, ...]) -> str:
+    return formatted(runtime(parts).text)
+
+
+def test(
+    plan: Plan, proven: Proven, calls: Sample, version: str, parts: str = "core,files,cli"
+) -> str:
+    """The test that goes with a converter."""
+    map_ = proven.hir
+    number = 1 if plan.sides[0].file else 0  # the side without a mesh is the whole checkpoint
+    text = (
+        _environment()
+        .get_template("test.py.jinja")
+        .render(
+            plan=plan,
+            version=version,
+            parts=",".join(parts_of(parts)),
+            number=number,
+            side=("left", "right")[number],
+            whole=plan.sides[number],
+            other=plan.sides[1 - number],
+            fields=_keywords(calls.fields),
+            cases=[(_keywords(changes), _keywords(dict(mesh))) for changes, mesh in calls.cases],
+            sizes=repr(dict(calls.sizes)) if calls.sizes else "",
+            left_out="; ".join(_keywords(dict(mesh)) for mesh in calls.left_out),
+            options_of=[_given(map_, side) for side in (0, 1)],
+            required=[repr(_required(map_, side)) for side in (0, 1)],
+            option_values=_settings([option.name for option in map_.options]),
+            variant_values=_settings([variant.name for variant in map_.variants]),
+        )
     )
+    return formatted(text)
+
+
+def _keywords(fields: Mapping[str, object]) -> str:
+    return ", ".join(f"{attribute(name)}={value!r}" for name, value in fields.items())
+
+
+def _settings(names: list[str]) -> str:
+    return "{" + ", ".join(f"{quoted(name)}: config.{attribute(name)}" for name in names) + "}"
+
+
+def _given(map_: hir.Map, side: int) -> str:
+    """The options and variants that a side's config does not hold."""
+    elsewhere = [o.name for o in map_.options if o.layout != map_.layouts[side].name]
+    names = [*elsewhere, *(variant.name for variant in map_.variants)]
+    return "".join(f", {name}=config.{attribute(name)}" for name in names)
+
+
+def _required(map_: hir.Map, side: int) -> list[str]:
+    """The keys of a side that must be there: plain ones, of bound names, without a default."""
+    entries = [(entry, (entry.left, entry.right)[side]) for entry in map_.entries if entry.bound]
+    return [
+        here.keys[0]
+        for _, here in entries
+        if isinstance(here, hir.Keys)
+        and here.default is None
+        and len(here.keys) == 1
+        and "." not in here.keys[0]
+    ]
 
 
 def formatted(text: str) -> str:

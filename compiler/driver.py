@@ -15,6 +15,7 @@ from .check import Proven, check
 from .lower import lower
 from .problems import refuse
 from .resolve import resolve
+from .sample import sample
 from .support import support
 
 VERSION = "mapc 0.1.0"
@@ -42,7 +43,10 @@ def compile_text(text: str, *, name: str | None = None, parts: str = "core,files
     source = Source(name or _name(text), text)
     file, proven = prove(source)
     planned = plan.verify(lower(proven, _title(file)))
-    return Compiled(planned.stem, proven, planned, codegen.module(planned, VERSION, parts), "")
+    module = codegen.module(planned, VERSION, parts)
+    chosen = sample(proven, codegen.core(planned, VERSION), planned.recipes)
+    test = codegen.test(planned, proven, chosen, VERSION, parts)
+    return Compiled(planned.stem, proven, planned, module, test)
 
 
 def compile_file(path: str | Path, *, parts: str = "core,files,cli") -> Compiled:

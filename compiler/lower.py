@@ -36,6 +36,9 @@ def lower(proven: Proven, title: str) -> Plan:
         mesh=_mesh(map_),
         functions=functions,
         statements=_statements(map_, emitter, env, dims),
+        recipes={
+            number: call.partition("(")[2].partition(",")[0] for number, call in recipes.items()
+        },
     )
 
 

@@ -6,6 +6,7 @@ Last form of a map before Python (hir -check-> proof -lower-> plan -codegen-> te
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -92,6 +93,7 @@ class Plan:
     mesh: MeshView | None
     functions: tuple[Function, ...]
     statements: Function
+    recipes: Mapping[int, str]
 
 
 def verify(plan: Plan) -> Plan:

@@ -1,7 +1,7 @@
-"""A small config for the generated test: sizes that are pairwise coprime wherever the map allows it.
+"""What the generated test runs on: a small config, the cases of it, and meshes.
 
-Equal or even sizes would let a transpose or a swap pass unseen. Where a mesh asks for more, single sizes are
-doubled until every mesh fits; meshes that never fit are left out and named.
+Equal or even sizes would let a transpose or a swap pass unseen, so sizes are pairwise coprime; where a mesh asks for
+more, single sizes are doubled until every mesh fits. Meshes that never fit are left out and named.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..dsl import syntax
 from . import hir
+from .check import Proven
 from .instance import running
 from .kinds import paths
+from .layout import splits
 
 PRIMES = (
     5,
@@ -44,43 +46,92 @@ PRIMES = (
 )
 LAYERS = 4  # so that stages of 1, 2 and 4 can be even
 
+Fields: TypeAlias = "dict[str, Any]"
+Dims: TypeAlias = "tuple[tuple[str, int], ...]"
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Fields of Config, the flags and variants to vary, and the meshes that fit."""
+    """Fields of Config; what each case changes and on which mesh; sizes to measure; meshes that do not fit."""
 
-    fields: tuple[tuple[str, Any], ...]
-    flags: tuple[str, ...]
-    meshes: tuple[tuple[tuple[str, int], ...], ...]
+    fields: Fields
+    cases: tuple[tuple[Fields, Dims], ...]
+    sizes: Mapping[str, tuple[int, ...]]
+    left_out: tuple[Dims, ...]
 
 
-def sample(map_: hir.Map, core: str) -> Sample:
-    """A config on which the whole map runs; AssertionError where none was found."""
-    dims = map_.sharded.dims if map_.sharded else ()
-    sizes, others = _sizes(map_), _others(map_)
+def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample:
+    """A config on which the whole map runs; AssertionError where none was found.
+
+    `core` is the converter without files, `functions` the name of each statement's recipe function.
+    """
+    map_ = proven.hir
+    meshes = tuple(dict.fromkeys(_meshes(map_.sharded.dims if map_.sharded else ())))
+    measured = _measured(proven, functions)
     with running(core, map_.name) as names:
-        meshes = tuple(_meshes(dims))
-        best = _doubled(names, sizes, others, meshes, _movable(map_))
-        fitting = tuple(mesh for mesh in meshes if _fits(names, {**best, **others}, mesh))
-    assert fitting, f"no sizes were found on which {map_.name} runs"
-    flags = tuple(entry.field for entry in map_.entries if entry.bound and entry.kind == "bool")
-    return Sample(tuple({**best, **others}.items()), flags, fitting)
+        trial = _Trial(names, measured)
+        fields = _fitted(trial, {**_sizes(map_), **_others(map_)}, meshes, _movable(map_))
+        fitting = tuple(mesh for mesh in meshes if trial.fits(fields, mesh))
+        assert fitting, f"no sizes were found on which {map_.name} runs"
+        changes = [
+            change for change in _changes(map_) if trial.fits({**fields, **change}, fitting[0])
+        ]
+        cases = [
+            (change, mesh)
+            for change in changes
+            for mesh in fitting
+            if (change == {} or mesh in (fitting[0], fitting[-1]))
+            and trial.fits({**fields, **change}, mesh)
+        ]
+    return Sample(
+        fields, tuple(cases), measured, tuple(mesh for mesh in meshes if mesh not in fitting)
+    )
 
 
-def _meshes(dims: tuple[str, ...]) -> Iterator[tuple[tuple[str, int], ...]]:
-    """Every dimension at 1, 2 and 4, with the others at 1; and all at 2."""
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A loaded core, to try configs on."""
+
+    names: Mapping[str, Any]
+    measured: Mapping[str, tuple[int, ...]]
+
+    def fits(self, fields: Mapping[str, Any], mesh: Dims) -> bool:
+        """Whether every statement has a recipe for these fields and mesh."""
+        try:
+            config = self.names["Config"](**fields)
+            made = self.names["Mesh"](**dict(mesh)) if mesh else None
+            shapes = self.names["Shapes"](None, None)
+            return all(self.names["groups"](self.names["converter"](), config, made, shapes))
+        except self.names["ConversionError"]:
+            return False
+
+
+def _meshes(dims: tuple[str, ...]) -> Iterator[Dims]:
+    """Every dimension at 1, 2 and 4 with the others at 1, and all at 2."""
     yield tuple((dim, 1) for dim in dims)
     for dim, size in product(dims, (2, 4)):
         yield tuple((other, size if other == dim else 1) for other in dims)
-    if len(dims) > 1:
-        yield tuple((dim, 2) for dim in dims)
+    yield tuple((dim, 2) for dim in dims)
+
+
+def _layers(map_: hir.Map) -> set[str]:
+    stages = [layout.stages for layout in map_.layouts if layout.stages is not None]
+    return {path.text for stage in stages for path in paths(stage.over)}
+
+
+def _movable(map_: hir.Map) -> tuple[str, ...]:
+    """The sizes that may be doubled."""
+    return tuple(
+        e.field
+        for e in map_.entries
+        if e.bound and e.kind == "int" and e.field not in _layers(map_)
+    )
 
 
 def _sizes(map_: hir.Map) -> dict[str, int]:
+    """A prime for every size; what is divided by another is a multiple of it."""
     primes = iter(PRIMES)
-    layers = {
-        path.text for layout in map_.layouts if layout.stages for path in paths(layout.stages.over)
-    }
+    layers = _layers(map_)
     fields = [entry.field for entry in map_.entries if entry.bound and entry.kind == "int"]
     sizes = {field: LAYERS if field in layers else next(primes) for field in fields}
     for let in map_.lets:
@@ -93,74 +144,75 @@ def _sizes(map_: hir.Map) -> dict[str, int]:
     return sizes
 
 
-def _movable(map_: hir.Map) -> tuple[str, ...]:
-    layers = {
-        path.text for layout in map_.layouts if layout.stages for path in paths(layout.stages.over)
-    }
-    return tuple(
-        e.field for e in map_.entries if e.bound and e.kind == "int" and e.field not in layers
-    )
-
-
-def _others(map_: hir.Map) -> dict[str, Any]:
+def _others(map_: hir.Map) -> Fields:
     """Values for what is not a size: flags off, lists empty, the first spelling of a table."""
-    found: dict[str, Any] = {}
+    found: Fields = {}
     for entry in map_.entries:
-        if entry.bound and entry.kind != "int":
-            first = entry.table[0][0] if entry.table else None
-            spelled = (
-                first.value
-                if isinstance(first, (syntax.String, syntax.Number, syntax.Boolean))
-                else None
-            )
+        if not entry.bound or entry.kind == "int":
+            continue
+        first = entry.table[0][0] if entry.table else None
+        if isinstance(first, (syntax.String, syntax.Number, syntax.Boolean)):
+            found[entry.field] = first.value
+        else:
             found[entry.field] = {"bool": False, "float": 1.0, "str": "", "list": []}.get(
                 entry.kind
             )
-            found[entry.field] = spelled if spelled is not None else found[entry.field]
     return found
 
 
-def _fits(
-    names: Mapping[str, Any], fields: Mapping[str, Any], mesh: tuple[tuple[str, int], ...]
-) -> bool:
-    try:
-        config = names["Config"](**fields)
-        made = names["Mesh"](**dict(mesh)) if mesh else None
-        for group in names["groups"](
-            names["converter"](), config, made, names["AnyShapes"](None, {})
-        ):
-            assert group.recipe
-    except names["ConversionError"]:
-        return False
-    return True
+def _changes(map_: hir.Map) -> Iterator[Fields]:
+    """The config itself, each flag on, each alternative of a variant."""
+    yield {}
+    for entry in map_.entries:
+        if entry.bound and entry.kind == "bool":
+            yield {entry.field: True}
+    for variant in map_.variants:
+        yield from ({variant.name: choice} for choice in variant.choices[1:])
 
 
-def _doubled(
-    names: Mapping[str, Any],
-    sizes: dict[str, int],
-    others: Mapping[str, Any],
-    meshes: tuple[tuple[tuple[str, int], ...], ...],
-    movable: tuple[str, ...],
-) -> dict[str, int]:
-    """The sizes with as few doublings as let the most meshes fit, one size at a time."""
+def _measured(proven: Proven, functions: Mapping[int, str]) -> dict[str, tuple[int, ...]]:
+    """Sizes for the indices that are measured on tensors; multiples of 4 where a mesh splits the statement."""
+    primes = iter(PRIMES)
+    found: dict[str, tuple[int, ...]] = {}
+    for proof in proven.proofs:
+        if proof.measured:
+            tensors = proof.statement.left + proof.statement.right
+            split = any(True for tensor in tensors for axis in tensor.axes for _ in splits(axis))
+            sizes = tuple(next(primes) * (4 if split else 1) for _ in proof.measured)
+            found.setdefault(functions[proof.statement.number], sizes)
+            primes = iter(PRIMES)
+    return found
 
-    def score(candidate: Mapping[str, int]) -> int:
-        return sum(_fits(names, {**candidate, **others}, mesh) for mesh in meshes)
 
-    best, fitting = dict(sizes), score(sizes)
-    for rounds in range(3 * len(movable)):
+def _fitted(
+    trial: _Trial, fields: Fields, meshes: tuple[Dims, ...], movable: tuple[str, ...]
+) -> Fields:
+    """The fields with as few sizes doubled as let the most meshes fit."""
+    best, fitting = fields, sum(trial.fits(fields, mesh) for mesh in meshes)
+    for _ in movable:
         if fitting == len(meshes):
             break
-        tries = [{**best, name: best[name] * factor} for name in movable for factor in (2, 4)]
-        tries += [
-            {**best, one: best[one] * 2, two: best[two] * 2}
-            for one in movable
-            for two in movable
-            if one < two
+        tries = [
+            {**best, **{name: best[name] * factor for name in names}}
+            for names in _some(movable)
+            for factor in (2, 4)
         ]
-        scored = [(score(candidate), -sum(candidate.values()), candidate) for candidate in tries]
+        scored = [
+            (sum(trial.fits(one, mesh) for mesh in meshes), -_total(one), one) for one in tries
+        ]
         top = max(scored, key=lambda item: item[:2])
         if top[0] <= fitting:
             break
         fitting, best = top[0], top[2]
     return best
+
+
+def _some(names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """One name, or two."""
+    return [(name,) for name in names] + [
+        (a, b) for i, a in enumerate(names) for b in names[i + 1 :]
+    ]
+
+
+def _total(fields: Fields) -> int:
+    return sum(value for value in fields.values() if isinstance(value, int))

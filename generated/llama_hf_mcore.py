@@ -998,13 +998,13 @@ def _factored(counts: Counts, sizes: Counts) -> list[tuple[int, int]]:
 
 
 class Block(NamedTuple):
-    """A box of elements on both sides. `again` is the side that another block already fills (replicas)."""
+    """A box of elements on both sides. `again` are the sides that another block already fills (copies)."""
 
     pieces: tuple[Piece, Piece]
     offsets: tuple[int, int]
     steps: tuple[Counts, Counts]
     counts: Counts
-    again: int | None
+    again: frozenset[int]
 
 
 class Copy(NamedTuple):
@@ -1044,10 +1044,10 @@ class Recipe:
         self.where = where
         self.sizes = sizes
         self.tensors: tuple[dict[int, TensorAxes], dict[int, TensorAxes]] = ({}, {})
-        self.pieces: list[Piece] = []
+        self.pieces: dict[Piece, None] = {}  # a set in order
         self.pairs: list[tuple[Piece, Piece]] = []
         self.blocks: list[Block] = []
-        self.padding: list[Grid] = []
+        self.padding: dict[Grid, None] = {}
         self._fillings: dict[Piece, Filling] = {}
 
     def left(self, position: int, formula: str, *shape: int, **at: int) -> Grid:
@@ -1062,11 +1062,10 @@ class Recipe:
         self, side: int, position: int, formula: str, shape: Counts, at: dict[str, int]
     ) -> Grid:
         self.tensors[side][position] = TensorAxes(formula, shape, tuple(at))
-        self.pieces.append(Piece(side, position, tuple(at.items())))
+        piece = Piece(side, position, tuple(at.items()))
+        self.pieces[piece] = None
         return Grid(
-            self.pieces[-1],
-            shape,
-            tuple(prod(shape[dim + 1 :]) for dim in range(len(shape))),
+            piece, shape, tuple(prod(shape[dim + 1 :]) for dim in range(len(shape)))
         )
 
     def share(
@@ -1099,7 +1098,9 @@ class Recipe:
         self.pairs.append((left.piece, right.piece))
         repeats = [int(a == 0) - int(b == 0) for a, b in zip(left.steps, right.steps)]
         for first, counts in self._regions(left, right, repeats):
-            sides = {side for index, side in zip(first, repeats) if index and side}
+            filled = {
+                int(side < 0) for index, side in zip(first, repeats) if index and side
+            }
             self.blocks.append(
                 Block(
                     (left.piece, right.piece),
@@ -1109,7 +1110,7 @@ class Recipe:
                     ),
                     (left.steps, right.steps),
                     counts,
-                    again if not sides else 0 if 1 in sides else 1,
+                    frozenset(filled | ({again} if again is not None else set())),
                 )
             )
 
@@ -1132,7 +1133,7 @@ class Recipe:
 
     def zeros(self, grid: Grid) -> None:
         """State that a grid is padding: written as zeros, left behind coming back."""
-        self.padding.append(grid)
+        self.padding[grid] = None
 
     def filling(self, target: Piece) -> Filling:
         """How one target is filled from the other side."""
@@ -1143,7 +1144,7 @@ class Recipe:
     def _fill(self, target: Piece) -> Filling:
         side, other = target.side, 1 - target.side
         blocks = [
-            b for b in self.blocks if b.pieces[side] == target and b.again != side
+            b for b in self.blocks if b.pieces[side] == target and side not in b.again
         ]
         # A target that is all padding still takes its dtype from the tensor it is matched with.
         kin = [pair[other] for pair in self.pairs if pair[side][:2] == target[:2]]
@@ -1842,6 +1843,22 @@ def _target(transfer: Transfer, like: Tensor, out: Out | None) -> Tensor:
     return target
 
 
+# ---- runtime: Arguments that make no sense: the caller is mistaken, not the checkpoint.
+
+
+class UsageError(ValueError):
+    """The arguments of a call, or of the command line, make no sense; nothing has been read yet."""
+
+
+def check_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    """UsageError for the first name that is not known."""
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"{what}: expected {', '.join(known) or 'none'}, found {name!r}"
+            )
+
+
 # ---- runtime: A tensor as it is stored: dtype, shape, and the place of its bytes.
 
 
@@ -1949,7 +1966,7 @@ _UNITS = {"B": 1} | {
 
 
 def parse_size(text: int | str) -> int:
-    """The bytes of `5GB`, `2GiB` or a plain number; ValueError for anything else or less than 1."""
+    """The bytes of `5GB`, `2GiB` or a plain number; UsageError for anything else or less than 1."""
     digits = str(text).rstrip("BKMGTi ")
     unit = str(text)[len(digits) :].strip() or "B"
     try:
@@ -1957,7 +1974,7 @@ def parse_size(text: int | str) -> int:
     except (ValueError, KeyError, OverflowError):
         size = 0
     if size < 1:
-        raise ValueError(f"expected a size such as 5GB or 2GiB, found {text!r}")
+        raise UsageError(f"expected a size such as 5GB or 2GiB, found {text!r}")
     return size
 
 
@@ -2429,7 +2446,7 @@ def _recorded_mesh(path: str, mesh_class: Any, config: dict[str, Any]) -> Any:
     sizes = block.get("mesh") if isinstance(block, dict) else None
     if sizes is None:
         return None
-    dims = [field.name for field in fields(mesh_class)]
+    dims = [dim.name for dim in fields(mesh_class)]
     if not isinstance(sizes, dict) or not all(
         dim in dims and type(size) is int and size > 0 for dim, size in sizes.items()
     ):
@@ -2443,7 +2460,7 @@ def _recorded_mesh(path: str, mesh_class: Any, config: dict[str, Any]) -> Any:
 def _mesh_of_names(path: str, side: Side, mesh_class: Any) -> Any:
     """Each dim as large as there are files along it, the other coordinates being 0."""
     sizes = {}
-    for dim in [field.name for field in fields(mesh_class)]:
+    for dim in [dim.name for dim in fields(mesh_class)]:
         names = [_name_along(side, mesh_class, dim, 0)]
         while (name := _name_along(side, mesh_class, dim, len(names))) not in names:
             if not os.path.isfile(os.path.join(path, name)):
@@ -3685,8 +3702,8 @@ def convert_directory(
     the source's (None: as its config or its file names say). `options` and `variants` go to the config,
     `dtype` is f32, bf16 or f16, sizes are bytes or text such as "5GB", `progress` takes bytes (done, total).
 
-    Raises ConversionError where the checkpoint is refused, OSError where reading or writing fails, ValueError
-    or TypeError for arguments that make no sense. Nothing is left behind then.
+    Raises ConversionError where the checkpoint is refused, OSError where reading or writing fails, UsageError for
+    arguments that make no sense. Nothing is left behind then.
     """
     began = time.monotonic()
     sides = (converter.left, converter.right)
@@ -3728,38 +3745,30 @@ def convert_directory(
 def _choices(
     converter: Converter, options: Mapping[str, Any], variants: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Options and variants as arguments of the config; ValueError for one that does not exist."""
-    _check_known("options", options, converter.options)
-    _check_known("variants", variants, converter.variants)
+    """Options and variants as arguments of the config; UsageError for one that does not exist."""
+    check_known("option", options, converter.options)
+    check_known("variant", variants, converter.variants)
     for name, choice in variants.items():
-        _check_known(f"alternatives of {name}", [choice], converter.variants[name])
+        check_known(f"variant {name}", [choice], converter.variants[name])
     return {**options, **variants}
-
-
-def _check_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise ValueError(
-                f"{what}: expected {', '.join(known) or 'none'}, found {name!r}"
-            )
 
 
 def _stored_dtype(dtype: str | None) -> str | None:
     """The dtype that is asked for, as a header names it."""
     if dtype is None:
         return None
-    _check_known("dtype", [dtype], CAST_DTYPES)
+    check_known("dtype", [dtype], CAST_DTYPES)
     check_cast_library()
     return CAST_DTYPES[dtype]
 
 
 def _check_request(converter: Converter, mesh: Any, threads: int | None) -> None:
     if mesh is not None and converter.mesh is None:
-        raise ValueError(
+        raise UsageError(
             f"mesh: expected none, since neither layout has ranks, found {mesh!r}"
         )
     if threads is not None and threads < 1:
-        raise ValueError(f"threads: expected 1 or more, found {threads}")
+        raise UsageError(f"threads: expected 1 or more, found {threads}")
 
 
 def _mesh(converter: Converter, here: Side, source: SourceFolder, asked: Any) -> Any:
@@ -3840,19 +3849,12 @@ EXIT_CODES = """exit codes: 0 done, 1 the checkpoint is refused (nothing is writ
 3 reading or writing failed, 130 interrupted"""
 
 
-class UsageError(Exception):
-    """The command line makes no sense; `usage` is how it is to be used."""
-
-    def __init__(self, message: str, usage: str = "") -> None:
-        super().__init__(message)
-        self.usage = usage
-
-
 class Parser(argparse.ArgumentParser):
     """Raises what argparse would end the program with."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, self.format_usage())
+        self.print_usage(sys.stderr)
+        raise UsageError(message)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -3864,22 +3866,21 @@ def run_command(made: Converter, arguments: list[str]) -> int:
     """Run the command line of a converter; the exit code."""
     try:
         return _run(made, arguments)
-    except UsageError as error:
-        return _fail(arguments, 2, "usage", f"{error.usage}error: {error}", str(error))
     except ConversionError as error:
-        return _fail(arguments, 1, "refused", f"error: {error}", str(error))
-    except (TypeError, ValueError) as error:
-        return _fail(arguments, 2, "usage", f"error: {error}", str(error))
+        return _fail(arguments, 1, "refused", str(error))
+    except UsageError as error:
+        return _fail(arguments, 2, "usage", str(error))
     except OSError as error:
-        return _fail(arguments, 3, "io", f"error: {error}", str(error))
+        return _fail(arguments, 3, "io", str(error))
     except KeyboardInterrupt:
-        text = "interrupted, nothing is left behind"
-        return _fail(arguments, 130, "interrupted", text, text)
+        return _fail(
+            arguments, 130, "interrupted", "interrupted, nothing is left behind"
+        )
 
 
-def _fail(arguments: list[str], code: int, kind: str, text: str, message: str) -> int:
-    """Say what went wrong, for a reader on stderr and with --json as an object on stdout."""
-    print(text, file=sys.stderr)
+def _fail(arguments: list[str], code: int, kind: str, message: str) -> int:
+    """Say what went wrong: on stderr, and with --json as an object on stdout."""
+    print(f"error: {message}", file=sys.stderr)
     if "--json" in arguments:
         print(json.dumps({"error": {"kind": kind, "message": message}}))
     return code
@@ -4027,7 +4028,7 @@ def _known_variants(made: Converter) -> str:
 
 def _dims(made: Converter) -> list[str]:
     mesh_class: Any = made.mesh
-    return [] if mesh_class is None else [field.name for field in fields(mesh_class)]
+    return [] if mesh_class is None else [dim.name for dim in fields(mesh_class)]
 
 
 def _flag(dim: str) -> str:
@@ -4054,24 +4055,30 @@ def _pair(flag: str, text: str) -> tuple[str, str]:
 def _option(made: Converter, text: str) -> tuple[str, Any]:
     """An option and its value, of the kind that the converter says."""
     name, value = _pair("--set", text)
-    if name not in made.options:
-        known = ", ".join(made.options) or "none"
-        raise UsageError(f"--set: expected an option among {known}, found {name!r}")
-    kind = made.options[name]
-    readers: dict[str, Callable[[str], Any]] = {
-        "int": int,
-        "float": float,
-        "bool": {"true": True, "false": False}.__getitem__,
-        "str": str,
-        "json": json.loads,
-    }
+    check_known("--set", [name], made.options)
     try:
-        return name, readers[kind](value)
-    except (KeyError, ValueError):
-        expected = "true or false" if kind == "bool" else f"a value of kind {kind}"
+        return name, read_value(made.options[name], value)
+    except ValueError:
+        kind = made.options[name]
         raise UsageError(
-            f"--set {name}: expected {expected}, found {value!r}"
+            f"--set {name}: expected a value of kind {kind}, found {value!r}"
         ) from None
+
+
+def read_value(kind: str, text: str) -> Any:
+    """The value of an option, of one of the kinds of a config; ValueError where the text is none."""
+    match kind:
+        case "int":
+            return int(text)
+        case "float":
+            return float(text)
+        case "bool":
+            return ("false", "true").index(text) == 1
+        case "list":
+            return list(json.loads(text))
+        case "any":
+            return json.loads(text)
+    return text
 
 
 # ---- progress
