@@ -13,7 +13,7 @@ from importlib.resources import files
 
 # What each part of a converter consists of, in order of reading.
 PARTS: dict[str, tuple[str, ...]] = {
-    "core": ("errors", "config", "stages", "recipe", "plan", "memory"),
+    "core": ("errors", "config", "stages", "recipe", "mapping", "checks", "plan", "memory"),
     "files": (
         "usage",
         "stored",

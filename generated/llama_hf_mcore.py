@@ -62,9 +62,10 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from fnmatch import fnmatch
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from itertools import accumulate
 from math import prod
+from pathlib import Path, PurePath
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias
 
@@ -1210,7 +1211,7 @@ def _copy(
     )
 
 
-# ---- runtime: The plan: which tensor of the target comes from where, with everything checked before a byte moves.
+# ---- runtime: What a mapping part is made of: places, groups of tensors with their recipe, drops, and the two layouts.
 
 
 class Place(NamedTuple):
@@ -1226,6 +1227,13 @@ class Group(NamedTuple):
     recipe: Recipe
     left: tuple[tuple[Place, ...], ...]
     right: tuple[tuple[Place, ...], ...]
+
+    @property
+    def sides(
+        self,
+    ) -> tuple[tuple[tuple[Place, ...], ...], tuple[tuple[Place, ...], ...]]:
+        """Both, by number."""
+        return self.left, self.right
 
 
 class Drop(NamedTuple):
@@ -1279,30 +1287,6 @@ class Converter(NamedTuple):
         return (
             [None] if (self.left, self.right)[side].file is None else list(mesh.ranks())
         )
-
-
-class Source(NamedTuple):
-    """One stored tensor of the source checkpoint; rank is None where its layout has no mesh."""
-
-    rank: Any
-    name: str
-
-    def __str__(self) -> str:
-        if self.rank is None:
-            return self.name
-        return f"{self.name} (rank {' '.join(f'{k}={v}' for k, v in self.rank._asdict().items())})"
-
-
-class Transfer(NamedTuple):
-    """One target tensor: its sources, the blocks that fill it and those that are zeros."""
-
-    where: str
-    name: str
-    shape: Counts
-    sources: tuple[Source, ...]
-    copies: tuple[Copy, ...]
-    zeros: tuple[Copy, ...]
-    dtype: Any
 
 
 class Shapes:
@@ -1383,6 +1367,235 @@ def tied(*names: tuple[tuple[Place, ...], ...]) -> tuple[tuple[Place, ...], ...]
     return (tuple(place for slots in names for slot in slots for place in slot),)
 
 
+Expected: TypeAlias = "dict[str, tuple[Counts, None]]"
+
+
+def expected(
+    converter: Converter, to: str, config: Any, mesh: Any, rank: Any
+) -> Expected:
+    """Names and shapes of a target, without a source."""
+    side = converter.side(to)
+    names: Expected = {}
+    for group in groups(converter, config, mesh, Shapes(None, {})):
+        for position, places in enumerate(group.sides[side]):
+            for place in places:
+                if holds(rank, place):
+                    names[place.name] = (
+                        group.recipe.tensors[side][position].shape,
+                        None,
+                    )
+    return names
+
+
+def groups(
+    converter: Converter, config: Any, mesh: Any, shapes: Shapes
+) -> Iterator[Group]:
+    """The statements of the map, without its drops."""
+    return (
+        item
+        for item in converter.statements(config, mesh, shapes)
+        if isinstance(item, Group)
+    )
+
+
+def holds(rank: Any, place: Place) -> bool:
+    """Whether a rank holds a copy of the tensor."""
+    return all(getattr(rank, dim) == at for dim, at in place.at.items())
+
+
+# ---- runtime: Checks of a source checkpoint against the map: nothing missing, nothing extra, every shape as stated.
+
+
+class Source(NamedTuple):
+    """One stored tensor of the source checkpoint; rank is None where its layout has no mesh."""
+
+    rank: Any
+    name: str
+
+    def __str__(self) -> str:
+        if self.rank is None:
+            return self.name
+        return f"{self.name} (rank {' '.join(f'{k}={v}' for k, v in self.rank._asdict().items())})"
+
+
+class Holders:
+    """Which source ranks hold a piece of a tensor."""
+
+    def __init__(self, ranks: list[Any]) -> None:
+        self.ranks = ranks
+        self._found: dict[tuple[tuple[str, int], ...], list[Any]] = {}
+
+    def of(self, place: Place, piece: Piece) -> list[Any]:
+        """The ranks with the coordinates of the place and of the piece, in order."""
+        at = (*place.at.items(), *piece.at)
+        if at not in self._found:
+            self._found[at] = [
+                rank
+                for rank in self.ranks
+                if all(getattr(rank, dim) == n for dim, n in at)
+            ]
+        return self._found[at]
+
+
+class Findings:
+    """What the checks learn of a source: what was read, what must be equal, what is padding, what is dropped."""
+
+    def __init__(self, found: Mapping[Any, Mapping[str, Any]]) -> None:
+        self.found = found
+        self.read: dict[Any, set[str]] = {rank: set() for rank in found}
+        self.ties: list[tuple[Source, Source]] = []
+        self.replicas: list[tuple[Source, Source]] = []
+        self.paddings: list[tuple[Source, tuple[Copy, ...]]] = []
+        self.drops: dict[str, int] = {}
+
+    def nearest(self, name: str) -> str:
+        """A clause about the most similar name of the source, or nothing."""
+        names = sorted(
+            {other for tensors in self.found.values() for other in tensors} - {name}
+        )
+        close = get_close_matches(name, names, n=1, cutoff=0.8)
+        return f"; the nearest name is {close[0]}" if close else ""
+
+
+def check_sources(
+    groups: Iterable[Group], side: int, holders: Holders, findings: Findings
+) -> None:
+    """Every tensor that a statement reads is there, once, in the shape that the statement says."""
+    for group in groups:
+        for piece in group.recipe.pieces:
+            if piece.side == side:
+                _check_piece(group, piece, holders, findings)
+
+
+def _check_piece(
+    group: Group, piece: Piece, holders: Holders, findings: Findings
+) -> None:
+    places = group.sides[piece.side][piece.position]
+    shape = group.recipe.tensors[piece.side][piece.position].shape
+    padding = group.recipe.pads(piece)
+    read: list[Source] = []
+    for place in places:
+        there = [Source(rank, place.name) for rank in holders.of(place, piece)]
+        present = [
+            source for source in there if source.name in findings.found[source.rank]
+        ]
+        if present and len(present) < len(there):
+            raise _missing(
+                group, piece, next(s for s in there if s not in present), findings
+            )
+        for source in present:
+            _check_shape(group, piece, source, shape, findings)
+        read += present[:1]
+        findings.replicas += [(present[0], other) for other in present[1:]]
+        findings.paddings += [(source, padding) for source in present[:1] if padding]
+    if not read:
+        first = Source(holders.of(places[0], piece)[0], places[0].name)
+        raise _missing(group, piece, first, findings)
+    findings.ties += [(read[0], other) for other in read[1:]]
+
+
+def _check_shape(
+    group: Group, piece: Piece, source: Source, shape: Counts, findings: Findings
+) -> None:
+    recipe, have = group.recipe, tuple(findings.found[source.rank][source.name].shape)
+    formula = recipe.tensors[piece.side][piece.position].formula
+    if have != shape:
+        raise ConversionError(
+            f"{source} {formula}: expected {list(shape)}{recipe.legend()}, found {list(have)} ({recipe.where})"
+        )
+    if source.name in findings.read[source.rank]:
+        raise ConversionError(
+            f"{source}: read by two statements, the second is {recipe.where}"
+        )
+    findings.read[source.rank].add(source.name)
+
+
+def _missing(
+    group: Group, piece: Piece, source: Source, findings: Findings
+) -> ConversionError:
+    tensor = group.recipe.tensors[piece.side][piece.position]
+    return ConversionError(
+        f"{source}: missing; {group.recipe.where} reads it as {tensor.formula}, "
+        f"expected {list(tensor.shape)}{group.recipe.legend()}{findings.nearest(source.name)}"
+    )
+
+
+def check_drops(
+    name: str, groups: list[Group], side: int, drops: Iterable[Drop], findings: Findings
+) -> None:
+    """Every source tensor is read by a statement or left behind by a `drop`."""
+    unread = [
+        Source(rank, tensor)
+        for rank, tensors in findings.found.items()
+        for tensor in tensors
+        if tensor not in findings.read[rank]
+    ]
+    for drop in drops:
+        kept = [
+            s
+            for s in unread
+            if not (holds(s.rank, drop.place) and _like(s.name, drop.place.name))
+        ]
+        findings.drops[drop.where] = (
+            findings.drops.get(drop.where, 0) + len(unread) - len(kept)
+        )
+        unread = kept
+    if unread:
+        others = f" (and {len(unread) - 1} more tensors)" if len(unread) > 1 else ""
+        raise ConversionError(
+            f"{unread[0]}: no statement of {name} reads it{others}{_nearest(unread[0].name, groups, side)}; "
+            "a `drop` in the map leaves a tensor behind"
+        )
+
+
+def _nearest(name: str, groups: list[Group], side: int) -> str:
+    """A clause about the statement that reads the most similar name, or nothing."""
+    known = {
+        place.name: group
+        for group in groups
+        for places in group.sides[side]
+        for place in places
+    }
+    close = get_close_matches(name, known, n=1, cutoff=0.8)
+    return (
+        f"; the nearest name is {close[0]} ({known[close[0]].recipe.where})"
+        if close
+        else ""
+    )
+
+
+def _like(name: str, pattern: str) -> bool:
+    """Whether a name matches a pattern in which `**` stands for any components."""
+    return _components(name.split("."), pattern.split("."))
+
+
+def _components(names: list[str], pattern: list[str]) -> bool:
+    if not pattern:
+        return not names
+    if pattern[0] == "**":
+        return any(
+            _components(names[skip:], pattern[1:]) for skip in range(len(names) + 1)
+        )
+    return (
+        bool(names) and names[0] == pattern[0] and _components(names[1:], pattern[1:])
+    )
+
+
+# ---- runtime: The plan: which tensor of the target comes from where, with everything checked before a byte moves.
+
+
+class Transfer(NamedTuple):
+    """One target tensor: its sources, the blocks that fill it and those that are zeros."""
+
+    where: str
+    name: str
+    shape: Counts
+    sources: tuple[Source, ...]
+    copies: tuple[Copy, ...]
+    zeros: tuple[Copy, ...]
+    dtype: Any
+
+
 def make_plan(
     converter: Converter,
     to: str,
@@ -1414,42 +1627,6 @@ def make_plan(
     return Plan(converter, target, config, mesh, found)
 
 
-Expected: TypeAlias = "dict[str, tuple[Counts, None]]"
-
-
-def expected(
-    converter: Converter, to: str, config: Any, mesh: Any, rank: Any
-) -> Expected:
-    """Names and shapes of a target, without a source."""
-    side = converter.side(to)
-    names: Expected = {}
-    for group in groups(converter, config, mesh, Shapes(None, {})):
-        for position, places in enumerate((group.left, group.right)[side]):
-            for place in places:
-                if holds(rank, place):
-                    names[place.name] = (
-                        group.recipe.tensors[side][position].shape,
-                        None,
-                    )
-    return names
-
-
-def groups(
-    converter: Converter, config: Any, mesh: Any, shapes: Shapes
-) -> Iterator[Group]:
-    """The statements of the map, without its drops."""
-    return (
-        item
-        for item in converter.statements(config, mesh, shapes)
-        if isinstance(item, Group)
-    )
-
-
-def holds(rank: Any, place: Place) -> bool:
-    """Whether a rank holds a copy of the tensor."""
-    return all(getattr(rank, dim) == at for dim, at in place.at.items())
-
-
 def _detected(
     converter: Converter, side: int, config: Any, mesh: Any, names: set[str]
 ) -> Any:
@@ -1478,13 +1655,17 @@ def _names(converter: Converter, side: int, config: Any, mesh: Any) -> set[str]:
         place.name
         for group in statements
         if isinstance(group, Group)
-        for places in (group.left, group.right)[side]
+        for places in group.sides[side]
         for place in places
     }
 
 
 class Plan:
-    """A checked conversion. `transfers(rank)` are the tensors of one target rank, in checkpoint order."""
+    """A checked conversion. `transfers(rank)` are the tensors of one target rank, in checkpoint order.
+
+    `ties` are pairs of source tensors that must hold the same bytes, `replicas` pairs of copies over the mesh,
+    `paddings` the regions of source tensors that should be zero, `drops` how many tensors each drop left behind.
+    """
 
     def __init__(
         self,
@@ -1494,36 +1675,31 @@ class Plan:
         mesh: Any,
         found: Mapping[Any, Mapping[str, Any]],
     ) -> None:
-        self.converter, self.target, self.config, self.mesh, self.found = (
-            converter,
-            target,
-            config,
-            mesh,
-            found,
-        )
-        self.ties: list[tuple[Source, Source]] = []
-        self.replicas: list[tuple[Source, Source]] = []
-        self.paddings: list[tuple[Source, tuple[Copy, ...]]] = []
-        self.drops: dict[str, int] = {}
-        self._holders: dict[tuple[tuple[str, int], ...], list[Any]] = {}
-        self._ranks = converter.ranks(1 - target, mesh)
-        self._read: dict[Any, set[str]] = {rank: set() for rank in self._ranks}
-        shapes = Shapes(1 - target, found)
-        statements = list(converter.statements(config, mesh, shapes))
+        self.converter = converter
+        self.target = target
+        self.config = config
+        self.mesh = mesh
+        self.found = found
+        statements = list(converter.statements(config, mesh, Shapes(1 - target, found)))
         self._groups = [item for item in statements if isinstance(item, Group)]
-        self._check_sources()
-        self._check_extra([item for item in statements if isinstance(item, Drop)])
+        self._holders = Holders(converter.ranks(1 - target, mesh))
+        findings = Findings(found)
+        check_sources(self._groups, 1 - target, self._holders, findings)
+        drops = [
+            item
+            for item in statements
+            if isinstance(item, Drop) and item.side != target
+        ]
+        check_drops(converter.name, self._groups, 1 - target, drops, findings)
+        self.ties, self.replicas = findings.ties, findings.replicas
+        self.paddings, self.drops = findings.paddings, findings.drops
         self._check_targets()
-
-    @cached_property
-    def _all_names(self) -> list[str]:
-        return sorted({name for names in self.found.values() for name in names})
 
     def transfers(self, rank: Any) -> Iterator[Transfer]:
         """The tensors of one target rank; rank is None where the target has no mesh."""
         for group in self._groups:
             recipe = group.recipe
-            for position, places in enumerate((group.left, group.right)[self.target]):
+            for position, places in enumerate(group.sides[self.target]):
                 tensor = recipe.tensors[self.target][position]
                 for place in places:
                     if not holds(rank, place):
@@ -1544,140 +1720,26 @@ class Plan:
                         dtype,
                     )
 
-    def _places(self, group: Group) -> tuple[tuple[Place, ...], ...]:
-        return (group.left, group.right)[1 - self.target]
-
-    def _holding(self, place: Place, piece: Piece) -> list[Any]:
-        """The source ranks that hold a piece."""
-        at = (*place.at.items(), *piece.at)
-        if at not in self._holders:
-            self._holders[at] = [
-                rank
-                for rank in self._ranks
-                if all(getattr(rank, d) == n for d, n in at)
-            ]
-        return self._holders[at]
-
     def _source(self, group: Group, piece: Piece) -> Source:
         """Where a piece is read: under the first of its names that is there."""
-        for place in self._places(group)[piece.position]:
-            rank = self._holding(place, piece)[0]
+        for place in group.sides[1 - self.target][piece.position]:
+            rank = self._holders.of(place, piece)[0]
             if place.name in self.found[rank]:
                 return Source(rank, place.name)
         raise AssertionError("a checked plan has every source")
 
     def _dtype(self, where: str, name: str, sources: tuple[Source, ...]) -> Any:
-        dtypes = {
-            source: self.found[source.rank][source.name].dtype for source in sources
-        }
+        """The dtype that all sources of a target have."""
         first = sources[0]
-        for source, dtype in dtypes.items():
-            if dtype != dtypes[first]:
+        expected = self.found[first.rank][first.name].dtype
+        for source in sources:
+            dtype = self.found[source.rank][source.name].dtype
+            if dtype != expected:
                 raise ConversionError(
-                    f"{name}: its parts differ in dtype, {first} is {dtypes[first]} and {source} is {dtype} "
+                    f"{name}: its parts differ in dtype, {first} is {expected} and {source} is {dtype} "
                     f"({where}); cast one of them first"
                 )
-        return dtypes[first]
-
-    def _check_sources(self) -> None:
-        """Every source tensor is there, once, in the shape that its statement says."""
-        for group in self._groups:
-            tensors = group.recipe.tensors[1 - self.target]
-            for position, places in enumerate(self._places(group)):
-                for piece in group.recipe.pieces:
-                    if piece[:2] != (1 - self.target, position):
-                        continue
-                    self._check_piece(group, places, piece, tensors[position].shape)
-
-    def _check_piece(
-        self, group: Group, places: tuple[Place, ...], piece: Piece, shape: Counts
-    ) -> None:
-        read: list[Source] = []
-        for place in places:
-            there = [Source(rank, place.name) for rank in self._holding(place, piece)]
-            present = [
-                source for source in there if source.name in self.found[source.rank]
-            ]
-            if present and len(present) < len(there):
-                raise self._missing(
-                    group, piece, next(s for s in there if s not in present)
-                )
-            for source in present:
-                self._check_shape(group, piece, source, shape)
-            read += present[:1]
-            self.replicas += [(present[0], other) for other in present[1:]]
-            padding = group.recipe.pads(piece)
-            self.paddings += [(source, padding) for source in present[:1] if padding]
-        if not read:
-            raise self._missing(
-                group, piece, Source(self._holding(places[0], piece)[0], places[0].name)
-            )
-        self.ties += [(read[0], other) for other in read[1:]]
-
-    def _check_shape(
-        self, group: Group, piece: Piece, source: Source, shape: Counts
-    ) -> None:
-        recipe, have = group.recipe, tuple(self.found[source.rank][source.name].shape)
-        formula = recipe.tensors[piece.side][piece.position].formula
-        if have != shape:
-            raise ConversionError(
-                f"{source} {formula}: expected {list(shape)}{recipe.legend()}, found {list(have)} ({recipe.where})"
-            )
-        if source.name in self._read[source.rank]:
-            raise ConversionError(
-                f"{source}: read by two statements, the second is {recipe.where}"
-            )
-        self._read[source.rank].add(source.name)
-
-    def _missing(self, group: Group, piece: Piece, source: Source) -> ConversionError:
-        tensor = group.recipe.tensors[piece.side][piece.position]
-        return ConversionError(
-            f"{source}: missing; {group.recipe.where} reads it as {tensor.formula}, "
-            f"expected {list(tensor.shape)}{group.recipe.legend()}{self._nearest(source.name)}"
-        )
-
-    def _nearest(self, name: str) -> str:
-        unread = [n for n in self._all_names if n != name]
-        close = get_close_matches(name, unread, n=1, cutoff=0.8)
-        return f"; the nearest name is {close[0]}" if close else ""
-
-    def _check_extra(self, drops: Iterable[Drop]) -> None:
-        """Every source tensor is read by a statement or left behind by a `drop`."""
-        unread = [
-            Source(rank, name)
-            for rank, names in self.found.items()
-            for name in names
-            if name not in self._read[rank]
-        ]
-        for drop in drops:
-            if drop.side == 1 - self.target:
-                taken = [
-                    s
-                    for s in unread
-                    if holds(s.rank, drop.place) and _like(s.name, drop.place.name)
-                ]
-                self.drops[drop.where] = self.drops.get(drop.where, 0) + len(taken)
-                unread = [s for s in unread if s not in taken] if taken else unread
-        if unread:
-            others = f" (and {len(unread) - 1} more tensors)" if len(unread) > 1 else ""
-            raise ConversionError(
-                f"{unread[0]}: no statement of {self.converter.name} reads it{others}"
-                f"{self._nearest_statement(unread[0].name)}; a `drop` in the map leaves a tensor behind"
-            )
-
-    def _nearest_statement(self, name: str) -> str:
-        known = {
-            place.name: group
-            for group in self._groups
-            for places in self._places(group)
-            for place in places
-        }
-        close = get_close_matches(name, known, n=1, cutoff=0.8)
-        return (
-            f"; the nearest name is {close[0]} ({known[close[0]].recipe.where})"
-            if close
-            else ""
-        )
+        return expected
 
     def _check_targets(self) -> None:
         """No target tensor is written twice, and each comes in one dtype."""
@@ -1690,23 +1752,6 @@ class Plan:
                         f"and by {transfer.where}"
                     )
                 written[transfer.name] = transfer.where
-
-
-def _like(name: str, pattern: str) -> bool:
-    """Whether a name matches a pattern in which `**` stands for any components."""
-    return _components(name.split("."), pattern.split("."))
-
-
-def _components(names: list[str], pattern: list[str]) -> bool:
-    if not pattern:
-        return not names
-    if pattern[0] == "**":
-        return any(
-            _components(names[skip:], pattern[1:]) for skip in range(len(names) + 1)
-        )
-    return (
-        bool(names) and names[0] == pattern[0] and _components(names[1:], pattern[1:])
-    )
 
 
 # ---- runtime: The memory executor: tensors in, tensors out, one target alive at a time.
@@ -2348,36 +2393,32 @@ def _read_weights(path: str) -> dict[str, StoredTensor]:
 def _read_shards(path: str) -> tuple[tuple[str, ...], dict[str, StoredTensor]]:
     """The weight files of a directory without ranks, its index among them, and their tensors."""
     for whole in WHOLE_FILES:
-        index = f"{whole}.index.json"
-        shards = _shard_names(path, whole)
-        here = [
-            name for name in (whole, index) if os.path.isfile(os.path.join(path, name))
-        ]
-        if len(here) == 2:
-            raise ConversionError(
-                f"{path}: expected {whole} or {index}, found both; remove the one that is not meant"
+        index, here = f"{whole}.index.json", _weight_files(path, whole)
+        if os.path.isfile(os.path.join(path, index)):
+            weight_map = _read_index(path, index, here)
+            return (index, *dict.fromkeys(weight_map.values())), _read_all(
+                path, index, weight_map
             )
-        if here == [index]:
-            return (index, *shards), _read_indexed(path, index, shards)
-        if shards:
-            raise ConversionError(
-                f"{path}: {shards[0]}: expected {index} to say which shards there are, found none"
-            )
-        if here:
+        if here == [whole]:
             return (whole,), _read_weights(os.path.join(path, whole))
+        if here:
+            raise ConversionError(
+                f"{path}: {here[0]}: expected {index} to say which shards there are, found none"
+            )
     raise ConversionError(
         f"{path}: expected {' or '.join(WHOLE_FILES)}, or shards with an index, found none of them"
     )
 
 
-def _shard_names(path: str, whole: str) -> list[str]:
-    stem, suffix = os.path.splitext(whole)
-    pattern = re.compile(rf"{re.escape(stem)}-\d+-of-\d+{re.escape(suffix)}")
+def _weight_files(path: str, whole: str) -> list[str]:
+    """The files that are named like shards of a checkpoint, or like the whole of it."""
+    stem, suffix = map(re.escape, os.path.splitext(whole))
+    pattern = re.compile(rf"{stem}(-\d+-of-\d+)?{suffix}")
     return sorted(name for name in os.listdir(path) if pattern.fullmatch(name))
 
 
-def _read_indexed(path: str, index: str, shards: list[str]) -> dict[str, StoredTensor]:
-    """The tensors of all shards, by the index, which must say where each one is."""
+def _read_index(path: str, index: str, here: list[str]) -> dict[str, str]:
+    """The file of every tensor, all of them beside the index and none of `here` left over."""
     where = os.path.join(path, index)
     weight_map = read_object(where).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
@@ -2389,36 +2430,36 @@ def _read_indexed(path: str, index: str, shards: list[str]) -> dict[str, StoredT
             raise ConversionError(
                 f"{where}: {name}: expected the name of a file beside the index, found {file!r}"
             )
-    named = sorted(set(weight_map.values()))
-    for file in shards:
-        if file not in named:
-            raise ConversionError(
-                f"{os.path.join(path, file)}: no tensor of {index} is in it; remove it or mend the index"
-            )
-    tensors: dict[str, StoredTensor] = {}
-    for file in named:
-        tensors.update(_read_shard(path, index, file, weight_map))
-    missing = [name for name in weight_map if name not in tensors]
-    if missing:
+    for file in sorted(set(here) - set(weight_map.values())):
         raise ConversionError(
-            f"{os.path.join(path, weight_map[missing[0]])}: {missing[0]}: expected here by {index}, found nowhere"
+            f"{os.path.join(path, file)}: no tensor of {index} is in it; remove it or mend the index"
         )
-    return {name: tensors[name] for name in weight_map}
+    return weight_map
 
 
-def _read_shard(
-    path: str, index: str, file: str, weight_map: dict[str, str]
+def _read_all(
+    path: str, index: str, weight_map: dict[str, str]
 ) -> dict[str, StoredTensor]:
-    tensors = _read_weights(os.path.join(path, file))
-    for name in tensors:
-        if weight_map.get(name) != file:
-            said = weight_map.get(name, "not at all")
+    """The tensors of all shards, which must be where the index says, and no others."""
+    tensors: dict[str, StoredTensor] = {}
+    for file in sorted(set(weight_map.values())):
+        for name, tensor in _read_weights(os.path.join(path, file)).items():
+            if weight_map.get(name) != file:
+                where, said = os.path.join(path, file), weight_map.get(name)
+                found = (
+                    f"expected in {said} by {index}, found here"
+                    if said
+                    else f"not in {index}"
+                )
+                raise ConversionError(f"{where}: {name}: {found}; mend the index")
+            tensors[name] = tensor
+    for name, file in weight_map.items():
+        if name not in tensors:
+            where = os.path.join(path, file)
             raise ConversionError(
-                f"{os.path.join(path, file)}: {name}: expected in {said} by {index}, found here"
-                if name in weight_map
-                else f"{os.path.join(path, file)}: {name}: expected in {index}, found only here"
+                f"{where}: {name}: expected here by {index}, found nowhere"
             )
-    return tensors
+    return {name: tensors[name] for name in weight_map}
 
 
 def _is_plain_name(file: str) -> bool:
@@ -2605,17 +2646,23 @@ def target_folder(target: str) -> Iterator[str]:
 
 def other_files(source: str, weights: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """What else is in the source: the files that are copied along, and what is left there."""
-    read = {name.split("/")[0] for name in weights} | {CONFIG_FILE}
-    names = [
-        name
-        for name in sorted(os.listdir(source))
-        if name not in read and name[0] != "."
+    root = Path(source)
+    read = {CONFIG_FILE, *weights}
+    folders = {str(folder) for name in weights for folder in PurePath(name).parents}
+    others = [
+        path.relative_to(root)
+        for folder in sorted({".", *folders})
+        for path in sorted((root / folder).iterdir())
+        if not path.name.startswith(".")
     ]
+    names = [str(path) for path in others if not {str(path)} & (read | folders)]
     copied = [
         name
         for name in names
-        if os.path.isfile(os.path.join(source, name))
-        and any(fnmatch(name, pattern) for pattern in COPIED_FILES)
+        if (root / name).is_file()
+        and any(
+            name == PurePath(name).name and fnmatch(name, form) for form in COPIED_FILES
+        )
     ]
     return copied, [name for name in names if name not in copied]
 
@@ -2659,11 +2706,17 @@ class OpenFile:
         self.descriptor = os.open(path, os.O_RDONLY)
         self._map: mmap.mmap | None = None
 
-    @property
-    def map(self) -> mmap.mmap:
+    def memory(self) -> memoryview:
+        """The whole file as read-only memory."""
         if self._map is None:
             self._map = mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_READ)
-        return self._map
+        return memoryview(self._map)
+
+    def release(self, begin: int, end: int) -> None:
+        """Give the pages of these bytes back, if they have been mapped."""
+        if self._map is not None:
+            first = begin // mmap.PAGESIZE * mmap.PAGESIZE
+            self._map.madvise(mmap.MADV_DONTNEED, first, end - first)
 
     def close(self) -> None:
         """Close the descriptor; the map goes with the last view of it."""
@@ -2696,19 +2749,15 @@ class SourceReader:
 
     def memory(self, tensor: StoredTensor) -> memoryview:
         """The bytes of a tensor as read-only memory."""
-        whole = (
-            memoryview(self._file(tensor.path).map)
-            if tensor.memory is None
-            else tensor.memory.view
-        )
+        if tensor.memory is not None:
+            return tensor.memory.view
+        whole = self._file(tensor.path).memory()
         return whole[tensor.begin : tensor.begin + tensor.size]
 
     def release(self, tensor: StoredTensor, begin: int, end: int) -> None:
         """Give the mapped pages of these bytes back; they are read again if they are needed again."""
         if tensor.memory is None:
-            first = (tensor.begin + begin) // mmap.PAGESIZE * mmap.PAGESIZE
-            length = tensor.begin + end - first
-            self._file(tensor.path).map.madvise(mmap.MADV_DONTNEED, first, length)
+            self._file(tensor.path).release(tensor.begin + begin, tensor.begin + end)
         elif tensor.memory.mapped:
             _forget_pages(tensor.memory.tensor.data_ptr() + begin, end - begin)
 
@@ -3038,8 +3087,8 @@ DIRECT_RUN = (
 
 
 def assembler_memory(chunk: int, cast_scratch: int) -> int:
-    """The bytes that one thread takes: an assembler's buffers, and a chunk for zeros or for comparing."""
-    return 2 * chunk + max(chunk, cast_scratch) + cast_scratch
+    """The bytes that one thread takes: an assembler's buffers, and two chunks for comparing."""
+    return 3 * chunk + max(chunk, cast_scratch) + cast_scratch
 
 
 class Assembler:
@@ -3163,7 +3212,7 @@ class Assembler:
 
     def _finish(self, copy: Copy, stored: StoredTensor) -> None:
         """After the last element of a copy: what was mapped for it is given back."""
-        if copy.steps not in ((), (1,)):
+        if copy.steps not in ((), (1,)) or stored.memory is not None:
             width = item_size(stored.dtype)
             end = (
                 copy.start
@@ -3356,7 +3405,7 @@ def _nonzero(assembler: Assembler, source: Source, copies: tuple[Copy, ...]) -> 
         last = min(offsets[-1], first + CHUNK // width)
         view = assembler.buffer[: (last - first) * width]
         assembler.fill_elements(tensor, first, last, view)
-        if any(bytes(view)):
+        if bytes(view).count(0) < len(view):
             count += sum(map(bool, view.cast(WORDS[width])))
     return count
 
@@ -3922,6 +3971,7 @@ def _print(report: Report, given: argparse.Namespace) -> None:
 
 def _parser(made: Converter) -> Parser:
     parser = Parser(
+        allow_abbrev=False,
         description=f"Convert checkpoints between {made.left.name} and {made.right.name}.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -3932,6 +3982,7 @@ def _parser(made: Converter) -> Parser:
     for here, there in ((made.left, made.right), (made.right, made.left)):
         command = commands.add_parser(
             f"to-{there.name}",
+            allow_abbrev=False,
             help=f"convert a checkpoint from {here.name} to {there.name}",
             epilog=EXIT_CODES,
             formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 from .casting import CAST_DTYPES, check_cast_library
 from .compare import check_equal, count_nonzero
 from .output_files import INDEX_FILE, OutputFile, rank_outputs, shard_index, shard_outputs
-from .plan import Converter, Plan, Side, make_plan
+from .mapping import Converter, Side
+from .plan import Plan, make_plan
 from .report import Report, WrittenFile
 from .sizes import parse_size
 from .source_folder import CONFIG_FILE, SourceFolder, open_source
 from .target_folder import other_files, target_path
+from .usage import UsageError, check_known
 from .workers import Progress
 from .writing import TargetContent, prepare_writing, write_target
 
@@ -49,8 +51,8 @@ def convert_directory(
     the source's (None: as its config or its file names say). `options` and `variants` go to the config,
     `dtype` is f32, bf16 or f16, sizes are bytes or text such as "5GB", `progress` takes bytes (done, total).
 
-    Raises ConversionError where the checkpoint is refused, OSError where reading or writing fails, ValueError
-    or TypeError for arguments that make no sense. Nothing is left behind then.
+    Raises ConversionError where the checkpoint is refused, OSError where reading or writing fails, UsageError for
+    arguments that make no sense. Nothing is left behind then.
     """
     began = time.monotonic()
     sides = (converter.left, converter.right)
@@ -88,34 +90,28 @@ def convert_directory(
 def _choices(
     converter: Converter, options: Mapping[str, Any], variants: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Options and variants as arguments of the config; ValueError for one that does not exist."""
-    _check_known("options", options, converter.options)
-    _check_known("variants", variants, converter.variants)
+    """Options and variants as arguments of the config; UsageError for one that does not exist."""
+    check_known("option", options, converter.options)
+    check_known("variant", variants, converter.variants)
     for name, choice in variants.items():
-        _check_known(f"alternatives of {name}", [choice], converter.variants[name])
+        check_known(f"variant {name}", [choice], converter.variants[name])
     return {**options, **variants}
-
-
-def _check_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise ValueError(f"{what}: expected {', '.join(known) or 'none'}, found {name!r}")
 
 
 def _stored_dtype(dtype: str | None) -> str | None:
     """The dtype that is asked for, as a header names it."""
     if dtype is None:
         return None
-    _check_known("dtype", [dtype], CAST_DTYPES)
+    check_known("dtype", [dtype], CAST_DTYPES)
     check_cast_library()
     return CAST_DTYPES[dtype]
 
 
 def _check_request(converter: Converter, mesh: Any, threads: int | None) -> None:
     if mesh is not None and converter.mesh is None:
-        raise ValueError(f"mesh: expected none, since neither layout has ranks, found {mesh!r}")
+        raise UsageError(f"mesh: expected none, since neither layout has ranks, found {mesh!r}")
     if threads is not None and threads < 1:
-        raise ValueError(f"threads: expected 1 or more, found {threads}")
+        raise UsageError(f"threads: expected 1 or more, found {threads}")
 
 
 def _mesh(converter: Converter, here: Side, source: SourceFolder, asked: Any) -> Any:

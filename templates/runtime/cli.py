@@ -13,28 +13,22 @@ from typing import Any, NoReturn
 from .casting import CAST_DTYPES
 from .checkpoint import convert_directory
 from .errors import ConversionError
-from .plan import Converter
+from .mapping import Converter
 from .report import Report
 from .sizes import size_text
 from .stand_in import converter
+from .usage import UsageError, check_known
 
 EXIT_CODES = """exit codes: 0 done, 1 the checkpoint is refused (nothing is written), 2 usage,
 3 reading or writing failed, 130 interrupted"""
-
-
-class UsageError(Exception):
-    """The command line makes no sense; `usage` is how it is to be used."""
-
-    def __init__(self, message: str, usage: str = "") -> None:
-        super().__init__(message)
-        self.usage = usage
 
 
 class Parser(argparse.ArgumentParser):
     """Raises what argparse would end the program with."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, self.format_usage())
+        self.print_usage(sys.stderr)
+        raise UsageError(message)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,22 +40,19 @@ def run_command(made: Converter, arguments: list[str]) -> int:
     """Run the command line of a converter; the exit code."""
     try:
         return _run(made, arguments)
-    except UsageError as error:
-        return _fail(arguments, 2, "usage", f"{error.usage}error: {error}", str(error))
     except ConversionError as error:
-        return _fail(arguments, 1, "refused", f"error: {error}", str(error))
-    except (TypeError, ValueError) as error:
-        return _fail(arguments, 2, "usage", f"error: {error}", str(error))
+        return _fail(arguments, 1, "refused", str(error))
+    except UsageError as error:
+        return _fail(arguments, 2, "usage", str(error))
     except OSError as error:
-        return _fail(arguments, 3, "io", f"error: {error}", str(error))
+        return _fail(arguments, 3, "io", str(error))
     except KeyboardInterrupt:
-        text = "interrupted, nothing is left behind"
-        return _fail(arguments, 130, "interrupted", text, text)
+        return _fail(arguments, 130, "interrupted", "interrupted, nothing is left behind")
 
 
-def _fail(arguments: list[str], code: int, kind: str, text: str, message: str) -> int:
-    """Say what went wrong, for a reader on stderr and with --json as an object on stdout."""
-    print(text, file=sys.stderr)
+def _fail(arguments: list[str], code: int, kind: str, message: str) -> int:
+    """Say what went wrong: on stderr, and with --json as an object on stdout."""
+    print(f"error: {message}", file=sys.stderr)
     if "--json" in arguments:
         print(json.dumps({"error": {"kind": kind, "message": message}}))
     return code
@@ -103,6 +94,7 @@ def _print(report: Report, given: argparse.Namespace) -> None:
 
 def _parser(made: Converter) -> Parser:
     parser = Parser(
+        allow_abbrev=False,
         description=f"Convert checkpoints between {made.left.name} and {made.right.name}.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -113,6 +105,7 @@ def _parser(made: Converter) -> Parser:
     for here, there in ((made.left, made.right), (made.right, made.left)):
         command = commands.add_parser(
             f"to-{there.name}",
+            allow_abbrev=False,
             help=f"convert a checkpoint from {here.name} to {there.name}",
             epilog=EXIT_CODES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -155,7 +148,7 @@ def _known_variants(made: Converter) -> str:
 
 def _dims(made: Converter) -> list[str]:
     mesh_class: Any = made.mesh
-    return [] if mesh_class is None else [field.name for field in fields(mesh_class)]
+    return [] if mesh_class is None else [dim.name for dim in fields(mesh_class)]
 
 
 def _flag(dim: str) -> str:
@@ -182,9 +175,7 @@ def _pair(flag: str, text: str) -> tuple[str, str]:
 def _option(made: Converter, text: str) -> tuple[str, Any]:
     """An option and its value, of the kind that the converter says."""
     name, value = _pair("--set", text)
-    if name not in made.options:
-        known = ", ".join(made.options) or "none"
-        raise UsageError(f"--set: expected an option among {known}, found {name!r}")
+    check_known("--set", [name], made.options)
     try:
         return name, read_value(made.options[name], value)
     except ValueError:

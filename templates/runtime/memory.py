@@ -7,7 +7,8 @@ from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .errors import ConversionError
-from .plan import Converter, Transfer, make_plan
+from .mapping import Converter
+from .plan import Transfer, make_plan
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from .casting import target_dtype
 from .errors import ConversionError
-from .plan import Plan, Side, Transfer
+from .mapping import Side
+from .plan import Plan, Transfer
 from .recipe import Copy
 from .safetensors_io import make_header
 from .stored import item_size

@@ -194,13 +194,13 @@ def _factored(counts: Counts, sizes: Counts) -> list[tuple[int, int]]:
 
 
 class Block(NamedTuple):
-    """A box of elements on both sides. `again` is the side that another block already fills (replicas)."""
+    """A box of elements on both sides. `again` are the sides that another block already fills (copies)."""
 
     pieces: tuple[Piece, Piece]
     offsets: tuple[int, int]
     steps: tuple[Counts, Counts]
     counts: Counts
-    again: int | None
+    again: frozenset[int]
 
 
 class Copy(NamedTuple):
@@ -240,10 +240,10 @@ class Recipe:
         self.where = where
         self.sizes = sizes
         self.tensors: tuple[dict[int, TensorAxes], dict[int, TensorAxes]] = ({}, {})
-        self.pieces: list[Piece] = []
+        self.pieces: dict[Piece, None] = {}  # a set in order
         self.pairs: list[tuple[Piece, Piece]] = []
         self.blocks: list[Block] = []
-        self.padding: list[Grid] = []
+        self.padding: dict[Grid, None] = {}
         self._fillings: dict[Piece, Filling] = {}
 
     def left(self, position: int, formula: str, *shape: int, **at: int) -> Grid:
@@ -258,10 +258,9 @@ class Recipe:
         self, side: int, position: int, formula: str, shape: Counts, at: dict[str, int]
     ) -> Grid:
         self.tensors[side][position] = TensorAxes(formula, shape, tuple(at))
-        self.pieces.append(Piece(side, position, tuple(at.items())))
-        return Grid(
-            self.pieces[-1], shape, tuple(prod(shape[dim + 1 :]) for dim in range(len(shape)))
-        )
+        piece = Piece(side, position, tuple(at.items()))
+        self.pieces[piece] = None
+        return Grid(piece, shape, tuple(prod(shape[dim + 1 :]) for dim in range(len(shape))))
 
     def share(self, formula: str, whole: int, dim: str, pieces: int, piece: int) -> Share:
         """The share of rank `piece` of `pieces` along a mesh dim; ConversionError where it does not divide."""
@@ -289,7 +288,7 @@ class Recipe:
         self.pairs.append((left.piece, right.piece))
         repeats = [int(a == 0) - int(b == 0) for a, b in zip(left.steps, right.steps)]
         for first, counts in self._regions(left, right, repeats):
-            sides = {side for index, side in zip(first, repeats) if index and side}
+            filled = {int(side < 0) for index, side in zip(first, repeats) if index and side}
             self.blocks.append(
                 Block(
                     (left.piece, right.piece),
@@ -299,7 +298,7 @@ class Recipe:
                     ),
                     (left.steps, right.steps),
                     counts,
-                    again if not sides else 0 if 1 in sides else 1,
+                    frozenset(filled | ({again} if again is not None else set())),
                 )
             )
 
@@ -320,7 +319,7 @@ class Recipe:
 
     def zeros(self, grid: Grid) -> None:
         """State that a grid is padding: written as zeros, left behind coming back."""
-        self.padding.append(grid)
+        self.padding[grid] = None
 
     def filling(self, target: Piece) -> Filling:
         """How one target is filled from the other side."""
@@ -330,7 +329,7 @@ class Recipe:
 
     def _fill(self, target: Piece) -> Filling:
         side, other = target.side, 1 - target.side
-        blocks = [b for b in self.blocks if b.pieces[side] == target and b.again != side]
+        blocks = [b for b in self.blocks if b.pieces[side] == target and side not in b.again]
         # A target that is all padding still takes its dtype from the tensor it is matched with.
         kin = [pair[other] for pair in self.pairs if pair[side][:2] == target[:2]]
         sources = tuple(dict.fromkeys(b.pieces[other] for b in blocks)) or tuple(kin[:1])

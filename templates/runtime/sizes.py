@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .usage import UsageError
+
 _UNITS = {"B": 1} | {
     f"{letter}{binary}B": (1024 if binary else 1000) ** power
     for power, letter in enumerate("KMGT", 1)
@@ -10,7 +12,7 @@ _UNITS = {"B": 1} | {
 
 
 def parse_size(text: int | str) -> int:
-    """The bytes of `5GB`, `2GiB` or a plain number; ValueError for anything else or less than 1."""
+    """The bytes of `5GB`, `2GiB` or a plain number; UsageError for anything else or less than 1."""
     digits = str(text).rstrip("BKMGTi ")
     unit = str(text)[len(digits) :].strip() or "B"
     try:
@@ -18,7 +20,7 @@ def parse_size(text: int | str) -> int:
     except (ValueError, KeyError, OverflowError):
         size = 0
     if size < 1:
-        raise ValueError(f"expected a size such as 5GB or 2GiB, found {text!r}")
+        raise UsageError(f"expected a size such as 5GB or 2GiB, found {text!r}")
     return size
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
 from .errors import ConversionError
-from .plan import Side
+from .mapping import Side
 from .safetensors_io import read_header
 from .stored import StoredTensor
 from .strict_json import read_object
@@ -76,34 +76,30 @@ def _read_weights(path: str) -> dict[str, StoredTensor]:
 def _read_shards(path: str) -> tuple[tuple[str, ...], dict[str, StoredTensor]]:
     """The weight files of a directory without ranks, its index among them, and their tensors."""
     for whole in WHOLE_FILES:
-        index = f"{whole}.index.json"
-        shards = _shard_names(path, whole)
-        here = [name for name in (whole, index) if os.path.isfile(os.path.join(path, name))]
-        if len(here) == 2:
-            raise ConversionError(
-                f"{path}: expected {whole} or {index}, found both; remove the one that is not meant"
-            )
-        if here == [index]:
-            return (index, *shards), _read_indexed(path, index, shards)
-        if shards:
-            raise ConversionError(
-                f"{path}: {shards[0]}: expected {index} to say which shards there are, found none"
-            )
-        if here:
+        index, here = f"{whole}.index.json", _weight_files(path, whole)
+        if os.path.isfile(os.path.join(path, index)):
+            weight_map = _read_index(path, index, here)
+            return (index, *dict.fromkeys(weight_map.values())), _read_all(path, index, weight_map)
+        if here == [whole]:
             return (whole,), _read_weights(os.path.join(path, whole))
+        if here:
+            raise ConversionError(
+                f"{path}: {here[0]}: expected {index} to say which shards there are, found none"
+            )
     raise ConversionError(
         f"{path}: expected {' or '.join(WHOLE_FILES)}, or shards with an index, found none of them"
     )
 
 
-def _shard_names(path: str, whole: str) -> list[str]:
-    stem, suffix = os.path.splitext(whole)
-    pattern = re.compile(rf"{re.escape(stem)}-\d+-of-\d+{re.escape(suffix)}")
+def _weight_files(path: str, whole: str) -> list[str]:
+    """The files that are named like shards of a checkpoint, or like the whole of it."""
+    stem, suffix = map(re.escape, os.path.splitext(whole))
+    pattern = re.compile(rf"{stem}(-\d+-of-\d+)?{suffix}")
     return sorted(name for name in os.listdir(path) if pattern.fullmatch(name))
 
 
-def _read_indexed(path: str, index: str, shards: list[str]) -> dict[str, StoredTensor]:
-    """The tensors of all shards, by the index, which must say where each one is."""
+def _read_index(path: str, index: str, here: list[str]) -> dict[str, str]:
+    """The file of every tensor, all of them beside the index and none of `here` left over."""
     where = os.path.join(path, index)
     weight_map = read_object(where).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
@@ -115,36 +111,28 @@ def _read_indexed(path: str, index: str, shards: list[str]) -> dict[str, StoredT
             raise ConversionError(
                 f"{where}: {name}: expected the name of a file beside the index, found {file!r}"
             )
-    named = sorted(set(weight_map.values()))
-    for file in shards:
-        if file not in named:
-            raise ConversionError(
-                f"{os.path.join(path, file)}: no tensor of {index} is in it; remove it or mend the index"
-            )
-    tensors: dict[str, StoredTensor] = {}
-    for file in named:
-        tensors.update(_read_shard(path, index, file, weight_map))
-    missing = [name for name in weight_map if name not in tensors]
-    if missing:
+    for file in sorted(set(here) - set(weight_map.values())):
         raise ConversionError(
-            f"{os.path.join(path, weight_map[missing[0]])}: {missing[0]}: expected here by {index}, found nowhere"
+            f"{os.path.join(path, file)}: no tensor of {index} is in it; remove it or mend the index"
         )
+    return weight_map
+
+
+def _read_all(path: str, index: str, weight_map: dict[str, str]) -> dict[str, StoredTensor]:
+    """The tensors of all shards, which must be where the index says, and no others."""
+    tensors: dict[str, StoredTensor] = {}
+    for file in sorted(set(weight_map.values())):
+        for name, tensor in _read_weights(os.path.join(path, file)).items():
+            if weight_map.get(name) != file:
+                where, said = os.path.join(path, file), weight_map.get(name)
+                found = f"expected in {said} by {index}, found here" if said else f"not in {index}"
+                raise ConversionError(f"{where}: {name}: {found}; mend the index")
+            tensors[name] = tensor
+    for name, file in weight_map.items():
+        if name not in tensors:
+            where = os.path.join(path, file)
+            raise ConversionError(f"{where}: {name}: expected here by {index}, found nowhere")
     return {name: tensors[name] for name in weight_map}
-
-
-def _read_shard(
-    path: str, index: str, file: str, weight_map: dict[str, str]
-) -> dict[str, StoredTensor]:
-    tensors = _read_weights(os.path.join(path, file))
-    for name in tensors:
-        if weight_map.get(name) != file:
-            said = weight_map.get(name, "not at all")
-            raise ConversionError(
-                f"{os.path.join(path, file)}: {name}: expected in {said} by {index}, found here"
-                if name in weight_map
-                else f"{os.path.join(path, file)}: {name}: expected in {index}, found only here"
-            )
-    return tensors
 
 
 def _is_plain_name(file: str) -> bool:
@@ -172,7 +160,7 @@ def _recorded_mesh(path: str, mesh_class: Any, config: dict[str, Any]) -> Any:
     sizes = block.get("mesh") if isinstance(block, dict) else None
     if sizes is None:
         return None
-    dims = [field.name for field in fields(mesh_class)]
+    dims = [dim.name for dim in fields(mesh_class)]
     if not isinstance(sizes, dict) or not all(
         dim in dims and type(size) is int and size > 0 for dim, size in sizes.items()
     ):
@@ -186,7 +174,7 @@ def _recorded_mesh(path: str, mesh_class: Any, config: dict[str, Any]) -> Any:
 def _mesh_of_names(path: str, side: Side, mesh_class: Any) -> Any:
     """Each dim as large as there are files along it, the other coordinates being 0."""
     sizes = {}
-    for dim in [field.name for field in fields(mesh_class)]:
+    for dim in [dim.name for dim in fields(mesh_class)]:
         names = [_name_along(side, mesh_class, dim, 0)]
         while (name := _name_along(side, mesh_class, dim, len(names))) not in names:
             if not os.path.isfile(os.path.join(path, name)):

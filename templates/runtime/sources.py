@@ -23,11 +23,17 @@ class OpenFile:
         self.descriptor = os.open(path, os.O_RDONLY)
         self._map: mmap.mmap | None = None
 
-    @property
-    def map(self) -> mmap.mmap:
+    def memory(self) -> memoryview:
+        """The whole file as read-only memory."""
         if self._map is None:
             self._map = mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_READ)
-        return self._map
+        return memoryview(self._map)
+
+    def release(self, begin: int, end: int) -> None:
+        """Give the pages of these bytes back, if they have been mapped."""
+        if self._map is not None:
+            first = begin // mmap.PAGESIZE * mmap.PAGESIZE
+            self._map.madvise(mmap.MADV_DONTNEED, first, end - first)
 
     def close(self) -> None:
         """Close the descriptor; the map goes with the last view of it."""
@@ -60,17 +66,15 @@ class SourceReader:
 
     def memory(self, tensor: StoredTensor) -> memoryview:
         """The bytes of a tensor as read-only memory."""
-        whole = (
-            memoryview(self._file(tensor.path).map) if tensor.memory is None else tensor.memory.view
-        )
+        if tensor.memory is not None:
+            return tensor.memory.view
+        whole = self._file(tensor.path).memory()
         return whole[tensor.begin : tensor.begin + tensor.size]
 
     def release(self, tensor: StoredTensor, begin: int, end: int) -> None:
         """Give the mapped pages of these bytes back; they are read again if they are needed again."""
         if tensor.memory is None:
-            first = (tensor.begin + begin) // mmap.PAGESIZE * mmap.PAGESIZE
-            length = tensor.begin + end - first
-            self._file(tensor.path).map.madvise(mmap.MADV_DONTNEED, first, length)
+            self._file(tensor.path).release(tensor.begin + begin, tensor.begin + end)
         elif tensor.memory.mapped:
             _forget_pages(tensor.memory.tensor.data_ptr() + begin, end - begin)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .plan import Converter
+from .mapping import Converter
 
 
 def converter() -> Converter:

@@ -28,8 +28,8 @@ DIRECT_RUN = 1 << 16  # bytes; of many runs, longer ones are read, shorter ones 
 
 
 def assembler_memory(chunk: int, cast_scratch: int) -> int:
-    """The bytes that one thread takes: an assembler's buffers, and a chunk for zeros or for comparing."""
-    return 2 * chunk + max(chunk, cast_scratch) + cast_scratch
+    """The bytes that one thread takes: an assembler's buffers, and two chunks for comparing."""
+    return 3 * chunk + max(chunk, cast_scratch) + cast_scratch
 
 
 class Assembler:
@@ -138,7 +138,7 @@ class Assembler:
 
     def _finish(self, copy: Copy, stored: StoredTensor) -> None:
         """After the last element of a copy: what was mapped for it is given back."""
-        if copy.steps not in ((), (1,)):
+        if copy.steps not in ((), (1,)) or stored.memory is not None:
             width = item_size(stored.dtype)
             end = copy.start + sum(step * (n - 1) for step, n in zip(copy.steps, copy.counts)) + 1
             self.reader.release(stored, copy.start * width, end * width)

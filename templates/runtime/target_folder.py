@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
+from pathlib import Path, PurePath
 
 from .errors import ConversionError
 from .sizes import size_text
@@ -93,13 +94,21 @@ def target_folder(target: str) -> Iterator[str]:
 
 def other_files(source: str, weights: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """What else is in the source: the files that are copied along, and what is left there."""
-    read = {name.split("/")[0] for name in weights} | {CONFIG_FILE}
-    names = [name for name in sorted(os.listdir(source)) if name not in read and name[0] != "."]
+    root = Path(source)
+    read = {CONFIG_FILE, *weights}
+    folders = {str(folder) for name in weights for folder in PurePath(name).parents}
+    others = [
+        path.relative_to(root)
+        for folder in sorted({".", *folders})
+        for path in sorted((root / folder).iterdir())
+        if not path.name.startswith(".")
+    ]
+    names = [str(path) for path in others if not {str(path)} & (read | folders)]
     copied = [
         name
         for name in names
-        if os.path.isfile(os.path.join(source, name))
-        and any(fnmatch(name, pattern) for pattern in COPIED_FILES)
+        if (root / name).is_file()
+        and any(name == PurePath(name).name and fnmatch(name, form) for form in COPIED_FILES)
     ]
     return copied, [name for name in names if name not in copied]
 

@@ -1,0 +1,155 @@
+"""Checks of a source checkpoint against the map: nothing missing, nothing extra, every shape as stated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from .errors import ConversionError
+from .mapping import Drop, Group, Place, holds
+from .recipe import Copy, Counts, Piece
+
+
+class Source(NamedTuple):
+    """One stored tensor of the source checkpoint; rank is None where its layout has no mesh."""
+
+    rank: Any
+    name: str
+
+    def __str__(self) -> str:
+        if self.rank is None:
+            return self.name
+        return f"{self.name} (rank {' '.join(f'{k}={v}' for k, v in self.rank._asdict().items())})"
+
+
+class Holders:
+    """Which source ranks hold a piece of a tensor."""
+
+    def __init__(self, ranks: list[Any]) -> None:
+        self.ranks = ranks
+        self._found: dict[tuple[tuple[str, int], ...], list[Any]] = {}
+
+    def of(self, place: Place, piece: Piece) -> list[Any]:
+        """The ranks with the coordinates of the place and of the piece, in order."""
+        at = (*place.at.items(), *piece.at)
+        if at not in self._found:
+            self._found[at] = [
+                rank for rank in self.ranks if all(getattr(rank, dim) == n for dim, n in at)
+            ]
+        return self._found[at]
+
+
+class Findings:
+    """What the checks learn of a source: what was read, what must be equal, what is padding, what is dropped."""
+
+    def __init__(self, found: Mapping[Any, Mapping[str, Any]]) -> None:
+        self.found = found
+        self.read: dict[Any, set[str]] = {rank: set() for rank in found}
+        self.ties: list[tuple[Source, Source]] = []
+        self.replicas: list[tuple[Source, Source]] = []
+        self.paddings: list[tuple[Source, tuple[Copy, ...]]] = []
+        self.drops: dict[str, int] = {}
+
+    def nearest(self, name: str) -> str:
+        """A clause about the most similar name of the source, or nothing."""
+        names = sorted({other for tensors in self.found.values() for other in tensors} - {name})
+        close = get_close_matches(name, names, n=1, cutoff=0.8)
+        return f"; the nearest name is {close[0]}" if close else ""
+
+
+def check_sources(groups: Iterable[Group], side: int, holders: Holders, findings: Findings) -> None:
+    """Every tensor that a statement reads is there, once, in the shape that the statement says."""
+    for group in groups:
+        for piece in group.recipe.pieces:
+            if piece.side == side:
+                _check_piece(group, piece, holders, findings)
+
+
+def _check_piece(group: Group, piece: Piece, holders: Holders, findings: Findings) -> None:
+    places = group.sides[piece.side][piece.position]
+    shape = group.recipe.tensors[piece.side][piece.position].shape
+    padding = group.recipe.pads(piece)
+    read: list[Source] = []
+    for place in places:
+        there = [Source(rank, place.name) for rank in holders.of(place, piece)]
+        present = [source for source in there if source.name in findings.found[source.rank]]
+        if present and len(present) < len(there):
+            raise _missing(group, piece, next(s for s in there if s not in present), findings)
+        for source in present:
+            _check_shape(group, piece, source, shape, findings)
+        read += present[:1]
+        findings.replicas += [(present[0], other) for other in present[1:]]
+        findings.paddings += [(source, padding) for source in present[:1] if padding]
+    if not read:
+        first = Source(holders.of(places[0], piece)[0], places[0].name)
+        raise _missing(group, piece, first, findings)
+    findings.ties += [(read[0], other) for other in read[1:]]
+
+
+def _check_shape(
+    group: Group, piece: Piece, source: Source, shape: Counts, findings: Findings
+) -> None:
+    recipe, have = group.recipe, tuple(findings.found[source.rank][source.name].shape)
+    formula = recipe.tensors[piece.side][piece.position].formula
+    if have != shape:
+        raise ConversionError(
+            f"{source} {formula}: expected {list(shape)}{recipe.legend()}, found {list(have)} ({recipe.where})"
+        )
+    if source.name in findings.read[source.rank]:
+        raise ConversionError(f"{source}: read by two statements, the second is {recipe.where}")
+    findings.read[source.rank].add(source.name)
+
+
+def _missing(group: Group, piece: Piece, source: Source, findings: Findings) -> ConversionError:
+    tensor = group.recipe.tensors[piece.side][piece.position]
+    return ConversionError(
+        f"{source}: missing; {group.recipe.where} reads it as {tensor.formula}, "
+        f"expected {list(tensor.shape)}{group.recipe.legend()}{findings.nearest(source.name)}"
+    )
+
+
+def check_drops(
+    name: str, groups: list[Group], side: int, drops: Iterable[Drop], findings: Findings
+) -> None:
+    """Every source tensor is read by a statement or left behind by a `drop`."""
+    unread = [
+        Source(rank, tensor)
+        for rank, tensors in findings.found.items()
+        for tensor in tensors
+        if tensor not in findings.read[rank]
+    ]
+    for drop in drops:
+        kept = [
+            s for s in unread if not (holds(s.rank, drop.place) and _like(s.name, drop.place.name))
+        ]
+        findings.drops[drop.where] = findings.drops.get(drop.where, 0) + len(unread) - len(kept)
+        unread = kept
+    if unread:
+        others = f" (and {len(unread) - 1} more tensors)" if len(unread) > 1 else ""
+        raise ConversionError(
+            f"{unread[0]}: no statement of {name} reads it{others}{_nearest(unread[0].name, groups, side)}; "
+            "a `drop` in the map leaves a tensor behind"
+        )
+
+
+def _nearest(name: str, groups: list[Group], side: int) -> str:
+    """A clause about the statement that reads the most similar name, or nothing."""
+    known = {
+        place.name: group for group in groups for places in group.sides[side] for place in places
+    }
+    close = get_close_matches(name, known, n=1, cutoff=0.8)
+    return f"; the nearest name is {close[0]} ({known[close[0]].recipe.where})" if close else ""
+
+
+def _like(name: str, pattern: str) -> bool:
+    """Whether a name matches a pattern in which `**` stands for any components."""
+    return _components(name.split("."), pattern.split("."))
+
+
+def _components(names: list[str], pattern: list[str]) -> bool:
+    if not pattern:
+        return not names
+    if pattern[0] == "**":
+        return any(_components(names[skip:], pattern[1:]) for skip in range(len(names) + 1))
+    return bool(names) and names[0] == pattern[0] and _components(names[1:], pattern[1:])
