@@ -6,14 +6,15 @@ same indices; every index has a size or is measured; no name is written by two s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from ..dsl import syntax
 from ..dsl.diagnostics import Diagnostic, Label, MapError
 from ..dsl.never import assert_never
 from . import hir
-from .kinds import paths
-from .layout import Leaf, axis_indices, formula, leaves, matched, spell
+from .kinds import infer, paths
+from .layout import Leaf, axis_indices, formula, leaves, matched, place_dims, spell, splits
 from .problems import refuse
 
 
@@ -46,10 +47,17 @@ class Proven:
 
 @dataclass(frozen=True, slots=True)
 class _Context:
+    """Where a statement stands. `decided` are the names that conditions and ranges around it mention, `lets` the
+    names behind each block's own."""
+
+    layouts: tuple[hir.Layout, hir.Layout]
     loops: tuple[hir.Loop, ...]
     tests: tuple[str, ...]
     known: frozenset[str]
     replicas: frozenset[str]
+    kinds: Mapping[str, str]
+    decided: frozenset[str] = frozenset()
+    lets: Mapping[str, frozenset[str]] = field(default_factory=dict)
     local: frozenset[str] = frozenset()
 
 
@@ -57,8 +65,10 @@ def check(map_: hir.Map) -> Proven:
     """The proven map; MapError with every statement that cannot be."""
     known = {e.field for e in map_.entries if e.bound} | {let.name for let in map_.lets}
     replicas = frozenset(let.name for let in map_.lets if let.replica)
+    kinds = {e.field: e.kind for e in map_.entries} | {let.name: let.kind for let in map_.lets}
+    context = _Context(map_.layouts, (), (), frozenset(known), replicas, kinds)
     problems: list[Diagnostic] = []
-    proofs = tuple(_items(map_.items, _Context((), (), frozenset(known), replicas), problems))
+    proofs = tuple(_items(map_.items, context, problems))
     if not problems:
         _check_names(proofs, problems)
     if problems:
@@ -77,27 +87,31 @@ def _items(
                     found.append(_prove(item, context))
                 except MapError as error:
                     problems += error.diagnostics
-            case hir.Loop(body=body):
-                found += _items(body, _with(context, loops=(*context.loops, item)), problems)
+            case hir.Loop(body=body, range=range_):
+                loops = (*context.loops, item)
+                decided = context.decided | (_mentioned(range_) - {item.index})
+                found += _items(body, replace(context, loops=loops, decided=decided), problems)
             case hir.Choice(test=test, then=then, otherwise=otherwise):
-                text = test.span.text
-                found += _items(then, _with(context, tests=(*context.tests, text)), problems)
-                found += _items(
-                    otherwise, _with(context, tests=(*context.tests, f"not ({text})")), problems
-                )
+                text, decided = test.span.text, context.decided | _mentioned(test)
+                inner = replace(context, decided=decided, tests=(*context.tests, text))
+                found += _items(then, inner, problems)
+                inner = replace(inner, tests=(*context.tests, f"not ({text})"))
+                found += _items(otherwise, inner, problems)
             case hir.Stored(variant=variant, bodies=bodies):
                 for choice, body in zip(variant.choices, bodies):
                     found += _items(
                         body,
-                        _with(context, tests=(*context.tests, f"{variant.name}={choice}")),
+                        replace(context, tests=(*context.tests, f"{variant.name}={choice}")),
                         problems,
                     )
-            case hir.Let(name=name, replica=replica):
-                context = _with(
+            case hir.Let(name=name, replica=replica, kind=kind, value=value):
+                context = replace(
                     context,
                     known=context.known | {name},
                     local=context.local | {name},
                     replicas=context.replicas | ({name} if replica else frozenset()),
+                    kinds={**context.kinds, name: kind},
+                    lets={**context.lets, name: _mentioned(value)},
                 )
             case hir.Drop():
                 pass
@@ -106,8 +120,8 @@ def _items(
     return found
 
 
-def _with(context: _Context, **changes: object) -> _Context:
-    return _Context(*(changes.get(name, getattr(context, name)) for name in _Context.__slots__))  # type: ignore[arg-type]
+def _mentioned(value: syntax.Expr) -> frozenset[str]:
+    return frozenset(path.text for path in paths(value))
 
 
 def _prove(statement: hir.Statement, context: _Context) -> Proof:
@@ -118,7 +132,9 @@ def _prove(statement: hir.Statement, context: _Context) -> Proof:
     used = {name for leaf in left + right for name in leaf.indices}
     bundled = tuple(loop for loop in context.loops if loop.index in used | context.replicas)
     for loop in bundled:
-        _check_bundled(loop, statement)
+        _check_bundled(loop, statement, context)
+    for side in (0, 1):
+        _check_splits(statement.sides[side], (left, right)[side], context.layouts[side])
     for one, other in pairs:
         _check_pair(statement, one, other, context)
     measured = tuple(
@@ -160,13 +176,29 @@ def _parts(found: tuple[Leaf, ...]) -> str:
     return f"{len(found)} part{'s' if len(found) > 1 else ''} here: {spelled}"
 
 
-def _check_bundled(loop: hir.Loop, statement: hir.Statement) -> None:
-    if loop.filtered:
+def _check_bundled(loop: hir.Loop, statement: hir.Statement, context: _Context) -> None:
+    """An index on an axis takes all values from 0 to its size, and nothing around the statement asks for one."""
+    what = "filtered loop" if loop.filtered else "loop over a list"
+    if loop.filtered or infer(loop.range, context.kinds) == "list":
         refuse(
             "M0303",
-            f"the index `{loop.index}` of a filtered loop stands on an axis",
+            f"the index `{loop.index}` of a {what} stands on an axis",
             statement.span,
-            help="a filtered loop's index may stand in names only",
+            help=f"a {what}'s index may stand in names only",
+        )
+    outer = {other.index for other in context.loops if other != loop} | context.local
+    if varying := sorted(_mentioned(loop.range) & outer - {loop.index}):
+        refuse(
+            "M0200",
+            f"an index on an axis whose range depends on `{varying[0]}` is not supported yet",
+            statement.span,
+        )
+    if loop.index in _deciding(statement, context):
+        refuse(
+            "M0310",
+            f"the index `{loop.index}` stands on an axis, and in a condition, a range or a `let` around the statement",
+            statement.span,
+            help="on an axis an index takes all its values at once",
         )
     if loop.staged:
         refuse(
@@ -174,6 +206,46 @@ def _check_bundled(loop: hir.Loop, statement: hir.Statement) -> None:
             f"the staged index `{loop.index}` on an axis is not supported yet",
             statement.span,
         )
+
+
+def _deciding(statement: hir.Statement, context: _Context) -> set[str]:
+    """The names that conditions and ranges around a statement mention, and the values behind its sizes."""
+    tensors = statement.left + statement.right
+    nodes = [node for tensor in tensors for axis in tensor.axes for node in syntax.walk(axis)]
+    todo = {node.name for node in nodes if isinstance(node, syntax.Index)} | context.decided
+    todo |= {node.size for node in nodes if isinstance(node, syntax.Padded)}
+    found = set(context.decided)
+    while todo:
+        more = context.lets.get(todo.pop(), frozenset()) - found
+        found |= more
+        todo |= more
+    return found
+
+
+def _check_splits(
+    tensors: tuple[hir.Tensor, ...], found: tuple[Leaf, ...], layout: hir.Layout
+) -> None:
+    """Every element is on some rank: no part is split twice over a dimension, no tensor over two countings."""
+    for leaf in found:
+        dims = [dim for place in leaf.axes for dim in place_dims(place)]
+        if twice := sorted({dim for dim in dims if dims.count(dim) > 1}):
+            refuse(
+                "M0308",
+                f"one part is split over `{twice[0]}` twice",
+                tensors[leaf.term].span,
+                help="a rank would hold only the elements for which both splits agree",
+            )
+    staged = {layout.stages.mesh} if layout.stages else set()
+    for tensor in tensors:
+        dims = [split.mesh for axis in tensor.axes for split in splits(axis)]
+        if not any(set(dims) <= {*counting, *staged} for counting in (*layout.countings, dims[:1])):
+            refuse(
+                "M0309",
+                f"one tensor is split over {' and '.join(f'`{dim}`' for dim in dict.fromkeys(dims))}, "
+                "which count the same ranks twice",
+                tensor.span,
+                help="split it over the dimensions of one counting",
+            )
 
 
 def _check_pair(statement: hir.Statement, left: Leaf, right: Leaf, context: _Context) -> None:
@@ -184,13 +256,15 @@ def _check_pair(statement: hir.Statement, left: Leaf, right: Leaf, context: _Con
     ]
     for side, (leaf, own) in enumerate(zip((left, right), sides)):
         span = statement.sides[side][leaf.term].span
-        twice = sorted({name for name in leaf.indices if leaf.indices.count(name) > 1})
+        named = name_indices(statement.sides[side][leaf.term].names[0].name)
+        standing = (*leaf.indices, *set(named))
+        twice = sorted({name for name in leaf.indices if standing.count(name) > 1})
         if twice:
             refuse(
                 "M0304",
                 f"the index `{twice[0]}` stands twice in one part",
                 span,
-                note=f"this part is {' '.join(leaf.indices)}",
+                note=f"this part is {' '.join(standing)}",
             )
         other = statement.sides[1 - side][(right, left)[side].term]
         for name in sorted(own - sides[1 - side] - context.replicas):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import black
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -80,6 +81,14 @@ def test(
             fields=_keywords(calls.fields),
             cases=[(_keywords(changes), _keywords(dict(mesh))) for changes, mesh in calls.cases],
             sizes=repr(dict(calls.sizes)) if calls.sizes else "",
+            witnesses=[
+                (
+                    _keywords(change),
+                    [repr(side) for side in witness.shapes],
+                    list(map(repr, witness.elements)),
+                )
+                for change, witness in zip(_distinct(calls.cases), calls.witnesses)
+            ],
             left_out="; ".join(_keywords(dict(mesh)) for mesh in calls.left_out),
             options_of=[_given(map_, side) for side in (0, 1)],
             required=[repr(_required(map_, side)) for side in (0, 1)],
@@ -88,6 +97,15 @@ def test(
         )
     )
     return formatted(text)
+
+
+def _distinct(cases: tuple[tuple[dict[str, Any], Any], ...]) -> list[dict[str, Any]]:
+    """The changes of the cases, each once."""
+    return [
+        change
+        for number, (change, _) in enumerate(cases)
+        if change not in [c for c, _ in cases[:number]]
+    ]
 
 
 def _keywords(fields: Mapping[str, object]) -> str:

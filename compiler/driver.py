@@ -38,32 +38,44 @@ def prove(source: Source) -> tuple[syntax.File, Proven]:
     return file, checking.verify(check(hir.verify(resolve(file))))
 
 
+def plan_text(text: str, *, name: str | None = None) -> tuple[Proven, plan.Plan]:
+    """Prove and plan the text of a map; `name` is what messages call it. Raises MapError."""
+    file, proven = prove(Source(name or _name(text), text))
+    return proven, plan.verify(lower(proven, title(file)))
+
+
+def plan_file(path: str | Path) -> tuple[Proven, plan.Plan]:
+    """Prove and plan a map; its file is called as the map is. Raises MapError, OSError."""
+    path = Path(path)
+    proven, planned = plan_text(path.read_text("utf-8"), name=path.name)
+    if planned.stem != path.stem:
+        header = next(
+            item for item in parse(proven.hir.source).items if isinstance(item, syntax.Map)
+        )
+        refuse(
+            "M0242",
+            f"the file is called `{path.stem}` and the map `{planned.stem}`",
+            header.span,
+            help="call both the same",
+        )
+    return proven, planned
+
+
 def compile_text(text: str, *, name: str | None = None, parts: str = "core,files,cli") -> Compiled:
     """Compile the text of a map; `name` is what messages call it. Raises MapError."""
-    source = Source(name or _name(text), text)
-    file, proven = prove(source)
-    planned = plan.verify(lower(proven, _title(file)))
-    module = codegen.module(planned, VERSION, parts)
-    chosen = sample(proven, codegen.core(planned, VERSION), planned.recipes)
-    test = codegen.test(planned, proven, chosen, VERSION, parts)
-    return Compiled(planned.stem, proven, planned, module, test)
+    return _compiled(*plan_text(text, name=name), parts)
 
 
 def compile_file(path: str | Path, *, parts: str = "core,files,cli") -> Compiled:
     """Compile a map; its file is called as the map is. Raises MapError, OSError."""
-    path = Path(path)
-    compiled = compile_text(path.read_text("utf-8"), name=path.name, parts=parts)
-    if compiled.stem != path.stem:
-        header = next(
-            item for item in parse(compiled.proven.hir.source).items if isinstance(item, syntax.Map)
-        )
-        refuse(
-            "M0242",
-            f"the file is called `{path.stem}` and the map `{compiled.stem}`",
-            header.span,
-            help="call both the same",
-        )
-    return compiled
+    return _compiled(*plan_file(path), parts)
+
+
+def _compiled(proven: Proven, planned: plan.Plan, parts: str) -> Compiled:
+    module = codegen.module(planned, VERSION, parts)
+    chosen = sample(proven, codegen.core(planned, VERSION), planned.recipes)
+    test = codegen.test(planned, proven, chosen, VERSION, parts)
+    return Compiled(planned.stem, proven, planned, module, test)
 
 
 def _name(text: str) -> str:
@@ -77,7 +89,7 @@ def _name(text: str) -> str:
     )
 
 
-def _title(file: syntax.File) -> str:
+def title(file: syntax.File) -> str:
     """What a map converts: its first comment, else its header."""
     if file.comments and file.comments[0].own_line and file.comments[0].span.line == 1:
         return file.comments[0].text.lstrip("# ")

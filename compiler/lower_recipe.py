@@ -377,15 +377,14 @@ def _ends(match: _Match, pair: list[_Tensor]) -> list[str]:
             _index([each(name) if name in fixed else ":" for name in orders[side]]) if fixed else ""
         )
         orders[side] = [name for name in orders[side] if name not in fixed]
-    lead = (
-        0 if len(orders[0]) > len(orders[1]) else 1
-    )  # the side with all the indices says their order
-    rest = 1 - lead
-    present = [name for name in orders[lead] if name in orders[rest]]
-    assert len(present) == len(orders[rest]), f"replicas on both sides: {orders}"
-    if present != orders[rest]:
-        texts[rest] += f".permute({', '.join(str(orders[rest].index(name)) for name in present)})"
-    for dim, name in enumerate(orders[lead]):
-        if name not in present:
-            texts[rest] += f".repeat({dim}, {identifier(name)})"
+    # The side with more indices says their order; an index of one side alone is repeated on the other.
+    lead = 0 if len(orders[0]) > len(orders[1]) else 1
+    full = list(dict.fromkeys([*orders[lead], *orders[1 - lead]]))
+    for side, order in enumerate(orders):
+        present = [name for name in full if name in order]
+        if present != order:
+            texts[side] += f".permute({', '.join(str(order.index(name)) for name in present)})"
+        for dim, name in enumerate(full):
+            if name not in present:
+                texts[side] += f".repeat({dim}, {identifier(name)})"
     return texts

@@ -133,7 +133,8 @@ class Emitter:
         for item in items:
             match item:
                 case hir.Statement(number=number):
-                    (taken if loop in self.proofs[number].bundled else left).append(item)
+                    bundled = [other.index for other in self.proofs[number].bundled]
+                    (taken if loop.index in bundled else left).append(item)
                 case hir.Let(value=value):
                     own = any(path.text == loop.index for path in paths(value))
                     taken += [] if own else [item]
@@ -191,7 +192,7 @@ class Emitter:
                     parts.append(f"places({name}{at}")
             else:
                 plain = []
-                parts.append(self._tied(proof, tensor, side, place))
+                parts.append(self._tied_bundle(proof, tensor, side, place))
         return parts[0] if len(parts) == 1 else f"({', '.join('*' + part for part in parts)})"
 
     def _at(self, side: int, at: str | None) -> str | None:
@@ -201,10 +202,21 @@ class Emitter:
             return ")"
         return None if at == "first,last" else f", {stages.mesh}={at or 'stage'})"
 
-    def _tied(self, proof: Proof, tensor: hir.Tensor, side: int, place: Place) -> str:
+    def _tied_bundle(self, proof: Proof, tensor: hir.Tensor, side: int, place: Place) -> str:
+        """One tensor under several names, for every value of the indices that are bundled in them."""
+        bundle = bundled_names(proof, tensor)
+        if not bundle:
+            return self._tied(tensor, side, place, bundle)
+        inner = replace(place, env=_each(place.env, bundle))
+        text = self._tied(tensor, side, inner, bundle)
+        return f"tuple(one for{_over(bundle, place.env)} for one in {text})"
+
+    def _tied(
+        self, tensor: hir.Tensor, side: int, place: Place, bundle: tuple[hir.Loop, ...]
+    ) -> str:
         texts: list[str] = []
         for placed in tensor.names:
-            name = self._name(proof, tensor, placed, side, place)
+            name = self._text(placed.name, side, place, bundle)
             tests = [expression(placed.when, place.env)] if placed.when else []
             if (at := self._at(side, placed.at)) is not None:
                 texts.append(_places(name, at, tests))
@@ -222,11 +234,8 @@ class Emitter:
         bundle = bundled_names(proof, tensor)
         if not bundle:
             return self._text(placed.name, side, place)
-        env = place.env.adding({loop.index: each(loop.index) for loop in bundle})
-        loops = "".join(
-            f" for {each(loop.index)} in {range_text(loop.range, place.env)}" for loop in bundle
-        )
-        return f"*[{self._text(placed.name, side, replace(place, env=env), bundle)}{loops}]"
+        inner = replace(place, env=_each(place.env, bundle))
+        return f"*[{self._text(placed.name, side, inner, bundle)} for{_over(bundle, place.env)}]"
 
     def _text(
         self, name: syntax.Name, side: int, place: Place, bundle: tuple[hir.Loop, ...] = ()
@@ -249,6 +258,16 @@ class Emitter:
         at = f'{{"{stages.mesh}": stage}}' if stages is not None and place.staged else "{}"
         where = quoted(f"{self.map.source.name}:{drop.span.line}")
         return f"yield Drop({where}, {drop.side}, Place({self._text(drop.name, drop.side, place)}, {at}))"
+
+
+def _each(env: Env, bundle: tuple[hir.Loop, ...]) -> Env:
+    """The names inside a comprehension over bundled indices."""
+    return env.adding({loop.index: each(loop.index) for loop in bundle})
+
+
+def _over(bundle: tuple[hir.Loop, ...], env: Env) -> str:
+    """` each_x in range(config.X) for each_y in ..`: what stands behind the `for` of a comprehension."""
+    return " for".join(f" {each(loop.index)} in {range_text(loop.range, env)}" for loop in bundle)
 
 
 def _places(name: str, at: str, tests: list[str]) -> str:

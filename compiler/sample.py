@@ -17,6 +17,8 @@ from .check import Proven
 from .instance import running
 from .kinds import paths
 from .layout import splits
+from .lower_config import config_env, mesh_dependent
+from .witness import Walk, Witness
 
 PRIMES = (
     5,
@@ -58,6 +60,7 @@ class Sample:
     cases: tuple[tuple[Fields, Dims], ...]
     sizes: Mapping[str, tuple[int, ...]]
     left_out: tuple[Dims, ...]
+    witnesses: tuple[Witness, ...]
 
 
 def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample:
@@ -83,9 +86,29 @@ def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample:
             if (change == {} or mesh in (fitting[0], fitting[-1]))
             and trial.fits({**fields, **change}, mesh)
         ]
-    return Sample(
-        fields, tuple(cases), measured, tuple(mesh for mesh in meshes if mesh not in fitting)
-    )
+        configs = [{**fields, **change} for change in changes]
+        witnesses = _witnesses(proven, names, functions, measured, configs)
+    left_out = tuple(mesh for mesh in meshes if mesh not in fitting)
+    return Sample(fields, tuple(cases), measured, left_out, witnesses)
+
+
+def _witnesses(
+    proven: Proven,
+    names: Mapping[str, Any],
+    functions: Mapping[int, str],
+    measured: Mapping[str, tuple[int, ...]],
+    configs: list[Fields],
+) -> tuple[Witness, ...]:
+    """A witness for each config; of the later ones only what the first does not say."""
+    map_, proofs = proven.hir, {proof.statement.number: proof for proof in proven.proofs}
+    sizes = {
+        number: dict(zip(proof.measured, measured[functions[number]]))
+        for number, proof in proofs.items()
+        if proof.measured
+    }
+    walk = Walk(map_, proofs, names, config_env(map_, mesh_dependent(map_)), sizes)
+    found = [walk.witness(names["Config"](**fields)) for fields in configs]
+    return found[0], *(witness.beyond(found[0]) for witness in found[1:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import errno
+import gc
 import json
 import math
 import mmap
@@ -571,7 +572,15 @@ class ConfigTable:
                 continue
             if len(row) > 3 and side == 1:
                 value = row[3][value]
-            _put(written, key if isinstance(key, str) else key[0], value)
+            first, *others = (key,) if isinstance(key, str) else key
+            _put(written, first, value)
+            for (
+                other
+            ) in (
+                others
+            ):  # a spelling that this layout came with stays, with the same value
+                if _get(written, other) is not None:
+                    _put(written, other, value)
         for key, value in self.constants.get(layout, {}).items():
             _put(written, key, value)
         others = {
@@ -608,24 +617,21 @@ class ConfigReader:
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._fields:
-            optional = name in self.table.options
-            row = (self.table.options if optional else self.table.keys)[name]
-            value = self._read(name, row)
-            if optional and name in self.options:
-                value = self._given(name, value)
-            if value is None:
-                value = self._default(name, row)
-            self._fields[name] = value
+            if name in self.table.options:
+                self._fields[name] = self._option(name, self.table.options[name])
+            else:
+                row = self.table.keys[name]
+                value = self._read(name, row)
+                self._fields[name] = (
+                    self._default(name, row) if value is None else value
+                )
         return self._fields[name]
 
     def key(self, key: str) -> Any:
         """The value of a dotted key, None where it is absent; it no longer counts as extra."""
-        value: Any = self.config
-        path = key.split(".")
-        for part in path:
-            value = value.get(part) if isinstance(value, Mapping) else None
+        value = _get(self.config, key)
         if value is not None:
-            _remove(self._rest, path)
+            _remove(self._rest, key.split("."))
         return value
 
     def extra(self) -> dict[str, Any]:
@@ -642,10 +648,12 @@ class ConfigReader:
         keys = row[self.table.layouts.index(self.layout)]
         if keys is None or callable(keys):
             return keys(self) if keys else None
-        found = {}
-        for key in (keys,) if isinstance(keys, str) else keys:
-            if (value := self.key(key)) is not None:
-                found[key] = value
+        first, *others = (keys,) if isinstance(keys, str) else keys
+        every = {
+            first: self.key(first),
+            **{key: _get(self.config, key) for key in others},
+        }
+        found = {key: value for key, value in every.items() if value is not None}
         for key, value in found.items():
             first = next(iter(found))
             if value != found[first]:
@@ -666,14 +674,32 @@ class ConfigReader:
         known = ", ".join(str(spellings[side]) for spellings in row[3].items())
         raise ConversionError(f"{what}: expected one of {known}, found {value!r}")
 
-    def _given(self, name: str, value: Any) -> Any:
-        """An option as the caller says it; it must agree with what is stored."""
-        given = check_kind(f"option {name}", self.table.kind(name), self.options[name])
+    def _option(self, name: str, row: tuple[Any, ...]) -> Any:
+        """An option: as its layout's config says, else as the caller does, else as kept from that layout."""
+        kind = self.table.kind(name)
+        given = check_kind(f"option {name}", kind, self.options.get(name))
+        layout = self.table.layouts[0 if row[0] is not None else 1]
+        key = row[self.table.layouts.index(layout)]
+        if layout != self.layout:
+            kept = _get(self._stored.get(layout, {}), key)
+            value = (
+                given
+                if given is not None
+                else check_kind(f"mapc.{layout}: {key}", kind, kept)
+            )
+            return self._default(name, row) if value is None else value
+        # A config that was not made here is to come back whole, so what it says of options is kept as well.
+        made_here = any(
+            other in self._stored for other in self.table.layouts if other != layout
+        )
+        said = self.key(key) if made_here else _get(self.config, key)
+        value = check_kind(f"{layout} config: {key}", kind, said)
         if value is not None and given is not None and value != given:
             raise ConversionError(
-                f"{self.layout} config says {name}={value!r}, but {name}={given!r} is asked for"
+                f"{layout} config says {key}={value!r}, but {name}={given!r} is asked for"
             )
-        return value if given is None else given
+        value = given if value is None else value
+        return self._default(name, row) if value is None else value
 
     def _default(self, name: str, row: tuple[Any, ...]) -> Any:
         default = row[2][self.layout] if isinstance(row[2], Mapping) else row[2]
@@ -687,6 +713,13 @@ class ConfigReader:
             )
         value = default(self) if callable(default) else deepcopy(default)
         return check_kind(name, self.table.kind(name), value)
+
+
+def _get(config: Any, key: str) -> Any:
+    """The value of a dotted key, None where it is absent."""
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, Mapping) else None
+    return config
 
 
 def _remove(config: dict[str, Any], path: list[str]) -> None:
@@ -1089,13 +1122,15 @@ class Recipe:
         )
 
     def match(self, left: Grid, right: Grid, again: int | None = None) -> None:
-        """State that two grids of the same counts hold the same elements.
+        """State that two grids of the same counts hold the same elements; ConversionError where padding is too short.
 
         `again` is a side whose elements another match fills already.
         """
-        assert (
-            left.counts == right.counts
-        ), f"{self.where}: {left.counts} against {right.counts}"
+        if left.counts != right.counts:
+            raise ConversionError(
+                f"{self.where}: a padded axis is shorter than its data, "
+                f"expected {list(left.counts)}, found {list(right.counts)}{self.legend()}"
+            )
         self.pairs.append((left.piece, right.piece))
         repeats = [int(a == 0) - int(b == 0) for a, b in zip(left.steps, right.steps)]
         for first, counts in self._regions(left, right, repeats):
@@ -1325,9 +1360,10 @@ class Recipes:
 
     def __call__(self, make: Callable[..., Recipe], where: str, *sizes: int) -> Recipe:
         """The recipe that `make` works out for the statement at `where`."""
-        if (where, sizes) not in self._made:
-            self._made[where, sizes] = make(self.config, self.mesh, where, *sizes)
-        return self._made[where, sizes]
+        key = make, where, sizes
+        if key not in self._made:
+            self._made[key] = make(self.config, self.mesh, where, *sizes)
+        return self._made[key]
 
     def measured(
         self,
@@ -1346,15 +1382,14 @@ class Recipes:
 
     def same(self, where: str, **sizes: int) -> Recipe:
         """The recipe of a tensor that is the same on both sides; an axis a size."""
-        if where not in self._made:
-            formula = f"[{' '.join(sizes)}]"
-            recipe = Recipe(where, **sizes)
+        key = where, tuple(sizes)
+        if key not in self._made:
+            formula, shape = f"[{' '.join(sizes)}]", sizes.values()
+            recipe = self._made[key] = Recipe(where, **sizes)
             recipe.match(
-                recipe.left(0, formula, *sizes.values()),
-                recipe.right(0, formula, *sizes.values()),
+                recipe.left(0, formula, *shape), recipe.right(0, formula, *shape)
             )
-            self._made[where] = recipe
-        return self._made[where]
+        return self._made[key]
 
 
 def places(*names: str, when: bool = True, **at: int) -> tuple[tuple[Place, ...], ...]:
@@ -2994,10 +3029,13 @@ def _numpy_library() -> ArrayLibrary | None:
 
 @cache
 def _torch_library() -> ArrayLibrary | None:
+    loaded = "torch" in sys.modules
     try:
         import torch
     except ImportError:
         return None
+    if not loaded:
+        torch.set_num_threads(1)  # a chunk is too small to be worth several
     words = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     with (
         warnings.catch_warnings()
@@ -3573,7 +3611,7 @@ def write_target(
     """Write a target directory, whole or not at all; with `verify` its tensors are computed twice and compared."""
     total = sum(file.size - len(file.header) for file in content.files)
     meter = Meter(total * (2 if verify else 1), progress)
-    with target_folder(target) as folder:
+    with target_folder(target) as folder, _one_torch_thread():
         for file in content.files:
             os.makedirs(os.path.dirname(os.path.join(folder, file.name)), exist_ok=True)
             create_file(file, os.path.join(folder, file.name))
@@ -3590,6 +3628,21 @@ def write_target(
         for name, document in content.documents.items():
             with open(os.path.join(folder, name), "x", encoding="ascii") as text:
                 text.write(json.dumps(document, indent=2) + "\n")
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """torch, if it is loaded, stays in the thread that calls it: waiting for others takes longer than a chunk."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _jobs(
@@ -3763,19 +3816,20 @@ def convert_directory(
     memory = None if max_memory is None else parse_size(max_memory)
     _check_request(converter, mesh, threads)
 
-    source = open_source(os.fspath(source_dir), here, converter.mesh, mesh)
-    target = target_path(source.path, os.fspath(target_dir), overwrite)
-    mesh = _mesh(converter, here, source, mesh)
-    plan = make_plan(
-        converter, to, here.read(source.config, **choices), mesh, source.tensors
-    )
-    nonzero = _check_values(plan, source, check_replicas)
-    if there.file is None:
-        files = shard_outputs(plan, shard_size, stored_dtype)
-    else:
-        files = rank_outputs(
-            plan, there, converter.ranks(plan.target, mesh), stored_dtype
+    with _without_collecting():
+        source = open_source(os.fspath(source_dir), here, converter.mesh, mesh)
+        target = target_path(source.path, os.fspath(target_dir), overwrite)
+        mesh = _mesh(converter, here, source, mesh)
+        plan = make_plan(
+            converter, to, here.read(source.config, **choices), mesh, source.tensors
         )
+        nonzero = _check_values(plan, source, check_replicas)
+        if there.file is None:
+            files = shard_outputs(plan, shard_size, stored_dtype)
+        else:
+            files = rank_outputs(
+                plan, there, converter.ranks(plan.target, mesh), stored_dtype
+            )
     content = _content(plan, source, there, mesh, files)
     threads = prepare_writing(source, content, target, threads, memory)
     if not plan_only:
@@ -3789,6 +3843,18 @@ def convert_directory(
         threads=threads,
         seconds=time.monotonic() - began,
     )
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """No garbage collection while many small objects are made that all stay; it takes half of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _choices(

@@ -39,11 +39,420 @@ CASES = [
     (replace(CONFIG, norms="local"), m.Mesh(tp=1, pp=1)),
     (replace(CONFIG, norms="local"), m.Mesh(tp=2, pp=2)),
 ]
-CONFIGS = [
-    config
-    for number, (config, _) in enumerate(CASES)
-    if config not in [c for c, _ in CASES[:number]]
+# What the map says, worked out element by element: for a config on one rank the shape under each hf and
+# each mcore name, and elements that are the same number: hf tensor and index, mcore tensor and index.
+# The rows behind the first hold what they change; a shape of None: no such tensor.
+SAID: list[
+    tuple[Any, dict[str, Any], dict[str, Any], list[tuple[str, Any, str, Any]]]
+] = [
+    (
+        replace(CONFIG),
+        {
+            "model.embed_tokens.weight": (17, 5),
+            "model.layers.0.input_layernorm.weight": (5,),
+            "model.layers.0.post_attention_layernorm.weight": (5,),
+            "model.layers.0.self_attn.q_proj.weight": (616, 5),
+            "model.layers.0.self_attn.k_proj.weight": (308, 5),
+            "model.layers.0.self_attn.v_proj.weight": (308, 5),
+            "model.layers.0.self_attn.o_proj.weight": (5, 616),
+            "model.layers.0.mlp.gate_proj.weight": (52, 5),
+            "model.layers.0.mlp.up_proj.weight": (52, 5),
+            "model.layers.0.mlp.down_proj.weight": (5, 52),
+            "model.layers.1.input_layernorm.weight": (5,),
+            "model.layers.1.post_attention_layernorm.weight": (5,),
+            "model.layers.1.self_attn.q_proj.weight": (616, 5),
+            "model.layers.1.self_attn.k_proj.weight": (308, 5),
+            "model.layers.1.self_attn.v_proj.weight": (308, 5),
+            "model.layers.1.self_attn.o_proj.weight": (5, 616),
+            "model.layers.1.mlp.gate_proj.weight": (52, 5),
+            "model.layers.1.mlp.up_proj.weight": (52, 5),
+            "model.layers.1.mlp.down_proj.weight": (5, 52),
+            "model.layers.2.input_layernorm.weight": (5,),
+            "model.layers.2.post_attention_layernorm.weight": (5,),
+            "model.layers.2.self_attn.q_proj.weight": (616, 5),
+            "model.layers.2.self_attn.k_proj.weight": (308, 5),
+            "model.layers.2.self_attn.v_proj.weight": (308, 5),
+            "model.layers.2.self_attn.o_proj.weight": (5, 616),
+            "model.layers.2.mlp.gate_proj.weight": (52, 5),
+            "model.layers.2.mlp.up_proj.weight": (52, 5),
+            "model.layers.2.mlp.down_proj.weight": (5, 52),
+            "model.layers.3.input_layernorm.weight": (5,),
+            "model.layers.3.post_attention_layernorm.weight": (5,),
+            "model.layers.3.self_attn.q_proj.weight": (616, 5),
+            "model.layers.3.self_attn.k_proj.weight": (308, 5),
+            "model.layers.3.self_attn.v_proj.weight": (308, 5),
+            "model.layers.3.self_attn.o_proj.weight": (5, 616),
+            "model.layers.3.mlp.gate_proj.weight": (52, 5),
+            "model.layers.3.mlp.up_proj.weight": (52, 5),
+            "model.layers.3.mlp.down_proj.weight": (5, 52),
+            "model.norm.weight": (5,),
+            "lm_head.weight": (17, 5),
+        },
+        {
+            "embedding.word_embeddings.weight": (128, 5),
+            "decoder.layers.0.self_attention.linear_qkv.layer_norm_weight": (5,),
+            "decoder.layers.0.mlp.linear_fc1.layer_norm_weight": (5,),
+            "decoder.layers.0.self_attention.linear_qkv.weight": (1232, 5),
+            "decoder.layers.0.self_attention.linear_proj.weight": (5, 616),
+            "decoder.layers.0.mlp.linear_fc1.weight": (104, 5),
+            "decoder.layers.0.mlp.linear_fc2.weight": (5, 52),
+            "decoder.layers.1.self_attention.linear_qkv.layer_norm_weight": (5,),
+            "decoder.layers.1.mlp.linear_fc1.layer_norm_weight": (5,),
+            "decoder.layers.1.self_attention.linear_qkv.weight": (1232, 5),
+            "decoder.layers.1.self_attention.linear_proj.weight": (5, 616),
+            "decoder.layers.1.mlp.linear_fc1.weight": (104, 5),
+            "decoder.layers.1.mlp.linear_fc2.weight": (5, 52),
+            "decoder.layers.2.self_attention.linear_qkv.layer_norm_weight": (5,),
+            "decoder.layers.2.mlp.linear_fc1.layer_norm_weight": (5,),
+            "decoder.layers.2.self_attention.linear_qkv.weight": (1232, 5),
+            "decoder.layers.2.self_attention.linear_proj.weight": (5, 616),
+            "decoder.layers.2.mlp.linear_fc1.weight": (104, 5),
+            "decoder.layers.2.mlp.linear_fc2.weight": (5, 52),
+            "decoder.layers.3.self_attention.linear_qkv.layer_norm_weight": (5,),
+            "decoder.layers.3.mlp.linear_fc1.layer_norm_weight": (5,),
+            "decoder.layers.3.self_attention.linear_qkv.weight": (1232, 5),
+            "decoder.layers.3.self_attention.linear_proj.weight": (5, 616),
+            "decoder.layers.3.mlp.linear_fc1.weight": (104, 5),
+            "decoder.layers.3.mlp.linear_fc2.weight": (5, 52),
+            "decoder.final_layernorm.weight": (5,),
+            "output_layer.weight": (128, 5),
+        },
+        [
+            (
+                "model.embed_tokens.weight",
+                (0, 0),
+                "embedding.word_embeddings.weight",
+                (0, 0),
+            ),
+            (
+                "model.embed_tokens.weight",
+                (3, 3),
+                "embedding.word_embeddings.weight",
+                (3, 3),
+            ),
+            (
+                "model.embed_tokens.weight",
+                (16, 4),
+                "embedding.word_embeddings.weight",
+                (16, 4),
+            ),
+            (
+                "model.layers.0.input_layernorm.weight",
+                (0,),
+                "decoder.layers.0.self_attention.linear_qkv.layer_norm_weight",
+                (0,),
+            ),
+            (
+                "model.layers.0.input_layernorm.weight",
+                (3,),
+                "decoder.layers.0.self_attention.linear_qkv.layer_norm_weight",
+                (3,),
+            ),
+            (
+                "model.layers.0.input_layernorm.weight",
+                (4,),
+                "decoder.layers.0.self_attention.linear_qkv.layer_norm_weight",
+                (4,),
+            ),
+            (
+                "model.layers.0.post_attention_layernorm.weight",
+                (0,),
+                "decoder.layers.0.mlp.linear_fc1.layer_norm_weight",
+                (0,),
+            ),
+            (
+                "model.layers.0.post_attention_layernorm.weight",
+                (3,),
+                "decoder.layers.0.mlp.linear_fc1.layer_norm_weight",
+                (3,),
+            ),
+            (
+                "model.layers.0.post_attention_layernorm.weight",
+                (4,),
+                "decoder.layers.0.mlp.linear_fc1.layer_norm_weight",
+                (4,),
+            ),
+            (
+                "model.layers.0.self_attn.q_proj.weight",
+                (0, 0),
+                "decoder.layers.0.self_attention.linear_qkv.weight",
+                (0, 0),
+            ),
+            (
+                "model.layers.0.self_attn.q_proj.weight",
+                (277, 3),
+                "decoder.layers.0.self_attention.linear_qkv.weight",
+                (541, 3),
+            ),
+            (
+                "model.layers.0.self_attn.q_proj.weight",
+                (615, 4),
+                "decoder.layers.0.self_attention.linear_qkv.weight",
+                (1143, 4),
+            ),
+            (
+                "model.layers.0.self_attn.k_proj.weight",
+                (0, 0),
+                "decoder.layers.0.self_attention.linear_qkv.weight",
+                (88, 0),
+            ),
+            (
+                "model.layers.0.self_attn.k_proj.weight",
+                (140, 3),
+                "decoder.layers.0.self_attention.linear_qkv.weight",
+                (624, 3),
+            ),
+            (
+                "model.layers.0.self_attn.k_proj.weight",
+                (307, 4),
+                "decoder.layers.0.self_attention.linear_qkv.weight",
+                (1187, 4),
+            ),
+            (
+                "model.layers.0.self_attn.v_proj.weight",
+                (0, 0),
+                "decoder.layers.0.self_attention.linear_qkv.weight",
+                (132, 0),
+            ),
+            (
+                "model.layers.0.self_attn.v_proj.weight",
+                (140, 3),
+                "decoder.layers.0.self_attention.linear_qkv.weight",
+                (668, 3),
+            ),
+            (
+                "model.layers.0.self_attn.v_proj.weight",
+                (307, 4),
+                "decoder.layers.0.self_attention.linear_qkv.weight",
+                (1231, 4),
+            ),
+            (
+                "model.layers.0.self_attn.o_proj.weight",
+                (0, 0),
+                "decoder.layers.0.self_attention.linear_proj.weight",
+                (0, 0),
+            ),
+            (
+                "model.layers.0.self_attn.o_proj.weight",
+                (3, 150),
+                "decoder.layers.0.self_attention.linear_proj.weight",
+                (3, 150),
+            ),
+            (
+                "model.layers.0.self_attn.o_proj.weight",
+                (4, 615),
+                "decoder.layers.0.self_attention.linear_proj.weight",
+                (4, 615),
+            ),
+            (
+                "model.layers.0.mlp.gate_proj.weight",
+                (0, 0),
+                "decoder.layers.0.mlp.linear_fc1.weight",
+                (0, 0),
+            ),
+            (
+                "model.layers.0.mlp.gate_proj.weight",
+                (3, 3),
+                "decoder.layers.0.mlp.linear_fc1.weight",
+                (3, 3),
+            ),
+            (
+                "model.layers.0.mlp.gate_proj.weight",
+                (51, 4),
+                "decoder.layers.0.mlp.linear_fc1.weight",
+                (51, 4),
+            ),
+            (
+                "model.layers.0.mlp.up_proj.weight",
+                (0, 0),
+                "decoder.layers.0.mlp.linear_fc1.weight",
+                (52, 0),
+            ),
+            (
+                "model.layers.0.mlp.up_proj.weight",
+                (3, 3),
+                "decoder.layers.0.mlp.linear_fc1.weight",
+                (55, 3),
+            ),
+            (
+                "model.layers.0.mlp.up_proj.weight",
+                (51, 4),
+                "decoder.layers.0.mlp.linear_fc1.weight",
+                (103, 4),
+            ),
+            (
+                "model.layers.0.mlp.down_proj.weight",
+                (0, 0),
+                "decoder.layers.0.mlp.linear_fc2.weight",
+                (0, 0),
+            ),
+            (
+                "model.layers.0.mlp.down_proj.weight",
+                (3, 8),
+                "decoder.layers.0.mlp.linear_fc2.weight",
+                (3, 8),
+            ),
+            (
+                "model.layers.0.mlp.down_proj.weight",
+                (4, 51),
+                "decoder.layers.0.mlp.linear_fc2.weight",
+                (4, 51),
+            ),
+            ("model.norm.weight", (0,), "decoder.final_layernorm.weight", (0,)),
+            ("model.norm.weight", (3,), "decoder.final_layernorm.weight", (3,)),
+            ("model.norm.weight", (4,), "decoder.final_layernorm.weight", (4,)),
+            ("lm_head.weight", (0, 0), "output_layer.weight", (0, 0)),
+            ("lm_head.weight", (3, 3), "output_layer.weight", (3, 3)),
+            ("lm_head.weight", (16, 4), "output_layer.weight", (16, 4)),
+        ],
+    ),
+    (
+        replace(CONFIG, tied=True),
+        {"lm_head.weight": None},
+        {"output_layer.weight": None},
+        [],
+    ),
+    (
+        replace(CONFIG, bias=True),
+        {
+            "model.layers.0.self_attn.q_proj.bias": (616,),
+            "model.layers.0.self_attn.k_proj.bias": (308,),
+            "model.layers.0.self_attn.v_proj.bias": (308,),
+            "model.layers.1.self_attn.q_proj.bias": (616,),
+            "model.layers.1.self_attn.k_proj.bias": (308,),
+            "model.layers.1.self_attn.v_proj.bias": (308,),
+            "model.layers.2.self_attn.q_proj.bias": (616,),
+            "model.layers.2.self_attn.k_proj.bias": (308,),
+            "model.layers.2.self_attn.v_proj.bias": (308,),
+            "model.layers.3.self_attn.q_proj.bias": (616,),
+            "model.layers.3.self_attn.k_proj.bias": (308,),
+            "model.layers.3.self_attn.v_proj.bias": (308,),
+        },
+        {
+            "decoder.layers.0.self_attention.linear_qkv.bias": (1232,),
+            "decoder.layers.1.self_attention.linear_qkv.bias": (1232,),
+            "decoder.layers.2.self_attention.linear_qkv.bias": (1232,),
+            "decoder.layers.3.self_attention.linear_qkv.bias": (1232,),
+        },
+        [
+            (
+                "model.layers.0.self_attn.q_proj.bias",
+                (0,),
+                "decoder.layers.0.self_attention.linear_qkv.bias",
+                (0,),
+            ),
+            (
+                "model.layers.0.self_attn.q_proj.bias",
+                (277,),
+                "decoder.layers.0.self_attention.linear_qkv.bias",
+                (541,),
+            ),
+            (
+                "model.layers.0.self_attn.q_proj.bias",
+                (615,),
+                "decoder.layers.0.self_attention.linear_qkv.bias",
+                (1143,),
+            ),
+            (
+                "model.layers.0.self_attn.k_proj.bias",
+                (0,),
+                "decoder.layers.0.self_attention.linear_qkv.bias",
+                (88,),
+            ),
+            (
+                "model.layers.0.self_attn.k_proj.bias",
+                (140,),
+                "decoder.layers.0.self_attention.linear_qkv.bias",
+                (624,),
+            ),
+            (
+                "model.layers.0.self_attn.k_proj.bias",
+                (307,),
+                "decoder.layers.0.self_attention.linear_qkv.bias",
+                (1187,),
+            ),
+            (
+                "model.layers.0.self_attn.v_proj.bias",
+                (0,),
+                "decoder.layers.0.self_attention.linear_qkv.bias",
+                (132,),
+            ),
+            (
+                "model.layers.0.self_attn.v_proj.bias",
+                (140,),
+                "decoder.layers.0.self_attention.linear_qkv.bias",
+                (668,),
+            ),
+            (
+                "model.layers.0.self_attn.v_proj.bias",
+                (307,),
+                "decoder.layers.0.self_attention.linear_qkv.bias",
+                (1231,),
+            ),
+        ],
+    ),
+    (
+        replace(CONFIG, norms="local"),
+        {},
+        {
+            "decoder.layers.0.self_attention.linear_qkv.layer_norm_weight": None,
+            "decoder.layers.0.mlp.linear_fc1.layer_norm_weight": None,
+            "decoder.layers.1.self_attention.linear_qkv.layer_norm_weight": None,
+            "decoder.layers.1.mlp.linear_fc1.layer_norm_weight": None,
+            "decoder.layers.2.self_attention.linear_qkv.layer_norm_weight": None,
+            "decoder.layers.2.mlp.linear_fc1.layer_norm_weight": None,
+            "decoder.layers.3.self_attention.linear_qkv.layer_norm_weight": None,
+            "decoder.layers.3.mlp.linear_fc1.layer_norm_weight": None,
+            "decoder.layers.0.input_layernorm.weight": (5,),
+            "decoder.layers.0.pre_mlp_layernorm.weight": (5,),
+            "decoder.layers.1.input_layernorm.weight": (5,),
+            "decoder.layers.1.pre_mlp_layernorm.weight": (5,),
+            "decoder.layers.2.input_layernorm.weight": (5,),
+            "decoder.layers.2.pre_mlp_layernorm.weight": (5,),
+            "decoder.layers.3.input_layernorm.weight": (5,),
+            "decoder.layers.3.pre_mlp_layernorm.weight": (5,),
+        },
+        [
+            (
+                "model.layers.0.input_layernorm.weight",
+                (0,),
+                "decoder.layers.0.input_layernorm.weight",
+                (0,),
+            ),
+            (
+                "model.layers.0.input_layernorm.weight",
+                (3,),
+                "decoder.layers.0.input_layernorm.weight",
+                (3,),
+            ),
+            (
+                "model.layers.0.input_layernorm.weight",
+                (4,),
+                "decoder.layers.0.input_layernorm.weight",
+                (4,),
+            ),
+            (
+                "model.layers.0.post_attention_layernorm.weight",
+                (0,),
+                "decoder.layers.0.pre_mlp_layernorm.weight",
+                (0,),
+            ),
+            (
+                "model.layers.0.post_attention_layernorm.weight",
+                (3,),
+                "decoder.layers.0.pre_mlp_layernorm.weight",
+                (3,),
+            ),
+            (
+                "model.layers.0.post_attention_layernorm.weight",
+                (4,),
+                "decoder.layers.0.pre_mlp_layernorm.weight",
+                (4,),
+            ),
+        ],
+    ),
 ]
+CONFIGS = [config for config, _, _, _ in SAID]
 
 
 def checkpoint(config: Any, mesh: Any) -> dict[str, torch.Tensor]:
@@ -95,19 +504,36 @@ def test_round_trip(config: Any, mesh: Any) -> None:
     assert_equal(tensors, before)
 
 
+@pytest.mark.parametrize(("config", "left", "right", "elements"), SAID)
+def test_what_the_map_says(config: Any, left: Any, right: Any, elements: Any) -> None:
+    mesh = m.Mesh()
+    tensors = checkpoint(config, mesh)
+    found = there(tensors, config, mesh)[mesh.ranks()[0]]
+    a, b = (tensors, found)
+    for side, first, changed in ((a, SAID[0][1], left), (b, SAID[0][2], right)):
+        said = {
+            name: shape
+            for name, shape in {**first, **changed}.items()
+            if shape is not None
+        }
+        assert {name: tuple(tensor.shape) for name, tensor in side.items()} == said
+    for one, index, other, position in elements:
+        assert a[one][index] == b[other][position], (one, index, other, position)
+
+
 @pytest.mark.parametrize(("config", "mesh"), CASES)
 def test_every_element_arrives(config: Any, mesh: Any) -> None:
     tensors = checkpoint(config, mesh)
     found = there(tensors, config, mesh)
     parts = list(found.values())
     values = {
-        int(value)
+        value
         for part in parts
         for tensor in part.values()
-        for value in tensor.flatten()
+        for value in tensor.flatten().tolist()
     }
     assert values - {0} == {
-        int(value) for tensor in tensors.values() for value in tensor.flatten()
+        value for tensor in tensors.values() for value in tensor.flatten().tolist()
     }
 
 

@@ -6,16 +6,18 @@ streamed into a directory of their own, which takes the target's place at the ve
 
 from __future__ import annotations
 
+import gc
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
 from .casting import CAST_DTYPES, check_cast_library
 from .compare import check_equal, count_nonzero
-from .output_files import INDEX_FILE, OutputFile, rank_outputs, shard_index, shard_outputs
 from .mapping import Converter, Side
+from .output_files import INDEX_FILE, OutputFile, rank_outputs, shard_index, shard_outputs
 from .plan import Plan, make_plan
 from .report import Report, WrittenFile
 from .sizes import parse_size
@@ -63,15 +65,16 @@ def convert_directory(
     memory = None if max_memory is None else parse_size(max_memory)
     _check_request(converter, mesh, threads)
 
-    source = open_source(os.fspath(source_dir), here, converter.mesh, mesh)
-    target = target_path(source.path, os.fspath(target_dir), overwrite)
-    mesh = _mesh(converter, here, source, mesh)
-    plan = make_plan(converter, to, here.read(source.config, **choices), mesh, source.tensors)
-    nonzero = _check_values(plan, source, check_replicas)
-    if there.file is None:
-        files = shard_outputs(plan, shard_size, stored_dtype)
-    else:
-        files = rank_outputs(plan, there, converter.ranks(plan.target, mesh), stored_dtype)
+    with _without_collecting():
+        source = open_source(os.fspath(source_dir), here, converter.mesh, mesh)
+        target = target_path(source.path, os.fspath(target_dir), overwrite)
+        mesh = _mesh(converter, here, source, mesh)
+        plan = make_plan(converter, to, here.read(source.config, **choices), mesh, source.tensors)
+        nonzero = _check_values(plan, source, check_replicas)
+        if there.file is None:
+            files = shard_outputs(plan, shard_size, stored_dtype)
+        else:
+            files = rank_outputs(plan, there, converter.ranks(plan.target, mesh), stored_dtype)
     content = _content(plan, source, there, mesh, files)
     threads = prepare_writing(source, content, target, threads, memory)
     if not plan_only:
@@ -85,6 +88,18 @@ def convert_directory(
         threads=threads,
         seconds=time.monotonic() - began,
     )
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """No garbage collection while many small objects are made that all stay; it takes half of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _choices(

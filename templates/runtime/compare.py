@@ -11,9 +11,9 @@ from itertools import accumulate
 from math import prod
 from typing import Any
 
+from .checks import Source
 from .errors import ConversionError
 from .output_files import OutputFile, OutputTensor, find_blocks
-from .checks import Source
 from .plan import Transfer
 from .recipe import Copy
 from .safetensors_io import read_header

@@ -84,7 +84,11 @@ class ConfigTable:
                 continue
             if len(row) > 3 and side == 1:
                 value = row[3][value]
-            _put(written, key if isinstance(key, str) else key[0], value)
+            first, *others = (key,) if isinstance(key, str) else key
+            _put(written, first, value)
+            for other in others:  # a spelling that this layout came with stays, with the same value
+                if _get(written, other) is not None:
+                    _put(written, other, value)
         for key, value in self.constants.get(layout, {}).items():
             _put(written, key, value)
         others = {name: deepcopy(rest) for name, rest in config.extra.items() if name != layout}
@@ -113,24 +117,19 @@ class ConfigReader:
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._fields:
-            optional = name in self.table.options
-            row = (self.table.options if optional else self.table.keys)[name]
-            value = self._read(name, row)
-            if optional and name in self.options:
-                value = self._given(name, value)
-            if value is None:
-                value = self._default(name, row)
-            self._fields[name] = value
+            if name in self.table.options:
+                self._fields[name] = self._option(name, self.table.options[name])
+            else:
+                row = self.table.keys[name]
+                value = self._read(name, row)
+                self._fields[name] = self._default(name, row) if value is None else value
         return self._fields[name]
 
     def key(self, key: str) -> Any:
         """The value of a dotted key, None where it is absent; it no longer counts as extra."""
-        value: Any = self.config
-        path = key.split(".")
-        for part in path:
-            value = value.get(part) if isinstance(value, Mapping) else None
+        value = _get(self.config, key)
         if value is not None:
-            _remove(self._rest, path)
+            _remove(self._rest, key.split("."))
         return value
 
     def extra(self) -> dict[str, Any]:
@@ -145,10 +144,9 @@ class ConfigReader:
         keys = row[self.table.layouts.index(self.layout)]
         if keys is None or callable(keys):
             return keys(self) if keys else None
-        found = {}
-        for key in (keys,) if isinstance(keys, str) else keys:
-            if (value := self.key(key)) is not None:
-                found[key] = value
+        first, *others = (keys,) if isinstance(keys, str) else keys
+        every = {first: self.key(first), **{key: _get(self.config, key) for key in others}}
+        found = {key: value for key, value in every.items() if value is not None}
         for key, value in found.items():
             first = next(iter(found))
             if value != found[first]:
@@ -169,14 +167,26 @@ class ConfigReader:
         known = ", ".join(str(spellings[side]) for spellings in row[3].items())
         raise ConversionError(f"{what}: expected one of {known}, found {value!r}")
 
-    def _given(self, name: str, value: Any) -> Any:
-        """An option as the caller says it; it must agree with what is stored."""
-        given = check_kind(f"option {name}", self.table.kind(name), self.options[name])
+    def _option(self, name: str, row: tuple[Any, ...]) -> Any:
+        """An option: as its layout's config says, else as the caller does, else as kept from that layout."""
+        kind = self.table.kind(name)
+        given = check_kind(f"option {name}", kind, self.options.get(name))
+        layout = self.table.layouts[0 if row[0] is not None else 1]
+        key = row[self.table.layouts.index(layout)]
+        if layout != self.layout:
+            kept = _get(self._stored.get(layout, {}), key)
+            value = given if given is not None else check_kind(f"mapc.{layout}: {key}", kind, kept)
+            return self._default(name, row) if value is None else value
+        # A config that was not made here is to come back whole, so what it says of options is kept as well.
+        made_here = any(other in self._stored for other in self.table.layouts if other != layout)
+        said = self.key(key) if made_here else _get(self.config, key)
+        value = check_kind(f"{layout} config: {key}", kind, said)
         if value is not None and given is not None and value != given:
             raise ConversionError(
-                f"{self.layout} config says {name}={value!r}, but {name}={given!r} is asked for"
+                f"{layout} config says {key}={value!r}, but {name}={given!r} is asked for"
             )
-        return value if given is None else given
+        value = given if value is None else value
+        return self._default(name, row) if value is None else value
 
     def _default(self, name: str, row: tuple[Any, ...]) -> Any:
         default = row[2][self.layout] if isinstance(row[2], Mapping) else row[2]
@@ -186,6 +196,13 @@ class ConfigReader:
             raise ConversionError(f"{self.layout} config: expected {spelled} ({name}), found none")
         value = default(self) if callable(default) else deepcopy(default)
         return check_kind(name, self.table.kind(name), value)
+
+
+def _get(config: Any, key: str) -> Any:
+    """The value of a dotted key, None where it is absent."""
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, Mapping) else None
+    return config
 
 
 def _remove(config: dict[str, Any], path: list[str]) -> None:

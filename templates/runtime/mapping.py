@@ -115,9 +115,10 @@ class Recipes:
 
     def __call__(self, make: Callable[..., Recipe], where: str, *sizes: int) -> Recipe:
         """The recipe that `make` works out for the statement at `where`."""
-        if (where, sizes) not in self._made:
-            self._made[where, sizes] = make(self.config, self.mesh, where, *sizes)
-        return self._made[where, sizes]
+        key = make, where, sizes
+        if key not in self._made:
+            self._made[key] = make(self.config, self.mesh, where, *sizes)
+        return self._made[key]
 
     def measured(
         self,
@@ -136,14 +137,12 @@ class Recipes:
 
     def same(self, where: str, **sizes: int) -> Recipe:
         """The recipe of a tensor that is the same on both sides; an axis a size."""
-        if where not in self._made:
-            formula = f"[{' '.join(sizes)}]"
-            recipe = Recipe(where, **sizes)
-            recipe.match(
-                recipe.left(0, formula, *sizes.values()), recipe.right(0, formula, *sizes.values())
-            )
-            self._made[where] = recipe
-        return self._made[where]
+        key = where, tuple(sizes)
+        if key not in self._made:
+            formula, shape = f"[{' '.join(sizes)}]", sizes.values()
+            recipe = self._made[key] = Recipe(where, **sizes)
+            recipe.match(recipe.left(0, formula, *shape), recipe.right(0, formula, *shape))
+        return self._made[key]
 
 
 def places(*names: str, when: bool = True, **at: int) -> tuple[tuple[Place, ...], ...]:

@@ -280,11 +280,15 @@ class Recipe:
         )
 
     def match(self, left: Grid, right: Grid, again: int | None = None) -> None:
-        """State that two grids of the same counts hold the same elements.
+        """State that two grids of the same counts hold the same elements; ConversionError where padding is too short.
 
         `again` is a side whose elements another match fills already.
         """
-        assert left.counts == right.counts, f"{self.where}: {left.counts} against {right.counts}"
+        if left.counts != right.counts:
+            raise ConversionError(
+                f"{self.where}: a padded axis is shorter than its data, "
+                f"expected {list(left.counts)}, found {list(right.counts)}{self.legend()}"
+            )
         self.pairs.append((left.piece, right.piece))
         repeats = [int(a == 0) - int(b == 0) for a, b in zip(left.steps, right.steps)]
         for first, counts in self._regions(left, right, repeats):

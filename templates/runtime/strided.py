@@ -5,6 +5,7 @@ With numpy where it is installed, else with torch, else with slices of memoryvie
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -74,10 +75,13 @@ def _numpy_library() -> ArrayLibrary | None:
 
 @cache
 def _torch_library() -> ArrayLibrary | None:
+    loaded = "torch" in sys.modules
     try:
         import torch
     except ImportError:
         return None
+    if not loaded:
+        torch.set_num_threads(1)  # a chunk is too small to be worth several
     words = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     with (
         warnings.catch_warnings()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -57,7 +59,7 @@ def write_target(
     """Write a target directory, whole or not at all; with `verify` its tensors are computed twice and compared."""
     total = sum(file.size - len(file.header) for file in content.files)
     meter = Meter(total * (2 if verify else 1), progress)
-    with target_folder(target) as folder:
+    with target_folder(target) as folder, _one_torch_thread():
         for file in content.files:
             os.makedirs(os.path.dirname(os.path.join(folder, file.name)), exist_ok=True)
             create_file(file, os.path.join(folder, file.name))
@@ -72,6 +74,21 @@ def write_target(
         for name, document in content.documents.items():
             with open(os.path.join(folder, name), "x", encoding="ascii") as text:
                 text.write(json.dumps(document, indent=2) + "\n")
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """torch, if it is loaded, stays in the thread that calls it: waiting for others takes longer than a chunk."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _jobs(

@@ -1,0 +1,205 @@
+"""Witnesses for the generated test: names, shapes and single elements, worked out without the generated code.
+
+Walks the map itself for one config on a mesh of ones, and evaluates each axis position by position. What it finds
+is written into the test as literals, so a converter that is wrong on both ways alike does not pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+from typing import Any, TypeAlias
+
+from ..dsl import syntax
+from ..dsl.never import assert_never
+from . import hir
+from .check import Proof
+from .emit import Env, attribute, expression, identifier
+from .layout import Cut, Front, Picked, Place, Row, size
+
+Index: TypeAlias = "tuple[int, ...]"
+Element: TypeAlias = "tuple[str, Index, str, Index]"
+
+
+@dataclass(slots=True)
+class Witness:
+    """For one config: the shape under each name of both sides, and elements that are one."""
+
+    shapes: tuple[dict[str, Index | None], dict[str, Index | None]] = field(
+        default_factory=lambda: ({}, {})
+    )
+    elements: list[Element] = field(default_factory=list)
+
+    def beyond(self, other: Witness) -> Witness:
+        """What it says that the other does not; a shape of None is a name that is not there."""
+        sides: list[dict[str, Index | None]] = []
+        for mine, theirs in zip(self.shapes, other.shapes):
+            more = {name: shape for name, shape in mine.items() if theirs.get(name) != shape}
+            sides.append({**dict.fromkeys(name for name in theirs if name not in mine), **more})
+        elements = [element for element in self.elements if element not in other.elements]
+        return Witness((sides[0], sides[1]), elements)
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Evaluates a map: `names` is the loaded core, `env` how bound names are spelled in it."""
+
+    map: hir.Map
+    proofs: Mapping[int, Proof]
+    names: Mapping[str, Any]
+    env: Env
+    measured: Mapping[int, Mapping[str, int]]
+
+    def witness(self, config: Any) -> Witness:
+        """What holds for a config on a mesh of ones."""
+        made = Witness()
+        mesh = self.names["Mesh"]() if self.map.sharded else None
+        self._items(self.map.items, self.env, {"config": config, "mesh": mesh}, True, made)
+        return made
+
+    def _value(self, value: syntax.Expr, env: Env, scope: Mapping[str, Any]) -> Any:
+        return eval(expression(value, env), {**self.names, **scope})
+
+    def _items(
+        self,
+        items: tuple[hir.Item, ...],
+        env: Env,
+        scope: Mapping[str, Any],
+        first: bool,
+        made: Witness,
+    ) -> None:
+        for item in items:
+            match item:
+                case hir.Statement():
+                    self._statement(item, env, scope, first, made)
+                case hir.Loop():
+                    inner = env.adding({item.index: identifier(item.index)}, {item.index: "int"})
+                    for number, at in enumerate(self._range(item, env, scope)):
+                        now = {**scope, identifier(item.index): at}
+                        self._items(item.body, inner, now, first and number == 0, made)
+                case hir.Choice(test=test, then=then, otherwise=otherwise):
+                    self._items(
+                        then if self._value(test, env, scope) else otherwise,
+                        env,
+                        scope,
+                        first,
+                        made,
+                    )
+                case hir.Stored(variant=variant, bodies=bodies):
+                    chosen = getattr(scope["config"], attribute(variant.name))
+                    self._items(bodies[variant.choices.index(chosen)], env, scope, first, made)
+                case hir.Let(name=name, value=value):
+                    scope = {**scope, identifier(name): self._value(value, env, scope)}
+                    env = env.adding({name: identifier(name)}, {name: item.kind})
+                case hir.Drop():
+                    pass
+                case _:
+                    assert_never(item)
+
+    def _range(self, loop: hir.Loop, env: Env, scope: Mapping[str, Any]) -> list[int]:
+        values = self._value(loop.range, env, scope)
+        return list(range(values)) if isinstance(values, int) else list(values)
+
+    def _statement(
+        self,
+        statement: hir.Statement,
+        env: Env,
+        scope: Mapping[str, Any],
+        first: bool,
+        made: Witness,
+    ) -> None:
+        proof = self.proofs[statement.number]
+        sizes = self._sizes(proof, env, scope)
+        for side, tensors in enumerate(statement.sides):
+            for tensor in tensors:
+                shape = tuple(_number(axis, sizes) for axis in tensor.axes)
+                for now in self._bundles(proof, scope, sizes):
+                    for placed in tensor.names:
+                        if placed.when is None or self._value(placed.when, env, now):
+                            made.shapes[side][self._name(placed.name, env, now)] = shape
+        if first:
+            made.elements += self._elements(proof, env, scope, sizes)
+
+    def _sizes(self, proof: Proof, env: Env, scope: Mapping[str, Any]) -> dict[str, int]:
+        """The size of every index and padded axis of a statement."""
+        tensors = proof.statement.left + proof.statement.right
+        nodes = [node for t in tensors for axis in t.axes for node in syntax.walk(axis)]
+        known = [node.name for node in nodes if isinstance(node, syntax.Index)]
+        known += [node.size for node in nodes if isinstance(node, syntax.Padded)]
+        sizes = dict(self.measured.get(proof.statement.number, {}))
+        for loop in proof.bundled:
+            sizes[loop.index] = len(self._range(loop, self.env, scope))
+        for name in known:
+            if name not in sizes:
+                path = syntax.Path(name, span=proof.statement.span)
+                sizes[name] = self._value(path, env, scope)
+        return sizes
+
+    def _bundles(
+        self, proof: Proof, scope: Mapping[str, Any], sizes: Mapping[str, int]
+    ) -> Iterator[Mapping[str, Any]]:
+        """The scope for every value of the loops that a statement bundles."""
+        loops = [loop.index for loop in proof.bundled]
+        for values in product(*(range(sizes[index]) for index in loops)):
+            yield {**scope, **{f"@{index}": at for index, at in zip(loops, values)}}
+
+    def _name(self, name: syntax.Name, env: Env, scope: Mapping[str, Any]) -> str:
+        texts = []
+        for part in name.parts:
+            if isinstance(part, syntax.Hole):
+                bundled = isinstance(part.value, syntax.Path) and f"@{part.value.text}" in scope
+                key = f"@{part.value.text}" if isinstance(part.value, syntax.Path) else ""
+                texts.append(str(scope[key] if bundled else self._value(part.value, env, scope)))
+            elif isinstance(part, syntax.Text):
+                texts.append(part.text)
+        return "".join(texts)
+
+    def _elements(
+        self, proof: Proof, env: Env, scope: Mapping[str, Any], sizes: Mapping[str, int]
+    ) -> Iterator[Element]:
+        """Three elements of each part: the first, the last, and one between."""
+        for pair in proof.pairs:
+            indices = list(
+                dict.fromkeys(
+                    [*pair[0].indices, *pair[1].indices, *(loop.index for loop in proof.bundled)]
+                )
+            )
+            if not all(sizes[index] for index in indices):
+                continue
+            middle = {index: (5 * k + 3) % sizes[index] for k, index in enumerate(indices)}
+            for at in ({i: 0 for i in indices}, middle, {i: sizes[i] - 1 for i in indices}):
+                now = {**scope, **{f"@{index}": value for index, value in at.items()}}
+                ends: list[Any] = []
+                for side, leaf in enumerate(pair):
+                    tensor = proof.statement.sides[side][leaf.term]
+                    ends.append(self._name(tensor.names[0].name, env, now))
+                    ends.append(tuple(_position(place, at, sizes) for place in leaf.axes))
+                yield (ends[0], ends[1], ends[2], ends[3])
+
+
+def _number(axis: syntax.Axis, sizes: Mapping[str, int]) -> int:
+    """The size of an axis as a number."""
+    return sum(factor * prod(sizes[name] for name in names) for names, factor in size(axis).items())
+
+
+def _position(place: Place, at: Mapping[str, int], sizes: Mapping[str, int]) -> int:
+    """Where an element stands on an axis, given the values of the indices."""
+    match place:
+        case syntax.Index(name=name):
+            return at[name]
+        case syntax.One():
+            return 0
+        case Row(whole=whole, factors=factors):
+            position = 0
+            for factor, axis in zip(factors, whole.factors):
+                position = position * _number(axis, sizes) + _position(factor, at, sizes)
+            return position
+        case Picked(whole=whole, part=part, value=value):
+            before = sum(_number(other.value, sizes) for other in whole.parts[:part])
+            return before + _position(value, at, sizes)
+        case Cut(value=value) | Front(value=value):
+            return _position(value, at, sizes)
+        case _:
+            assert_never(place)
