@@ -35,8 +35,6 @@ def convert_directory(
     to: str,
     mesh: Any = None,
     *,
-    options: Mapping[str, Any] | None = None,
-    variants: Mapping[str, str] | None = None,
     dtype: str | None = None,
     max_memory: int | str | None = None,
     max_shard_size: int | str = "5GB",
@@ -46,11 +44,12 @@ def convert_directory(
     check_replicas: bool = False,
     plan_only: bool = False,
     progress: Progress | None = None,
+    **choices: Any,
 ) -> Report:
     """Convert the checkpoint in one directory to the layout `to` in another, which must not exist yet.
 
     `mesh` is the target's where that layout has ranks (one rank if it is None); else what the caller says of
-    the source's (None: as its config or its file names say). `options` and `variants` go to the config,
+    the source's (None: as its config or its file names say). `choices` are the map's options and variants by name,
     `dtype` is f32, bf16 or f16, sizes are bytes or text such as "5GB", `progress` takes bytes (done, total).
 
     Raises ConversionError where the checkpoint is refused, OSError where reading or writing fails, UsageError for
@@ -59,7 +58,7 @@ def convert_directory(
     began = time.monotonic()
     sides = (converter.left, converter.right)
     here, there = sides if converter.side(to) else sides[::-1]
-    choices = _choices(converter, options or {}, variants or {})
+    _check_choices(converter, choices)
     stored_dtype = _stored_dtype(dtype)
     shard_size = parse_size(max_shard_size)
     memory = None if max_memory is None else parse_size(max_memory)
@@ -102,15 +101,11 @@ def _without_collecting() -> Iterator[None]:
             gc.enable()
 
 
-def _choices(
-    converter: Converter, options: Mapping[str, Any], variants: Mapping[str, str]
-) -> dict[str, Any]:
-    """Options and variants as arguments of the config; UsageError for one that does not exist."""
-    check_known("option", options, converter.options)
-    check_known("variant", variants, converter.variants)
-    for name, choice in variants.items():
-        check_known(f"variant {name}", [choice], converter.variants[name])
-    return {**options, **variants}
+def _check_choices(converter: Converter, choices: Mapping[str, Any]) -> None:
+    """UsageError for an option, a variant or an alternative that does not exist."""
+    check_known("option or variant", choices, [*converter.options, *converter.variants])
+    for name in choices.keys() & converter.variants.keys():
+        check_known(f"variant {name}", [choices[name]], converter.variants[name])
 
 
 def _stored_dtype(dtype: str | None) -> str | None:

@@ -66,8 +66,6 @@ def _run(made: Converter, arguments: list[str]) -> int:
         given.target,
         to=given.to,
         mesh=_given_mesh(made, given),
-        options=dict(_option(made, text) for text in given.set),
-        variants=dict(_pair("--variant", text) for text in given.variant),
         dtype=given.dtype,
         max_memory=given.max_memory,
         max_shard_size=given.max_shard_size,
@@ -77,6 +75,8 @@ def _run(made: Converter, arguments: list[str]) -> int:
         check_replicas=given.check_replicas,
         plan_only=given.plan,
         progress=None if given.quiet or not sys.stderr.isatty() else _progress_line(),
+        **dict(_option(made, text) for text in given.set),
+        **dict(_pair("--variant", text) for text in given.variant),
     )
     _print(report, given)
     return 0

@@ -236,7 +236,7 @@ class TensorAxes(NamedTuple):
 class Recipe:
     """The geometry of one statement, worked out once for all its layers."""
 
-    def __init__(self, where: str, **sizes: int) -> None:
+    def __init__(self, where: str, /, **sizes: int) -> None:
         self.where = where
         self.sizes = sizes
         self.tensors: tuple[dict[int, TensorAxes], dict[int, TensorAxes]] = ({}, {})
@@ -246,11 +246,11 @@ class Recipe:
         self.padding: dict[Grid, None] = {}
         self._fillings: dict[Piece, Filling] = {}
 
-    def left(self, position: int, formula: str, *shape: int, **at: int) -> Grid:
+    def left(self, position: int, formula: str, /, *shape: int, **at: int) -> Grid:
         """A tensor of the left side, by its position in the statement."""
         return self._tensor(0, position, formula, shape, at)
 
-    def right(self, position: int, formula: str, *shape: int, **at: int) -> Grid:
+    def right(self, position: int, formula: str, /, *shape: int, **at: int) -> Grid:
         """A tensor of the right side; `at` are the coordinates of the rank that holds it."""
         return self._tensor(1, position, formula, shape, at)
 

@@ -6,7 +6,6 @@ hold open. Nothing here is shared between threads.
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 
@@ -72,11 +71,12 @@ class SourceReader:
         return whole[tensor.begin : tensor.begin + tensor.size]
 
     def release(self, tensor: StoredTensor, begin: int, end: int) -> None:
-        """Give the mapped pages of these bytes back; they are read again if they are needed again."""
+        """Give the mapped pages of these bytes back; they are read again if they are needed again.
+
+        Not those of torch, which alone knows whether it has changed them since it mapped them.
+        """
         if tensor.memory is None:
             self._file(tensor.path).release(tensor.begin + begin, tensor.begin + end)
-        elif tensor.memory.mapped:
-            _forget_pages(tensor.memory.tensor.data_ptr() + begin, end - begin)
 
     def close(self) -> None:
         """Close every file."""
@@ -92,12 +92,3 @@ class SourceReader:
             found = OpenFile(path)
         self._files[path] = found
         return found
-
-
-def _forget_pages(address: int, length: int) -> None:
-    """madvise(MADV_DONTNEED) on pages that torch has mapped from a file."""
-    first = address // mmap.PAGESIZE * mmap.PAGESIZE
-    libc = ctypes.CDLL(None)
-    libc.madvise(
-        ctypes.c_void_p(first), ctypes.c_size_t(address + length - first), mmap.MADV_DONTNEED
-    )

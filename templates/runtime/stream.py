@@ -138,7 +138,7 @@ class Assembler:
 
     def _finish(self, copy: Copy, stored: StoredTensor) -> None:
         """After the last element of a copy: what was mapped for it is given back."""
-        if copy.steps not in ((), (1,)) or stored.memory is not None:
+        if copy.steps not in ((), (1,)):
             width = item_size(stored.dtype)
             end = copy.start + sum(step * (n - 1) for step, n in zip(copy.steps, copy.counts)) + 1
             self.reader.release(stored, copy.start * width, end * width)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from threading import Lock
 from typing import TypeAlias
 
@@ -62,13 +62,17 @@ def run_jobs(jobs: Sequence[Callable[[], None]], threads: int, meter: Meter) -> 
         for job in jobs:
             job()
         return
-    with ThreadPoolExecutor(threads, thread_name_prefix="convert") as pool:
-        futures = [pool.submit(job) for job in jobs]
-        try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-        except BaseException:
-            meter.stopped = True
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="convert")
+    futures: list[Future[None]] = []
+    try:
+        futures += (pool.submit(job) for job in jobs)
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+    except BaseException:
+        # Not by `with`: it joins every thread, and an interrupt may have come while one was being started.
+        meter.stopped = True
+        pool.shutdown(wait=False, cancel_futures=True)
+        wait(futures)
+        raise
+    pool.shutdown()

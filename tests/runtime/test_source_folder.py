@@ -1,0 +1,393 @@
+"""Source directories: what is read as a checkpoint, and everything that is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from mapc.templates.runtime.errors import ConversionError
+from mapc.templates.runtime.mapping import Side
+from mapc.templates.runtime.source_folder import SourceFolder, open_source
+
+from .files import Stored, coded, with_header, write
+
+TENSORS = {name: coded(i, "BF16", 3, i) for i, name in enumerate("abcdef", 1)}
+
+
+class Rank(NamedTuple):
+    tp: int
+    pp: int
+
+
+@dataclass(frozen=True)
+class Mesh:
+    tp: int = 1
+    pp: int = 1
+
+    def ranks(self) -> list[Rank]:
+        return [Rank(tp, pp) for tp in range(self.tp) for pp in range(self.pp)]
+
+
+HF = Side("hf", dict, dict, None)
+MCORE = HF._replace(file=lambda rank: f"mp_rank_{rank.tp:02}_{rank.pp:03}/model.safetensors")
+
+
+def shards(path: Path, names: str = "ab cd ef") -> dict[str, Any]:
+    """A directory with one shard a word; its index."""
+    files = names.split()
+    weight_map = {}
+    for number, word in enumerate(files, 1):
+        file = f"model-{number:05}-of-{len(files):05}.safetensors"
+        write(path / file, {name: TENSORS[name] for name in word})
+        weight_map.update(dict.fromkeys(word, file))
+    index = {"metadata": {"total_size": 0}, "weight_map": weight_map}
+    (path / "model.safetensors.index.json").write_text(json.dumps(index))
+    (path / "config.json").write_text("{}")
+    return index
+
+
+def ranks(path: Path, tp: int, pp: int, mesh: Any = None) -> Path:
+    """A directory of rank files; `mesh` is what its config says."""
+    for at_pp in range(pp):
+        for at_tp in range(tp):
+            file = path / f"mp_rank_{at_tp:02}_{at_pp:03}/model.safetensors"
+            write(file, {"a": coded(at_tp + 10 * at_pp, "BF16", 3)})
+    (path / "config.json").write_text(json.dumps({"mapc": {"mesh": mesh}} if mesh else {}))
+    return path
+
+
+def opened(path: Path) -> SourceFolder:
+    return open_source(str(path), HF, None, None)
+
+
+def opened_ranks(path: Path, claimed: Any = None) -> SourceFolder:
+    return open_source(str(path), MCORE, Mesh, claimed)
+
+
+def contents(folder: SourceFolder) -> dict[Any, dict[str, Stored]]:
+    """The tensors that a folder points to, read from where it says."""
+    found: dict[Any, dict[str, Stored]] = {}
+    for rank, tensors in folder.tensors.items():
+        found[rank] = {}
+        for name, tensor in tensors.items():
+            data = Path(tensor.path).read_bytes()[tensor.begin : tensor.begin + tensor.size]
+            found[rank][name] = Stored(tensor.dtype, tensor.shape, data)
+    return found
+
+
+def refused(path: Path, name: str, message: str, claimed: Any = None, mesh: bool = False) -> None:
+    with pytest.raises(ConversionError) as error:
+        opened_ranks(path, claimed) if mesh else opened(path)
+    assert str(error.value) == f"{path / name if name else path}: {message}"
+
+
+def test_one_file(tmp_path: Path) -> None:
+    write(tmp_path / "model.safetensors", TENSORS)
+    (tmp_path / "config.json").write_text('{"a": 1}')
+    folder = opened(tmp_path)
+    assert contents(folder) == {None: TENSORS}
+    assert (folder.config, folder.mesh, folder.files) == ({"a": 1}, None, ("model.safetensors",))
+
+
+def test_shards_in_the_order_of_the_index(tmp_path: Path) -> None:
+    index = shards(tmp_path, "ba fc ed")
+    folder = opened(tmp_path)
+    assert contents(folder) == {None: TENSORS}
+    assert list(folder.tensors[None]) == list("bafced")
+    assert folder.files == (
+        "model.safetensors.index.json",
+        *dict.fromkeys(index["weight_map"].values()),
+    )
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    """A cache of downloads keeps the files elsewhere."""
+    shards(tmp_path / "blobs")
+    (tmp_path / "snapshot").mkdir()
+    for file in (tmp_path / "blobs").iterdir():
+        (tmp_path / "snapshot" / file.name).symlink_to(file)
+    assert contents(opened(tmp_path / "snapshot")) == {None: TENSORS}
+
+
+def test_other_weights_are_no_shards(tmp_path: Path) -> None:
+    shards(tmp_path)
+    write(tmp_path / "consolidated.safetensors", TENSORS)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"never read")
+    assert contents(opened(tmp_path)) == {None: TENSORS}
+
+
+def test_no_directory(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as error:
+        opened(tmp_path / "none")
+    assert str(error.value) == (
+        f"{tmp_path / 'none'}: expected the directory of a checkpoint, found none"
+    )
+
+
+def test_no_config(tmp_path: Path) -> None:
+    write(tmp_path / "model.safetensors", TENSORS)
+    refused(tmp_path, "", "expected a config.json, found none; it says what the tensors are")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("[]", "expected a JSON object, found a list at the top"),
+        ('{"eps": NaN}', "expected JSON, found a mistake: NaN is no JSON number"),
+        ('{"eps": -Infinity}', "expected JSON, found a mistake: -Infinity is no JSON number"),
+        ('{"a": {"b": 1, "b": 2}}', "expected JSON, found a mistake: `b` stands there twice"),
+        ("", "expected JSON, found a mistake: Expecting value: line 1 column 1 (char 0)"),
+    ],
+)
+def test_a_broken_config(tmp_path: Path, text: str, message: str) -> None:
+    write(tmp_path / "model.safetensors", TENSORS)
+    (tmp_path / "config.json").write_text(text)
+    refused(tmp_path, "config.json", message)
+
+
+def test_no_weights(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    refused(
+        tmp_path,
+        "",
+        "expected model.safetensors or pytorch_model.bin, or shards with an index, found none of them",
+    )
+
+
+def test_both_whole_and_shards(tmp_path: Path) -> None:
+    shards(tmp_path)
+    write(tmp_path / "model.safetensors", TENSORS)
+    refused(
+        tmp_path,
+        "model.safetensors",
+        "no tensor of model.safetensors.index.json is in it; remove it or mend the index",
+    )
+
+
+def test_an_index_of_one_file(tmp_path: Path) -> None:
+    write(tmp_path / "model.safetensors", TENSORS)
+    (tmp_path / "config.json").write_text("{}")
+    index = {"weight_map": dict.fromkeys(TENSORS, "model.safetensors")}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    folder = opened(tmp_path)
+    assert contents(folder) == {None: TENSORS}
+    assert folder.files == ("model.safetensors.index.json", "model.safetensors")
+
+
+def test_files_that_only_the_index_names(tmp_path: Path) -> None:
+    index = shards(tmp_path)
+    for number, file in enumerate(dict.fromkeys(index["weight_map"].values())):
+        (tmp_path / file).rename(tmp_path / f"part{number}.safetensors")
+    names = [f"part{'abcdef'.index(name) // 2}.safetensors" for name in TENSORS]
+    index["weight_map"] = dict(zip(TENSORS, names))
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    folder = opened(tmp_path)
+    assert contents(folder) == {None: TENSORS}
+    assert folder.files == ("model.safetensors.index.json", *dict.fromkeys(names))
+
+
+def test_shards_without_index(tmp_path: Path) -> None:
+    shards(tmp_path)
+    (tmp_path / "model.safetensors.index.json").unlink()
+    refused(
+        tmp_path,
+        "",
+        "model-00001-of-00003.safetensors: expected model.safetensors.index.json to say which shards "
+        "there are, found none",
+    )
+
+
+def test_a_missing_shard(tmp_path: Path) -> None:
+    shards(tmp_path)
+    (tmp_path / "model-00002-of-00003.safetensors").unlink()
+    refused(tmp_path, "model-00002-of-00003.safetensors", "expected a file of tensors, found none")
+
+
+def test_a_shard_too_many(tmp_path: Path) -> None:
+    shards(tmp_path)
+    write(tmp_path / "model-00001-of-00002.safetensors", {"z": TENSORS["a"]})
+    refused(
+        tmp_path,
+        "model-00001-of-00002.safetensors",
+        "no tensor of model.safetensors.index.json is in it; remove it or mend the index",
+    )
+
+
+def with_index(path: Path, **weight_map: Any) -> None:
+    """The index with some entries changed; None takes one away."""
+    index = json.loads((path / "model.safetensors.index.json").read_text())
+    index["weight_map"].update(weight_map)
+    index["weight_map"] = {k: v for k, v in index["weight_map"].items() if v is not None}
+    (path / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def test_a_tensor_in_another_shard(tmp_path: Path) -> None:
+    shards(tmp_path)
+    with_index(tmp_path, b="model-00003-of-00003.safetensors")
+    refused(
+        tmp_path,
+        "model-00001-of-00003.safetensors",
+        "b: expected in model-00003-of-00003.safetensors by model.safetensors.index.json, found here; mend the index",
+    )
+
+
+def test_a_tensor_in_two_shards(tmp_path: Path) -> None:
+    shards(tmp_path)
+    write(tmp_path / "model-00003-of-00003.safetensors", {n: TENSORS[n] for n in "efa"})
+    refused(
+        tmp_path,
+        "model-00003-of-00003.safetensors",
+        "a: expected in model-00001-of-00003.safetensors by model.safetensors.index.json, found here; mend the index",
+    )
+
+
+def test_a_tensor_that_the_index_does_not_know(tmp_path: Path) -> None:
+    shards(tmp_path)
+    with_index(tmp_path, d=None)
+    refused(
+        tmp_path,
+        "model-00002-of-00003.safetensors",
+        "d: not in model.safetensors.index.json; mend the index",
+    )
+
+
+def test_a_tensor_that_is_nowhere(tmp_path: Path) -> None:
+    shards(tmp_path)
+    with_index(tmp_path, z="model-00002-of-00003.safetensors")
+    refused(
+        tmp_path,
+        "model-00002-of-00003.safetensors",
+        "z: expected here by model.safetensors.index.json, found nowhere",
+    )
+
+
+@pytest.mark.parametrize(
+    "file", ["../model.safetensors", "/etc/passwd", "a/b", "a\\b", "..", ".", "", "a\0", 3, None]
+)
+def test_a_path_in_the_index(tmp_path: Path, file: Any) -> None:
+    index = shards(tmp_path)
+    index["weight_map"]["c"] = file
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    refused(
+        tmp_path,
+        "model.safetensors.index.json",
+        f"c: expected the name of a file beside the index, found {file!r}",
+    )
+
+
+@pytest.mark.parametrize("weight_map", [None, {}, ["a"]])
+def test_an_index_without_map(tmp_path: Path, weight_map: Any) -> None:
+    index = {**shards(tmp_path), "weight_map": weight_map}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    refused(
+        tmp_path,
+        "model.safetensors.index.json",
+        f"expected a weight_map of tensor names and files, found {weight_map!r}",
+    )
+
+
+@pytest.mark.parametrize("recorded", [None, {"tp": 2, "pp": 3}], ids=["names", "config"])
+@pytest.mark.parametrize("claimed", [None, Mesh(2, 3)], ids=["unclaimed", "claimed"])
+def test_a_file_a_rank(tmp_path: Path, recorded: Any, claimed: Any) -> None:
+    folder = opened_ranks(ranks(tmp_path, 2, 3, recorded), claimed)
+    assert folder.mesh == Mesh(2, 3)
+    assert contents(folder) == {
+        Rank(tp, pp): {"a": coded(tp + 10 * pp, "BF16", 3)} for tp in range(2) for pp in range(3)
+    }
+
+
+def test_ranks_that_share_a_file(tmp_path: Path) -> None:
+    """A dim that no file name tells is one rank, unless the mesh is given."""
+    write(tmp_path / "tp0.safetensors", {"a": TENSORS["a"]})
+    (tmp_path / "config.json").write_text("{}")
+    side = MCORE._replace(file=lambda rank: f"tp{rank.tp}.safetensors")
+    assert open_source(str(tmp_path), side, Mesh, None).mesh == Mesh(1, 1)
+    folder = open_source(str(tmp_path), side, Mesh, Mesh(1, 2))
+    assert set(contents(folder)) == {Rank(0, 0), Rank(0, 1)}
+
+
+def test_no_rank_file(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    refused(
+        tmp_path,
+        "mp_rank_00_000/model.safetensors",
+        "expected for rank tp=0 pp=0 of tp=1 pp=1, found none; fetch it, or say which mesh it is",
+        mesh=True,
+    )
+
+
+def test_a_missing_rank(tmp_path: Path) -> None:
+    shutil.rmtree(ranks(tmp_path, 2, 3) / "mp_rank_01_002")
+    refused(
+        tmp_path,
+        "mp_rank_01_002/model.safetensors",
+        "expected for rank tp=1 pp=2 of tp=2 pp=3, found none; fetch it, or say which mesh it is",
+        mesh=True,
+    )
+
+
+def test_a_rank_too_many(tmp_path: Path) -> None:
+    write(ranks(tmp_path, 2, 3) / "mp_rank_03_000/model.safetensors", TENSORS)
+    refused(
+        tmp_path,
+        "mp_rank_03_000/model.safetensors",
+        "expected the 6 files of tp=2 pp=3, found this one too; "
+        "say which mesh it is, or remove the file",
+        mesh=True,
+    )
+
+
+def test_config_against_files(tmp_path: Path) -> None:
+    ranks(tmp_path, 4, 1, {"tp": 2, "pp": 1})
+    refused(
+        tmp_path,
+        "mp_rank_02_000/model.safetensors",
+        "expected the 2 files of tp=2 pp=1, found this one too; "
+        "say which mesh it is, or remove the file",
+        mesh=True,
+    )
+
+
+def test_claim_against_config(tmp_path: Path) -> None:
+    ranks(tmp_path, 2, 1, {"tp": 2})
+    refused(
+        tmp_path,
+        "config.json",
+        "expected tp=1 pp=2 as asked for, found tp=2 pp=1",
+        claimed=Mesh(1, 2),
+        mesh=True,
+    )
+
+
+def test_claim_against_files(tmp_path: Path) -> None:
+    ranks(tmp_path, 2, 1)
+    refused(
+        tmp_path,
+        "mp_rank_00_001/model.safetensors",
+        "expected for rank tp=0 pp=1 of tp=2 pp=2, found none; fetch it, or say which mesh it is",
+        claimed=Mesh(2, 2),
+        mesh=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"tp": 0}, {"tp": True}, {"tp": "2"}, {"ep": 2}, [2, 1], 2], ids=repr
+)
+def test_a_broken_mesh_in_the_config(tmp_path: Path, sizes: Any) -> None:
+    refused(
+        ranks(tmp_path, 2, 1, sizes),
+        "config.json",
+        f"mapc.mesh: expected sizes, 1 or more, of tp, pp, found {sizes!r}",
+        mesh=True,
+    )
+
+
+def test_a_name_twice_in_one_file(tmp_path: Path) -> None:
+    text = b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}'
+    (tmp_path / "model.safetensors").write_bytes(with_header(text, b"ab"))
+    (tmp_path / "config.json").write_text("{}")
+    refused(tmp_path, "model.safetensors", "expected JSON, found a mistake: `a` stands there twice")

@@ -1,0 +1,76 @@
+"""Reading stored tensors: few open files, and files that change meanwhile."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from mapc.templates.runtime import sources
+from mapc.templates.runtime.errors import ConversionError
+from mapc.templates.runtime.safetensors_io import read_header
+from mapc.templates.runtime.sources import SourceReader
+from mapc.templates.runtime.stream import _preallocate
+
+from .files import coded, files_of, write
+from .toy import load_toy
+from .toy_checkpoint import hf_tensors, to_hf, to_mcore, write_mcore
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_few_files_are_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "OPEN_FILES", 3)
+    stored = [coded(number, "I32", 50) for number in range(20)]
+    paths = [write(tmp_path / f"{n}.safetensors", {"a": one}) for n, one in enumerate(stored)]
+    tensors = [read_header(str(path))["a"] for path in paths]
+    before, most = open_descriptors(), 0
+    reader = SourceReader()
+    for number in [*range(20), *range(0, 20, 3), 19, 19]:
+        view = memoryview(bytearray(200))
+        reader.read(tensors[number], 0, view)
+        assert bytes(view) == bytes(reader.memory(tensors[number])) == stored[number].data
+        reader.release(tensors[number], 0, 200)
+        assert bytes(reader.memory(tensors[number])) == stored[number].data
+        most = max(most, open_descriptors() - before)
+    assert most <= 6
+    reader.close()
+    assert open_descriptors() == before
+
+
+def test_more_files_than_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_mcore(tmp_path / "mcore", hf_tensors(), 2, 4)
+    to_hf(source, tmp_path / "many")
+    monkeypatch.setattr(load_toy(), "OPEN_FILES", 1)
+    to_hf(source, tmp_path / "one")
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "many")
+    to_mcore(tmp_path / "one", tmp_path / "back", 2, 4)
+    assert files_of(tmp_path / "back").keys() == files_of(source).keys()
+
+
+def test_a_file_that_is_cut_off_meanwhile(tmp_path: Path) -> None:
+    path = write(tmp_path / "model.safetensors", {"a": coded(1, "I32", 50)})
+    tensor = read_header(str(path))["a"]
+    os.truncate(path, tensor.begin + 120)
+    reader = SourceReader()
+    view = memoryview(bytearray(100))
+    reader.read(tensor, 20, view)
+    with pytest.raises(ConversionError) as error:
+        reader.read(tensor, 30, view)
+    assert str(error.value) == (
+        f"{path}: expected {tensor.begin + 130} bytes or more, found {tensor.begin + 120}; "
+        "the file was changed while it was read"
+    )
+
+
+def test_where_no_blocks_can_be_reserved(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    _preallocate(writer, 1 << 40)
+    os.close(reader)
+    os.close(writer)
+    descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    _preallocate(descriptor, 12345)
+    assert os.fstat(descriptor).st_size in (0, 12345)
+    os.close(descriptor)
