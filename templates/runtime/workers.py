@@ -73,6 +73,8 @@ def run_jobs(jobs: Sequence[Callable[[], None]], threads: int, meter: Meter) -> 
         # Not by `with`: it joins every thread, and an interrupt may have come while one was being started.
         meter.stopped = True
         pool.shutdown(wait=False, cancel_futures=True)
-        wait(futures)
+        for future in futures:
+            if not future.cancelled():
+                future.exception()  # waits until it has ended
         raise
     pool.shutdown()
