@@ -1,0 +1,63 @@
+# The project's commands; `make help` lists them. Everything is installed into .venv, nothing outside it.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The build backend is one of the pins, so it stands in the environment and not in an isolated one.
+INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
+
+# The families whose converters are committed, by the stem of their maps.
+FAMILIES := llama_hf_mcore
+MAPS     := $(FAMILIES:%=dsl/maps/%.map)
+
+.DEFAULT_GOAL := help
+.PHONY: help test check build demo clean test-oldest
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+# A stamp a set of packages: made again when the pins or the project's own requirements change.
+$(VENV)/stamp-venv: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --constraint constraints.txt setuptools
+	@touch $@
+
+$(VENV)/stamp-test: pyproject.toml $(VENV)/stamp-venv
+	$(INSTALL) --editable '.[test]'
+	@touch $@
+
+$(VENV)/stamp-demo: pyproject.toml $(VENV)/stamp-venv
+	$(INSTALL) --editable '.[demo]'
+	@touch $@
+
+test: check  ## install what the tests need, check the code, run every test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/stamp-test  ## format, lint, types, and that generated/ is what the maps say
+	$(BIN)/black --check .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/mapc fmt --check dsl/maps/*.map
+	$(BIN)/mapc build --check $(MAPS) --output generated
+
+build: $(VENV)/stamp-test  ## write generated/ again from the maps
+	$(BIN)/mapc build $(MAPS) --output generated
+
+demo: $(VENV)/stamp-demo  ## a small checkpoint from transformers to Megatron ranks and back, compared
+	$(BIN)/python tests/demo.py
+
+# A second environment, with the oldest Python and the oldest versions that pyproject.toml allows.
+PYTHON_OLDEST ?= python3.10
+OLDEST        := .venv-oldest
+$(OLDEST)/stamp: pyproject.toml constraints-oldest.txt
+	$(PYTHON_OLDEST) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints-oldest.txt \
+		--editable '.[fast]' hypothesis pytest setuptools
+	@touch $@
+
+test-oldest: $(OLDEST)/stamp  ## the tests at the oldest versions that are supported (downloads gigabytes)
+	$(OLDEST)/bin/python -m pytest --ignore tests/generated
+
+clean:  ## remove the environment, the caches and what a build leaves
+	rm -rf $(VENV) $(OLDEST) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
