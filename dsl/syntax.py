@@ -557,7 +557,7 @@ class ComponentPlace(Node):
 
 @dataclass(frozen=True, slots=True)
 class Component(Node):
-    """`component text: llama at hf ".."`; copy_of where it is a copy of another component."""
+    """`component text: NAME at hf ".."`; copy_of where it is a copy of another component."""
 
     name: str
     map: str | None

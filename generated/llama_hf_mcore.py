@@ -57,7 +57,7 @@ import time
 import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -2321,9 +2321,8 @@ def _load(path: str) -> Any:
         return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except OSError:
         raise
-    except (
-        Exception
-    ) as error:  # noqa: BLE001  (torch raises whatever the bytes lead it into)
+    # torch raises whatever the bytes lead it into.
+    except Exception as error:  # noqa: BLE001
         reason = str(error).strip().split("\n")[0]
         raise ConversionError(
             f"{path}: expected a zip file of plain tensors, torch.load refuses it: {reason}"
@@ -3545,16 +3544,22 @@ def run_jobs(jobs: Sequence[Callable[[], None]], threads: int, meter: Meter) -> 
         for job in jobs:
             job()
         return
-    with ThreadPoolExecutor(threads, thread_name_prefix="convert") as pool:
-        try:
-            futures = [pool.submit(job) for job in jobs]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-        except BaseException:
-            meter.stopped = True
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="convert")
+    futures: list[Future[None]] = []
+    try:
+        futures += (pool.submit(job) for job in jobs)
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+    except BaseException:
+        # Not by `with`: it joins every thread, and an interrupt may have come while one was being started.
+        meter.stopped = True
+        pool.shutdown(wait=False, cancel_futures=True)
+        for future in futures:
+            if not future.cancelled():
+                future.exception()  # waits until it has ended
+        raise
+    pool.shutdown()
 
 
 # ---- runtime: Writing a checked conversion: the files of tensors on several threads, then what stands beside them.

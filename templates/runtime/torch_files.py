@@ -42,7 +42,8 @@ def _load(path: str) -> Any:
         return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # noqa: BLE001  (torch raises whatever the bytes lead it into)
+    # torch raises whatever the bytes lead it into.
+    except Exception as error:  # noqa: BLE001
         reason = str(error).strip().split("\n")[0]
         raise ConversionError(
             f"{path}: expected a zip file of plain tensors, torch.load refuses it: {reason}"
