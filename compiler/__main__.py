@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
 from ..dsl.diagnostics import MapError, to_json
 from .answer import Answer, Refused
-
-if TYPE_CHECKING:
-    from .configured import Given
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+from .arguments import FILE, JSON, MAPS, WITH, given_config, on_a_config
 
 EPILOG = """\b
 Exit codes: 0 done; 1 diagnostics, or files that are stale or different;
@@ -40,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return _fail(given, 2, f"{usage}error: {message}", _error("usage", message))
     except OSError as error:
-        return _fail(given, 2, f"error: {error}", _error("io", str(error)))
+        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return _fail(given, 2, f"error: {message}", _error("io", message))
     except (click.Abort, KeyboardInterrupt):
         return _fail(given, 130, "interrupted", _error("interrupted", "interrupted"))
 
@@ -61,116 +57,6 @@ def _fail(given: list[str], code: int, text: str, data: object) -> int:
 def _say(answer: Answer, as_json: bool) -> int:
     click.echo(json.dumps(answer.data, indent=2) if as_json else answer.text)
     return answer.code
-
-
-# ---- arguments ------------------------------------------------------------------------------------
-
-
-def _parts(_: click.Context, __: click.Parameter, value: str) -> str:
-    from .splice import parts_of
-
-    try:
-        return ",".join(parts_of(value))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise click.BadParameter(f"expected {parameter.metavar}, found `{text}`")
-        found[name] = value
-    return found
-
-
-def _sizes(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]:
-    found = {}
-    for part in text.split(",") if text else ():
-        name, _, size = part.partition("=")
-        if not name or not (size.isascii() and size.isdigit()) or int(size) < 1:
-            raise click.BadParameter(
-                f"expected sizes of 1 or more such as tp=2,pp=2, found `{part}`"
-            )
-        found[name.strip()] = int(size)
-    return found
-
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_MAPS = click.argument("maps", metavar="FILE.map ...", nargs=-1, required=True, type=_FILE)
-_JSON = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON value and nothing else."
-)
-_WITH = click.option(
-    "--with",
-    "parts",
-    default="core,files,cli",
-    show_default=True,
-    callback=_parts,
-    help="What the converter consists of: core, files, cli.",
-)
-
-
-def _configured(command: Command) -> Command:
-    """The options that say on which config a map is looked at."""
-    for option in reversed(
-        (
-            click.option(
-                "--config",
-                metavar="CONFIG.json",
-                type=_FILE,
-                help="A config.json to look at the map with.",
-            ),
-            click.option(
-                "--layout", metavar="NAME", help="The layout of the config (default: the left one)."
-            ),
-            click.option(
-                "--mesh",
-                metavar="DIM=N,...",
-                default="",
-                callback=_sizes,
-                help="Mesh sizes, such as tp=2,pp=2.",
-            ),
-            click.option(
-                "--set",
-                "options",
-                metavar="NAME=VALUE",
-                multiple=True,
-                callback=_pairs,
-                help="Set an option of the map.",
-            ),
-            click.option(
-                "--variant",
-                "variants",
-                metavar="GROUP=ALTERNATIVE",
-                multiple=True,
-                callback=_pairs,
-                help="Choose an alternative of the map.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-def _given(
-    config: Path | None,
-    layout: str | None,
-    mesh: Mapping[str, int],
-    options: Mapping[str, str],
-    variants: Mapping[str, str],
-) -> Given | None:
-    """The config to look at, if there is one; without it the other options say nothing."""
-    from .configured import Given
-
-    if config is not None:
-        return Given(config, layout, mesh, options, variants)
-    named = {"--layout": layout, "--mesh": mesh, "--set": options, "--variant": variants}
-    lone = next((flag for flag, value in named.items() if value), None)
-    if lone is not None:
-        raise click.UsageError(f"{lone} needs --config")
-    return None
 
 
 def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -200,7 +86,7 @@ def commands() -> None:
 
 
 @commands.command()
-@_MAPS
+@MAPS
 @click.option(
     "-o",
     "--output",
@@ -215,8 +101,8 @@ def commands() -> None:
     is_flag=True,
     help="Write nothing: print the diff of what is stale or missing, and exit with 1.",
 )
-@_WITH
-@_JSON
+@WITH
+@JSON
 def build(maps: tuple[Path, ...], folder: Path, check: bool, parts: str, as_json: bool) -> int:
     """Write the converter <stem>.py and its test test_<stem>.py of each map."""
     from .building import build
@@ -225,26 +111,26 @@ def build(maps: tuple[Path, ...], folder: Path, check: bool, parts: str, as_json
 
 
 @commands.command()
-@_MAPS
-@_configured
+@MAPS
+@on_a_config
 @click.option("--shapes", is_flag=True, help="With --config: the shapes of all layers.")
-@_JSON
+@JSON
 def check(maps: tuple[Path, ...], shapes: bool, as_json: bool, **config: Any) -> int:
     """Prove each map, statement by statement; with --config also count tensors and bytes."""
     from .reporting import check
 
-    given = _given(**config)
+    given = given_config(**config)
     if shapes and given is None:
         raise click.UsageError("--shapes needs --config")
     return _say(check(maps, given, shapes), as_json)
 
 
 @commands.command()
-@_MAPS
+@MAPS
 @click.option(
     "--check", is_flag=True, help="Write nothing: print the diff of what differs, and exit with 1."
 )
-@_JSON
+@JSON
 def fmt(maps: tuple[Path, ...], check: bool, as_json: bool) -> int:
     """Rewrite maps in the canonical form."""
     from .formatting import fmt
@@ -253,27 +139,28 @@ def fmt(maps: tuple[Path, ...], check: bool, as_json: bool) -> int:
 
 
 @commands.command()
-@click.argument("map_", metavar="FILE.map", type=_FILE)
+@click.argument("map_", metavar="FILE.map", type=FILE)
 @click.argument("tensor", required=False)
-@_configured
-@_JSON
+@on_a_config
+@JSON
 def explain(map_: Path, tensor: str | None, as_json: bool, **config: Any) -> int:
     """Say in words what a map states, or where a TENSOR of either layout comes from.
 
     With --config the pieces of the tensor are told, rank by rank; `rows 0..31` includes both ends.
     """
-    from .explaining import explain, explain_tensor
+    from .explaining import explain
+    from .tracing import explain_tensor
 
-    given = _given(**config)
-    if tensor is None:
-        if given is not None:
-            raise click.UsageError("--config needs a TENSOR")
-        return _say(explain(map_), as_json)
-    return _say(explain_tensor(map_, tensor, given), as_json)
+    given = given_config(**config)
+    if tensor is not None:
+        return _say(explain_tensor(map_, tensor, given), as_json)
+    if given is not None:
+        raise click.UsageError("--config needs a TENSOR")
+    return _say(explain(map_), as_json)
 
 
 @commands.command("list")
-@_JSON
+@JSON
 def list_(as_json: bool) -> int:
     """List the maps that are shipped with mapc."""
     from .shipped import shipped_maps
@@ -284,8 +171,8 @@ def list_(as_json: bool) -> int:
 @commands.command()
 @click.argument("name")
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@_WITH
-@_JSON
+@WITH
+@JSON
 def vendor(name: str, folder: Path, parts: str, as_json: bool) -> int:
     """Write the converter of the shipped map NAME and its test into DIR."""
     from .building import vendor

@@ -48,7 +48,7 @@ def _checked(files: Sequence[TextFile]) -> Answer:
     behind = sum(not file.current for file in files)
     text = "".join(file.difference for file in files) + _listed(states)
     if behind:
-        text += f"\n\n{behind} of {len(files)} files stale or missing; `mapc build` without --check writes them"
+        text += f"\n\nstale or missing: {behind} of {len(files)} files; `mapc build` without --check writes them"
     return Answer(text, {"files": _data(states)}, 1 if behind else 0)
 
 

@@ -45,15 +45,11 @@ def core(plan: Plan, version: str) -> str:
 def _head(plan: Plan, version: str, parts: str) -> str:
     chosen = parts_of(parts)
     below = runtime(chosen)
-    text = (
-        _environment()
-        .get_template("module.py.jinja")
-        .render(
-            plan=plan, version=version, parts=",".join(chosen), exported=_exported(plan, chosen)
-        )
-    )
-    used = f"{text.replace('@IMPORTS@', '')}\n\n{below.text}"
-    return text.replace("@IMPORTS@", import_block(used, below, HEAD))
+    template = _environment().get_template("module.py.jinja")
+    given = {"plan": plan, "version": version, "parts": ",".join(chosen)}
+    given |= {"exported": _exported(plan, chosen)}
+    used = f"{template.render(given, imports='')}\n\n{below.text}"
+    return template.render(given, imports=import_block(used, below, HEAD))
 
 
 @cache
@@ -62,9 +58,12 @@ def _formatted_runtime(parts: tuple[str, ...]) -> str:
 
 
 def test(
-    plan: Plan, proven: Proven, calls: Sample, version: str, parts: str = "core,files,cli"
+    plan: Plan, proven: Proven, calls: Sample | None, version: str, parts: str = "core,files,cli"
 ) -> str:
     """The test that goes with a converter."""
+    if calls is None:
+        template = _environment().get_template("untested.py.jinja")
+        return formatted(template.render(plan=plan, version=version))
     map_ = proven.hir
     number = 1 if plan.sides[0].file else 0  # the side without a mesh is the whole checkpoint
     text = (
@@ -92,8 +91,10 @@ def test(
             left_out="; ".join(_keywords(dict(mesh)) for mesh in calls.left_out),
             options_of=[_given(map_, side) for side in (0, 1)],
             required=[repr(_required(map_, side)) for side in (0, 1)],
-            option_values=_settings([option.name for option in map_.options]),
-            variant_values=_settings([variant.name for variant in map_.variants]),
+            choices=_settings(
+                [option.name for option in map_.options]
+                + [variant.name for variant in map_.variants]
+            ),
         )
     )
     return formatted(text)
@@ -155,6 +156,6 @@ def _environment() -> Environment:
 def _exported(plan: Plan, parts: tuple[str, ...]) -> list[str]:
     names = ["Config", "ConversionError", *(["Mesh", "Rank"] if plan.mesh else [])]
     names += [f"{prefix}_{side.function}" for prefix in ("expected", "to") for side in plan.sides]
-    names += ["Report", "convert_checkpoint"] if "files" in parts else []
+    names += ["Report", "UsageError", "convert_checkpoint"] if "files" in parts else []
     names += ["main"] if "cli" in parts else []
     return sorted(names)

@@ -21,6 +21,7 @@ from .answer import Refused
 from .check import Proven
 from .driver import VERSION
 from .instance import running
+from .lower_functions import place
 from .plan import Plan
 from .problems import nearest
 
@@ -57,13 +58,10 @@ class Instance:
         shapes = self.names["Shapes"](None, {})
         yield from self.converter.statements(self.config, self.mesh, shapes)
 
-    def holds(self, rank: Any, place: Any) -> bool:
-        """Whether a rank holds a copy of the tensor at a place."""
-        return bool(self.names["holds"](rank, place))
-
     def coordinates(self, at: Mapping[str, int]) -> str:
         """`tp=0 pp=1`: the coordinates that tell ranks apart on this mesh, empty where there is one rank."""
-        return " ".join(f"{dim}={n}" for dim, n in at.items() if getattr(self.mesh, dim) > 1)
+        sizes = {} if self.mesh is None else vars(self.mesh)
+        return " ".join(f"{d}={at[d]}" for d, size in sizes.items() if d in at and size > 1)
 
     @property
     def title(self) -> str:
@@ -82,6 +80,7 @@ def configured(proven: Proven, planned: Plan, given: Given) -> Iterator[Instance
     _check_known("--layout", layout, [side.name for side in map_.layouts])
     for dim in given.mesh:
         _check_known("--mesh", dim, map_.sharded.dims if map_.sharded else ())
+    _check_measured(proven)
     raw = _object(given.config)
     with running(codegen.core(planned, VERSION), planned.stem) as names:
         converter = names["converter"]()
@@ -93,6 +92,16 @@ def configured(proven: Proven, planned: Plan, given: Given) -> Iterator[Instance
             yield Instance(proven, names, converter, config, raw, mesh, layout)
         except names["ConversionError"] as error:
             raise Refused(str(error)) from None
+
+
+def _check_measured(proven: Proven) -> None:
+    """Refuse a map that takes sizes from tensors, for there are none here."""
+    proof = next((proof for proof in proven.proofs if proof.measured), None)
+    if proof is not None:
+        raise Refused(
+            f"{place(proof, proven.hir)}: the size of `{proof.measured[0]}` is measured on the tensors of "
+            "a checkpoint; a config alone does not say it"
+        )
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ All that comes from a map reaches Python as a literal or as a checked identifier
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,35 +14,46 @@ from ..dsl import syntax
 from ..dsl.never import assert_never
 from ..dsl.syntax import Expr
 from .kinds import infer
+from .splice import defined
 
-# What generated functions call their own things; a name of the map that is one of these gets an underscore.
+# What generated code calls its own things, besides the runtime's names; a name of the map that is one of these gets
+# an underscore. In a function:
 TAKEN = frozenset(keyword.kwlist) | {
     *(
+        "",
         "config",
         "mesh",
+        "where",
         "recipe",
         "recipes",
         "shapes",
+        "left",
+        "right",
         "layers",
         "stage",
+    ),
+    *(
         "number",
         "first",
         "last",
-    ),
-    *(
+        "one",
+        "rank",
         "read",
         "cls",
         "self",
-        "extra",
         "options",
-        "places",
-        "tied",
         "math",
         "range",
         "min",
         "max",
-        "len",
     ),
+    *("len", "tuple", "Config", "Mesh", "Rank", "Any", "Iterator"),
+}
+OWN = re.compile(r"own(_\d+)?|each_\w+")
+# And in the class Config:
+FIELDS = frozenset(keyword.kwlist) | {
+    *("extra", "field", "property", "classmethod", "dataclass", "Any", "Mapping"),
+    *("int", "float", "bool", "str", "list", "dict"),
 }
 
 _LEVELS = {"??": 1, "or": 2, "and": 3, "in": 5, "+": 6, "-": 6, "*": 7, "%": 7, "/": 7}
@@ -68,13 +80,20 @@ class Env:
 
 def identifier(name: str) -> str:
     """The name as a Python identifier that hides nothing of the generated code."""
-    return f"{name}_" if name in TAKEN or name.startswith("__") else name
+    base = name.rstrip("_")  # `mesh_` goes out of the way of `mesh`
+    taken = base in TAKEN or base in defined() or OWN.fullmatch(base) or name.startswith("__")
+    return f"{name}_" if taken else name
 
 
 def attribute(name: str) -> str:
     """The name as a field of Config."""
-    taken = name == "extra" or name.startswith(("__", "from_", "to_")) or keyword.iskeyword(name)
+    taken = name.rstrip("_") in FIELDS or name.startswith(("__", "from_", "to_"))
     return f"{name}_" if taken else name
+
+
+def function_name(name: str) -> str:
+    """The name of the function that computes a value of the map."""
+    return f"_{name}_" if f"_{name.rstrip('_')}" in defined() | {"_statements"} else f"_{name}"
 
 
 def literal(value: Expr) -> str:
@@ -103,7 +122,7 @@ def _expr(value: Expr, env: Env) -> tuple[str, int]:
         case syntax.Number(text=text):
             return repr(value.value), 10
         case syntax.String(value=string):
-            return repr(string), 10
+            return quoted(string), 10
         case syntax.Boolean(value=flag):
             return str(flag), 10
         case syntax.Nothing():
@@ -156,20 +175,27 @@ def _binary(value: syntax.Binary, env: Env) -> tuple[str, int]:
 def fstring(name: syntax.Name, env: Env, prefix: tuple[str, int] | None = None) -> str:
     """A tensor's name as a Python string; `prefix` is a variable and how many parts it stands for."""
     parts = name.parts[prefix[1] :] if prefix else name.parts
-    texts = [f"{{{prefix[0]}}}"] if prefix else []
+    strings = [f"{{{prefix[0]}}}" if prefix else ""]
     for part in parts:
         match part:
             case syntax.Text(text=text):
-                texts.append(escaped(text).replace("{", "{{").replace("}", "}}"))
+                strings[-1] += escaped(text).replace("{", "{{").replace("}", "}}")
             case syntax.Deep():
-                texts.append("**")
-            case syntax.Hole(value=value, mesh=None, width=width):
-                texts.append(f"{{{expression(value, env)}{':' + width if width else ''}}}")
-            case syntax.Hole():
-                texts.append("{number}")
+                strings[-1] += "**"
+            case syntax.Hole(value=value, mesh=mesh, width=width):
+                text = "number" if mesh else expression(value, env)
+                if set(text) & set("\"'\\"):  # before Python 3.12 these do not stand in an f-string
+                    strings += [f"str({text})", ""]
+                else:
+                    strings[-1] += f"{{{text}{':' + width if width else ''}}}"
             case _:
                 raise AssertionError(f"lists are written out: {part}")
-    held = prefix is not None or any(isinstance(part, syntax.Hole) for part in parts)
-    if held:
-        return f'f"{"".join(texts)}"'
-    return '"' + "".join(texts).replace("{{", "{").replace("}}", "}") + '"'
+    texts = [text if odd % 2 else _string(text) for odd, text in enumerate(strings) if text]
+    return " + ".join(texts) or '""'
+
+
+def _string(text: str) -> str:
+    """An f-string, or a plain one where nothing is filled in."""
+    if "{" in text.replace("{{", ""):
+        return f'f"{text}"'
+    return '"' + text.replace("{{", "{").replace("}}", "}") + '"'

@@ -11,6 +11,8 @@ from ..dsl import syntax
 from ..dsl.never import assert_never
 from ..dsl.syntax import Expr
 
+ORDERED = ("<", "<=", ">", ">=")  # what is compared so is a number
+
 
 def sizes(file: syntax.File) -> frozenset[str]:
     """The names that must hold sizes: those on axes, in ranges and names, and all that these are computed from."""
@@ -83,13 +85,20 @@ def _used(file: syntax.File) -> Iterator[str]:
                 yield name
             case syntax.Padded(size=size):
                 yield size
-            case syntax.For(range=syntax.Path(text=text)):
-                yield text
+            case syntax.For(range=value):
+                yield from _operands(value)
+            case syntax.Binary(operator=operator, left=left, right=right) if operator in ORDERED:
+                if not any(_fraction(value) for value in (left, right)):
+                    yield from (*_operands(left), *_operands(right))
             case syntax.Hole(value=value):
-                yield from (path.text for path in paths(value))
+                yield from _operands(value)
             case syntax.Stages():
                 for bound in (node.over, node.first, node.last):
-                    yield from (path.text for path in paths(bound)) if bound else ()
+                    yield from _operands(bound) if bound else ()
+
+
+def _fraction(value: Expr) -> bool:
+    return isinstance(value, syntax.Number) and not value.text.isdigit()
 
 
 def _sources(file: syntax.File) -> dict[str, tuple[str, ...]]:
@@ -151,3 +160,20 @@ def _listed(file: syntax.File) -> Iterator[str]:
                 yield text
             case syntax.Stages(by=syntax.Path(text=text)):
                 yield text
+            case syntax.Let(name=name, value=syntax.ListOf()):
+                yield name
+            case syntax.Option(name=name, default=syntax.ListOf()):
+                yield name
+            case syntax.Entry(binder=str() as name, left=left, right=right):
+                if any(isinstance(_default(side), syntax.ListOf) for side in (left, right)):
+                    yield name
+
+
+def _default(side: syntax.ConfigValue | None) -> Expr | None:
+    """The last of a key list: its default, if it has one."""
+    match side:
+        case syntax.Binary(operator="??", right=right):
+            return right
+        case syntax.Translated(default=default):
+            return default
+    return None

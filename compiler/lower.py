@@ -10,7 +10,7 @@ from hashlib import sha256
 from ..dsl import syntax
 from . import hir
 from .check import Proof, Proven, equation
-from .emit import Env, expression, fstring, identifier, quoted
+from .emit import Env, expression, fstring, quoted
 from .lower_config import config_env, depends, lower_config, mesh_dependent, requirement
 from .lower_functions import lower_functions, plain, wrapped
 from .lower_statements import Emitter, Place, uses
@@ -27,7 +27,7 @@ def lower(proven: Proven, title: str) -> Plan:
     return Plan(
         stem=map_.name,
         title=plain(title),
-        source=map_.source.name,
+        source=plain(map_.source.name),
         digest=sha256(map_.source.text.encode()).hexdigest(),
         sides=(_side(map_, 0), _side(map_, 1)),
         legend=_legend(map_, proven),
@@ -52,7 +52,7 @@ def _side(map_: hir.Map, number: int) -> SideView:
     ranked = f"{whole} | Mapping[Rank, {whole}]"
     return SideView(
         layout.name,
-        identifier(layout.name),
+        layout.name,
         file,
         ranked if source.dims else whole,
         "mesh" if map_.sharded else "None",
@@ -139,7 +139,7 @@ def _mesh(map_: hir.Map) -> MeshView | None:
 
 def _statements(map_: hir.Map, emitter: Emitter, env: Env, dims: frozenset[str]) -> Function:
     lines = [requirement(node, env) for node in map_.requires if depends(node.test, dims)]
-    lines += emitter.lines(map_.items, Place(env))
+    lines += emitter.lines(map_.items, Place(env)) or ["yield from ()"]
     setup = ["recipes = Recipes(config, mesh, shapes)"] if uses(lines, "recipes") else []
     for layout in map_.layouts:
         if (stages := layout.stages) is not None:

@@ -8,8 +8,9 @@ from string import Formatter
 from ..dsl import syntax
 from ..dsl.never import assert_never
 from . import hir
-from .emit import Env, attribute, expression, literal, quoted
+from .emit import Env, attribute, expression, function_name, literal, quoted
 from .kinds import paths
+from .lower_functions import plain
 from .plan import ConfigView, Field, Property
 
 _TYPES = {
@@ -109,7 +110,7 @@ def _option(option: hir.Option) -> Field:
 
 
 def _property(let: hir.Let, env: Env) -> Property:
-    comment = " ".join(let.value.span.text.split())
+    comment = plain(let.value.span.text)
     return Property(
         attribute(let.name), _TYPES[let.kind], expression(let.value, env), f"{let.name} = {comment}"
     )
@@ -155,7 +156,7 @@ def _default(entry: hir.Entry, number: int, env: Env) -> str:
     if default is None and isinstance(there, hir.Keys):
         default = there.default
     if default is None:
-        return "None"
+        return "..." if entry.bound and here is None else "None"
     for pair in entry.table:
         if pair[number] == default:  # a default is spelled as its side spells
             return literal(pair[0])
@@ -194,6 +195,10 @@ def config_env(map_: hir.Map, dims: frozenset[str]) -> Env:
     names: Mapping[str, str] = {
         **{dim: f"mesh.{dim}" for layout in map_.layouts for dim in layout.dims},
         **{name: f"config.{attribute(name)}" for name in _bound(map_)},
-        **{let.name: f"_{let.name}(config, mesh)" for let in map_.lets if let.name in dims},
+        **{
+            let.name: f"{function_name(let.name)}(config, mesh)"
+            for let in map_.lets
+            if let.name in dims
+        },
     }
     return Env(names, kinds(map_))

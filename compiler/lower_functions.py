@@ -9,12 +9,13 @@ from textwrap import wrap
 from ..dsl import syntax
 from . import hir
 from .check import Proof, Proven, equation
-from .emit import Env, escaped, expression, identifier, quoted
+from .emit import Env, escaped, expression, function_name, identifier, quoted
 from .layout import formula
 from .lower_recipe import bundled_names, measured_sizes, needed, recipe_lines
 from .lower_statements import same_axes
 from .measure import measuring
 from .plan import Function
+from .splice import defined
 
 
 def lower_functions(
@@ -25,7 +26,9 @@ def lower_functions(
     Statements of the same geometry share a recipe; the call says which statement it is for.
     """
     map_ = proven.hir
-    functions = {f"_{let.name}": _let(let, map_, env) for let in map_.lets if let.name in dims}
+    functions = {
+        function_name(let.name): _let(let, map_, env) for let in map_.lets if let.name in dims
+    }
     calls: dict[int, str] = {}
     made: dict[object, str] = {}
     for proof in proven.proofs:
@@ -40,14 +43,14 @@ def lower_functions(
                 function, comment=(*function.comment, *_comment(proof, map_))
             )
         else:
-            made[key] = _function_name(proof, set(functions))
+            made[key] = _function_name(proof, {*functions, *defined(), "_statements"})
             functions.update({f.name: f for f in _recipe(proof, map_, made[key], env)})
         calls[proof.statement.number] = _call(proof, made[key], where)
     return tuple(functions.values()), calls
 
 
 def place(proof: Proof, map_: hir.Map) -> str:
-    """`llama.map:41`."""
+    """`NAME.map:41`."""
     return f"{map_.source.name}:{proof.statement.span.line}"
 
 
@@ -74,7 +77,9 @@ def _let(let: hir.Let, map_: hir.Map, env: Env) -> Function:
             expression(v, env) for v in (let.value.test, let.value.then, let.value.other)
         )
         body = [f"if {test}:", f"    return {then}", f"return {other}"]
-    return Function(f"_{let.name}", "config: Config, mesh: Mesh", kind, (plain(text),), tuple(body))
+    return Function(
+        function_name(let.name), "config: Config, mesh: Mesh", kind, (plain(text),), tuple(body)
+    )
 
 
 def _geometry(proof: Proof) -> object:
@@ -92,7 +97,9 @@ def _geometry(proof: Proof) -> object:
 def _same(proof: Proof, where: str, env: Env) -> str:
     axes = proof.statement.left[0].axes
     names = [axis.name for axis in axes if isinstance(axis, syntax.Index)]
-    given = "".join(f", {identifier(n)}={n if n in proof.local else env.names[n]}" for n in names)
+    given = "".join(
+        f", {identifier(n)}={identifier(n) if n in proof.local else env.names[n]}" for n in names
+    )
     return f"recipes.same({where}{given})"
 
 
@@ -110,8 +117,9 @@ def _call(proof: Proof, name: str, where: str) -> str:
 
 def _recipe(proof: Proof, map_: hir.Map, name: str, env: Env) -> list[Function]:
     """The function that makes a recipe, and the one that measures its sizes if it needs some."""
-    sizes = {**env.names, **{loop.index: expression(loop.range, env) for loop in proof.bundled}}
     local = _local(proof)
+    ranges = {loop.index: loop.range for loop in proof.bundled if loop.index not in local}
+    sizes = {**env.names, **{index: expression(value, env) for index, value in ranges.items()}}
     sizes = {size: text for size, text in sizes.items() if size not in local}
     lines = tuple(recipe_lines(proof, _variables(proof, map_), sizes))
     given = "".join(f", {size}: int" for size in (*map(identifier, local), *measured_sizes(proof)))
@@ -129,7 +137,8 @@ def _function_name(proof: Proof, taken: set[str]) -> str:
     name = proof.statement.right[0].names[0].name
     variable, last = _variable(name), name.parts[-1]
     ends = isinstance(last, syntax.Text) and last.text.endswith("bias") and "bias" not in variable
-    return _free(f"_{variable}{'_bias' if ends else ''}", taken)
+    sizes = {other.removesuffix("_sizes") for other in taken}
+    return _free(f"_{variable}{'_bias' if ends else ''}", taken | sizes)
 
 
 def _free(base: str, taken: set[str]) -> str:

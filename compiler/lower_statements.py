@@ -111,10 +111,12 @@ class Emitter:
         if loop.prefixes is None:
             return replace(place, env=env, staged=place.staged or loop.staged)
         outer = place.prefixes is not None
-        names = [
-            f"{identifier(layout.name)}{'_' + loop.index if outer else ''}"
-            for layout in self.map.layouts
-        ]
+        names = []
+        for layout in self.map.layouts:
+            name = f"{identifier(layout.name)}{'_' + loop.index if outer else ''}"
+            while name in env.names.values():
+                name += "_"
+            names.append(name)
         prefixes = ((names[0], loop.prefixes[0]), (names[1], loop.prefixes[1]))
         return Place(env, prefixes, place.staged or loop.staged)
 

@@ -35,7 +35,11 @@ def measuring(proof: Proof, env: Env, name: str, local: list[str]) -> Function:
     """The function that solves a statement's measured sizes; `local` are sizes that a `let` in a block gives."""
     known = {
         **env.names,
-        **{loop.index: expression(loop.range, env) for loop in proof.bundled},
+        **{
+            loop.index: expression(loop.range, env)
+            for loop in proof.bundled
+            if loop.index not in local
+        },
         **{index: identifier(index) for index in (*proof.measured, *local)},
     }
     left, right = (_lines(_steps(proof, side), proof, side, known) for side in (0, 1))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from . import hir
 from .answer import Answer, of_each
 from .check import Proof, Proven, equation, spelled
 from .configured import Given, configured
 from .counting import counted
 from .driver import plan_file
+from .explaining import drop_data, statement_data
+from .locating import drops
 from .lower_functions import place, wrapped
 from .plan import Plan
+from .wording import surroundings
 
 WIDTH = 118  # of a line, equations aside that have no blank to break at
 
@@ -26,14 +29,14 @@ def check(maps: Sequence[Path], given: Given | None, every: bool) -> Answer:
 def _reported(
     proven: Proven, planned: Plan, given: Given | None, every: bool
 ) -> tuple[str, dict[str, object]]:
-    text = "\n".join(
-        [f"{proven.hir.source.name}: {planned.title}", "", *_table(proven), "", *_closing(proven)]
-    )
+    left, right = proven.hir.layouts
+    heading = f"{proven.hir.source.name} ({left.name} <-> {right.name})"
+    text = "\n".join([heading, planned.title, "", *_table(proven), "", *_closing(proven)])
     data: dict[str, object] = {
         "map": proven.hir.source.name,
         "layouts": [layout.name for layout in proven.hir.layouts],
         "statements": [statement_data(proof, proven) for proof in proven.proofs],
-        "drops": [place_of(drop, proven) for drop in drops(proven.hir.items)],
+        "drops": [drop_data(drop, proven) for drop in drops(proven.hir.items)],
     }
     if given is not None:
         with configured(proven, planned, given) as instance:
@@ -42,84 +45,63 @@ def _reported(
     return text, data
 
 
-def statement_data(proof: Proof, proven: Proven) -> dict[str, object]:
-    return {
-        "where": place(proof, proven.hir),
-        "kinds": list(proof.kinds),
-        "parts": [list(leaf.indices) for leaf, _ in proof.pairs],
-        "loops": [f"{loop.index} in {loop.range.span.text}" for loop in proof.loops],
-        "conditions": list(proof.tests),
-        "equation": equation(proof),
-    }
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line of the table, and the heading that it stands under."""
+
+    heading: str
+    where: str
+    kind: str
+    parts: str
+    equation: str
 
 
 def _table(proven: Proven) -> list[str]:
-    """The statements, under the loops and conditions that they share."""
-    wheres = [place(proof, proven.hir) for proof in proven.proofs]
-    kinds = [", ".join(proof.kinds) for proof in proven.proofs]
-    widths = [max(map(len, ["where", *wheres])), max(map(len, ["kind", *kinds]))]
-    lines = [f"{'where':<{widths[0]}}  {'kind':<{widths[1]}}  parts  equation"]
+    """The statements, under the loops and conditions that they share, and the drops."""
+    rows = list(_rows(proven))
+    where = max(len(row.where) for row in rows)
+    kind = max(len(row.kind) for row in rows)
+    lines = [f"  {'where':<{where}}  {'kind':<{kind}}  parts  equation"]
     around = ""
-    for proof, where, kind in zip(proven.proofs, wheres, kinds, strict=True):
-        if (heading := surroundings(proof)) != around:
-            lines += wrapped(f"{heading or 'outside the loops'}:", WIDTH, "    ")
-            around = heading
-        start = f"{where:<{widths[0]}}  {kind:<{widths[1]}}  {len(proof.pairs):>5}  "
-        first, *more = wrapped(equation(proof), max(40, WIDTH - len(start)), "    ")
+    for row in rows:
+        if row.heading != around:
+            lines += wrapped(row.heading, WIDTH, "    ")
+            around = row.heading
+        start = f"  {row.where:<{where}}  {row.kind:<{kind}}  {row.parts:>5}  "
+        first, *more = wrapped(row.equation, max(40, WIDTH - len(start)), "    ")
         lines += [start + first, *(" " * len(start) + line for line in more)]
     return lines
 
 
-def surroundings(proof: Proof) -> str:
-    """`for i in L: A.{i} <-> B.{i}; if not tied`: the loops and conditions around a statement."""
-    loops = ", ".join(f"for {loop.index} in {_text(loop.range.span.text)}" for loop in proof.loops)
+def _rows(proven: Proven) -> Iterator[_Row]:
+    for proof in proven.proofs:
+        where, kind = place(proof, proven.hir), ", ".join(proof.kinds)
+        yield _Row(_heading(proof), where, kind, str(len(proof.pairs)), _equation(proof))
+    for drop in drops(proven.hir.items):
+        told = drop_data(drop, proven)
+        name = f"{told['layout']}: {told['name']}"
+        yield _Row("left behind by name:", told["where"], "dropped", "", name)
+
+
+def _equation(proof: Proof) -> str:
+    """The statement on one line, and what its tensors are tied to."""
+    tensors = (*proof.statement.left, *proof.statement.right)
+    tied = [spelled(placed.name) for tensor in tensors for placed in tensor.names[1:]]
+    return equation(proof) + (f"; also as {', '.join(tied)}" if tied else "")
+
+
+def _heading(proof: Proof) -> str:
+    """`for i in L; if not tied: A.{i} <-> B.{i}`: what is around a statement, and how its names begin."""
     prefixes = next((loop.prefixes for loop in reversed(proof.loops) if loop.prefixes), None)
-    if prefixes is not None:
-        loops += f": {spelled(prefixes[0])} <-> {spelled(prefixes[1])}"
-    tests = [condition(test) for test in proof.tests]
-    return "; ".join([*([loops] if loops else []), *tests])
-
-
-def condition(test: str) -> str:
-    """`if tied`, or for an alternative of a variant `where norms=fused`."""
-    return f"if {_text(test)}"
-
-
-def _text(text: str) -> str:
-    return " ".join(text.split())
+    names = "" if prefixes is None else f" {spelled(prefixes[0])} <-> {spelled(prefixes[1])}"
+    return f"{surroundings(proof) or 'in no loop'}:{names}"
 
 
 def _closing(proven: Proven) -> list[str]:
-    count, left = len(proven.proofs), len(drops(proven.hir.items))
-    dropped = f"dropped by name ({left} `drop`{'s' if left > 1 else ''})" if left else "refused"
+    count, left = len(proven.proofs), len(list(drops(proven.hir.items)))
+    dropped = f" or dropped by name ({left} drop{'s' if left > 1 else ''})" if left else ""
     return wrapped(
         f"{count} statement{'s' if count > 1 else ''} proven: each element of the target is written once, "
-        f"each element of the source is read or {dropped}, and the two directions compose to the identity.",
+        f"each element of the source is read{dropped}, and the two directions compose to the identity.",
         WIDTH,
     )
-
-
-def drops(items: Sequence[hir.Item]) -> list[hir.Drop]:
-    """What is left behind by name, in the order of the text."""
-    found: list[hir.Drop] = []
-    for item in items:
-        match item:
-            case hir.Drop():
-                found.append(item)
-            case hir.Loop(body=body):
-                found += drops(body)
-            case hir.Choice(then=then, otherwise=otherwise):
-                found += drops((*then, *otherwise))
-            case hir.Stored(bodies=bodies):
-                found += [drop for body in bodies for drop in drops(body)]
-            case hir.Statement() | hir.Let():
-                pass
-    return found
-
-
-def place_of(drop: hir.Drop, proven: Proven) -> dict[str, object]:
-    return {
-        "where": f"{proven.hir.source.name}:{drop.span.line}",
-        "layout": proven.hir.layouts[drop.side].name,
-        "name": spelled(drop.name),
-    }

@@ -6,6 +6,7 @@ written out, conditions stand around their statements, and every tensor of a lay
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterable
 
 from ..dsl import syntax
@@ -15,6 +16,9 @@ from .problems import nearest, refuse
 from .resolve_config import resolve_entries
 from .resolve_tensors import resolve_block
 from .scope import Scope
+
+# What Rank, Mesh and `places` call their own things.
+RESERVED = ("count", "index", "ranks", "when")
 
 
 def resolve(file: syntax.File) -> hir.Map:
@@ -127,6 +131,14 @@ def _check_mesh(layout: hir.Layout, mesh: syntax.Mesh, files: syntax.Files | Non
     again = sorted({dim for dim in named if named.count(dim) > 1})
     if again:
         refuse("M0207", f"`{again[0]}` stands twice in the mesh", mesh.span)
+    for dim in named:
+        if keyword.iskeyword(dim) or dim.startswith("_") or dim in RESERVED:
+            refuse(
+                "M0215",
+                f"a mesh dimension cannot be called `{dim}`",
+                mesh.span,
+                help="it becomes a field of `Rank` and an option of the command line",
+            )
     if files is None:
         refuse(
             "M0208",
@@ -144,6 +156,7 @@ def _check_mesh(layout: hir.Layout, mesh: syntax.Mesh, files: syntax.Files | Non
                     path.span,
                     help=nearest(path.text, layout.dims),
                 )
+    _check_pattern(files, holes)
     told = {path.text for hole in holes for path in paths(hole.value)}
     missing = [dim for dim in layout.dims if dim not in told]
     if missing:
@@ -155,11 +168,38 @@ def _check_mesh(layout: hir.Layout, mesh: syntax.Mesh, files: syntax.Files | Non
         )
 
 
+def _check_pattern(files: syntax.Files, holes: list[syntax.Hole]) -> None:
+    """Each hole is one dimension, and no two are read as one number: 1 and 11 is 11 and 1."""
+    for hole in holes:
+        if not isinstance(hole.value, syntax.Path):
+            refuse("M0216", "a file's name holds something else than a mesh dimension", hole.span)
+    open_: syntax.Hole | None = None
+    for part in files.pattern.parts:
+        if open_ is not None and isinstance(part, syntax.Hole):
+            refuse(
+                "M0217",
+                f"`{open_.span.text}` and `{part.span.text}` are read as one number",
+                part.span,
+                help="put a `_` between them",
+            )
+        if isinstance(part, syntax.Hole) or not part.span.text.isdigit():
+            open_ = part if isinstance(part, syntax.Hole) else None
+
+
 def _option(
     option: syntax.Option, scope: Scope, layouts: Iterable[hir.Layout]
 ) -> tuple[Scope, hir.Option]:
     if option.layout not in [layout.name for layout in layouts]:
         refuse("M0203", f"no layout of this map is called `{option.layout}`", option.span)
+    if not isinstance(
+        option.default, (syntax.Number, syntax.String, syntax.Boolean, syntax.Nothing)
+    ):
+        refuse(
+            "M0218",
+            "an option's default is computed",
+            option.default.span,
+            help="a number, a text, `true`, `false` or `none` stands there; compute with a `let`",
+        )
     kind = "int" if option.name in scope.sizes else infer(option.default, scope.kinds)
     resolved = hir.Option(option.name, kind, option.default, option.layout, option.key, option.span)
     return scope.bind(option.name, "option", kind, option.span), resolved

@@ -16,11 +16,10 @@ def resolve_entries(file: syntax.File, scope: Scope) -> tuple[Scope, tuple[hir.E
     written = [
         entry for item in file.items if isinstance(item, syntax.Config) for entry in item.entries
     ]
-    binders = {entry.binder: entry for entry in written if entry.binder is not None}
-    for name, entry in binders.items():
-        scope = scope.bind(
-            name, "config binder", "int" if name in scope.sizes else "any", entry.span
-        )
+    for entry in written:
+        if entry.binder is not None:
+            kind = "int" if entry.binder in scope.sizes else "any"
+            scope = scope.bind(entry.binder, "config binder", kind, entry.span)
     entries = [_entry(entry, scope) for entry in written]
     for _ in range(2):  # a default may be another binder, of a kind that is known only now
         entries = [replace(entry, kind=_kind(entry, scope)) for entry in entries]
@@ -29,6 +28,8 @@ def resolve_entries(file: syntax.File, scope: Scope) -> tuple[Scope, tuple[hir.E
         )
     entries = _unique(entries, scope)
     _check_keys(entries)
+    for side in (0, 1):
+        _check_defaults({entry.field: entry for entry in entries if entry.bound}, side, scope)
     return scope, tuple(entries)
 
 
@@ -148,6 +149,36 @@ def _unique(entries: list[hir.Entry], scope: Scope) -> list[hir.Entry]:
         taken.add(field)
         result.append(replace(entry, field=field))
     return result
+
+
+def _check_defaults(entries: dict[str, hir.Entry], side: int, scope: Scope) -> None:
+    """A value is computed from others of the config, in the end from keys: not from a mesh, not from itself."""
+    needs: dict[str, list[syntax.Path]] = {}
+    for name, entry in entries.items():
+        here = (entry.left, entry.right)[side]
+        value = (
+            here.default
+            if isinstance(here, hir.Keys)
+            else here.value if isinstance(here, hir.Formula) else None
+        )
+        needs[name] = list(paths(value)) if value is not None else []
+        for path in needs[name]:
+            if scope.names.get(path.text) == "mesh dimension":
+                refuse(
+                    "M0219",
+                    f"a config value depends on the mesh (`{path.text}`)",
+                    path.span,
+                    help="use a `let`",
+                )
+    for name, direct in needs.items():
+        reached, todo = set(), [path.text for path in direct]
+        while todo:
+            other = todo.pop()
+            if other in needs and other not in reached:
+                reached.add(other)
+                todo += [path.text for path in needs[other]]
+        if name in reached:
+            refuse("M0220", f"the value of `{name}` depends on itself", entries[name].span)
 
 
 def _check_keys(entries: list[hir.Entry]) -> None:

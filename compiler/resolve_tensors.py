@@ -11,6 +11,7 @@ from ..dsl.diagnostics import MapError
 from ..dsl.never import assert_never
 from . import hir
 from .derive import bias
+from .kinds import paths
 from .problems import nearest, refuse
 from .scope import Scope
 
@@ -294,6 +295,9 @@ def _names(name: syntax.Name, side: int, context: Context, deep: bool = False) -
 
 def _check_hole(hole: syntax.Hole, side: int, context: Context) -> None:
     context.scope.check(hole.value)
+    for path in paths(hole.value):
+        if context.scope.names[path.text] == "mesh dimension":
+            refuse("M0241", f"`{path.text}` is a mesh dimension, not an index", path.span)
     if hole.width is not None:
         refuse("M0237", "a width in a tensor's name", hole.span, help="widths belong to `files`")
     if hole.mesh is None:
@@ -341,6 +345,9 @@ def _check_axes(term: syntax.Term, side: int, context: Context) -> None:
                 "mesh dimension",
                 "option",
             ):
+                article = "an" if context.scope.names[name] == "option" else "a"
                 refuse(
-                    "M0241", f"`{name}` is a {context.scope.names[name]}, not an index", node.span
+                    "M0241",
+                    f"`{name}` is {article} {context.scope.names[name]}, not an index",
+                    node.span,
                 )

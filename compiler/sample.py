@@ -63,8 +63,8 @@ class Sample:
     witnesses: tuple[Witness, ...]
 
 
-def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample:
-    """A config on which the whole map runs; AssertionError where none was found.
+def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample | None:
+    """A config on which the whole map runs; None where none was found.
 
     `core` is the converter without files, `functions` the name of each statement's recipe function.
     """
@@ -75,7 +75,8 @@ def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample:
         trial = _Trial(names, measured)
         fields = _fitted(trial, {**_sizes(map_), **_others(map_)}, meshes, _movable(map_))
         fitting = tuple(mesh for mesh in meshes if trial.fits(fields, mesh))
-        assert fitting, f"no sizes were found on which {map_.name} runs"
+        if not fitting:
+            return None
         changes = [
             change for change in _changes(map_) if trial.fits({**fields, **change}, fitting[0])
         ]
@@ -125,8 +126,8 @@ class _Trial:
             made = self.names["Mesh"](**dict(mesh)) if mesh else None
             shapes = self.names["Shapes"](None, None)
             return all(self.names["groups"](self.names["converter"](), config, made, shapes))
-        except self.names["ConversionError"]:
-            return False
+        except (self.names["ConversionError"], LookupError, TypeError):
+            return False  # a value of the wrong kind was drawn for a name that is only carried
 
 
 def _meshes(dims: tuple[str, ...]) -> Iterator[Dims]:
@@ -139,7 +140,33 @@ def _meshes(dims: tuple[str, ...]) -> Iterator[Dims]:
 
 def _layers(map_: hir.Map) -> set[str]:
     stages = [layout.stages for layout in map_.layouts if layout.stages is not None]
-    return {path.text for stage in stages for path in paths(stage.over)}
+    found = {path.text for stage in stages for path in paths(stage.over)}
+    indexed = {
+        path.text
+        for node in _expressions(map_.items)
+        if isinstance(node, syntax.Item)
+        for path in paths(node.index)
+    }
+    return found | {
+        path.text
+        for loop in _loops(map_.items)
+        if loop.index in indexed
+        for path in paths(loop.range)
+    }
+
+
+def _loops(items: tuple[hir.Item, ...]) -> Iterator[hir.Loop]:
+    for item in items:
+        match item:
+            case hir.Loop(body=body):
+                yield item
+                yield from _loops(body)
+            case hir.Choice(then=then, otherwise=otherwise):
+                yield from _loops((*then, *otherwise))
+            case hir.Stored(bodies=bodies):
+                yield from (loop for body in bodies for loop in _loops(body))
+            case _:
+                pass
 
 
 def _movable(map_: hir.Map) -> tuple[str, ...]:
@@ -168,7 +195,7 @@ def _sizes(map_: hir.Map) -> dict[str, int]:
 
 
 def _others(map_: hir.Map) -> Fields:
-    """Values for what is not a size: flags off, lists empty, the first spelling of a table."""
+    """Values for what is not a size: flags off, lists as the map reads them, the first spelling of a table."""
     found: Fields = {}
     for entry in map_.entries:
         if not entry.bound or entry.kind == "int":
@@ -177,10 +204,47 @@ def _others(map_: hir.Map) -> Fields:
         if isinstance(first, (syntax.String, syntax.Number, syntax.Boolean)):
             found[entry.field] = first.value
         else:
-            found[entry.field] = {"bool": False, "float": 1.0, "str": "", "list": []}.get(
-                entry.kind
-            )
+            plain: Fields = {"bool": False, "float": 1.0, "str": ""}
+            found[entry.field] = plain.get(entry.kind, _listed(map_, entry.field))
     return found
+
+
+def _listed(map_: hir.Map, name: str) -> list[Any] | None:
+    """A list of one value a layer: what its items are compared with, in turn, else counts. None where no item is read."""
+    values: list[Any] = []
+    read = False
+    for node in _expressions(map_.items):
+        match node:
+            case syntax.Binary(operator="in", right=syntax.Path(text=text)) if text == name:
+                return [0, LAYERS - 1]
+            case syntax.Binary(left=syntax.Item(value=syntax.Path(text=text)), right=right) if (
+                text == name
+            ):
+                if isinstance(right, (syntax.String, syntax.Number, syntax.Boolean)):
+                    values.append(right.value)
+            case syntax.Item(value=syntax.Path(text=text)) if text == name:
+                read = True
+    if not read:
+        return None
+    others = ["other"] if values and isinstance(values[0], str) else []
+    values = list(dict.fromkeys([*values, *others])) or [2, 1]
+    return [values[number % len(values)] for number in range(LAYERS)]
+
+
+def _expressions(items: tuple[hir.Item, ...]) -> Iterator[syntax.Node]:
+    """Every piece of an expression in conditions, ranges and lets."""
+    for item in items:
+        match item:
+            case hir.Loop(range=value, body=body):
+                yield from (*syntax.walk(value), *_expressions(body))
+            case hir.Choice(test=test, then=then, otherwise=otherwise):
+                yield from (*syntax.walk(test), *_expressions(then), *_expressions(otherwise))
+            case hir.Stored(bodies=bodies):
+                yield from (node for body in bodies for node in _expressions(body))
+            case hir.Let(value=value):
+                yield from syntax.walk(value)
+            case _:
+                pass
 
 
 def _changes(map_: hir.Map) -> Iterator[Fields]:

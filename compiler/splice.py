@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import TypeGuard
 
 # What each part of a converter consists of, in order of reading.
 PARTS: dict[str, tuple[str, ...]] = {
@@ -72,8 +73,31 @@ def runtime(parts: tuple[str, ...]) -> Runtime:
 
 
 @cache
+def defined() -> frozenset[str]:
+    """Every name that the runtime has at the level of a module, imported ones too."""
+    trees = [ast.parse(_text(name)) for part in PARTS.values() for name in part]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    found = {alias.asname or alias.name for node in nodes if _imports(node) for alias in node.names}
+    for statement in (statement for tree in trees for statement in tree.body):
+        match statement:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
+                found.add(name)
+    return frozenset(found)
+
+
+def _imports(node: ast.AST) -> TypeGuard[ast.Import | ast.ImportFrom]:
+    return isinstance(node, (ast.Import, ast.ImportFrom))
+
+
+def _text(name: str) -> str:
+    return files("mapc.templates.runtime").joinpath(f"{name}.py").read_text("utf-8")
+
+
+@cache
 def _module(name: str) -> Runtime:
-    text = files("mapc.templates.runtime").joinpath(f"{name}.py").read_text("utf-8")
+    text = _text(name)
     tree = ast.parse(text)
     docstring = ast.get_docstring(tree) or name
     imports, typing_imports, end = [], [], 0

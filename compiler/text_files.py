@@ -43,8 +43,7 @@ def text_file(path: Path, text: str) -> TextFile:
 
 
 def replace_files(files: Iterable[TextFile]) -> None:
-    """Write every file that is not current. All are written beside their places first, so that an OSError
-    changes nothing."""
+    """Write every file that is not current. An OSError while writing changes none: they are first written beside."""
     beside: dict[Path, Path] = {}
     try:
         for file in files:

@@ -192,8 +192,11 @@ class ConfigReader:
         default = row[2][self.layout] if isinstance(row[2], Mapping) else row[2]
         if default is ...:
             keys = row[self.table.layouts.index(self.layout)]
-            spelled = " or ".join((keys,) if isinstance(keys, str) else keys or ("no key",))
-            raise ConversionError(f"{self.layout} config: expected {spelled} ({name}), found none")
+            spelled = " or ".join((keys,) if isinstance(keys, str) else keys or ())
+            expected = (
+                f"expected {spelled} ({name}), found none" if keys else f"no key holds {name}"
+            )
+            raise ConversionError(f"{self.layout} config: {expected}")
         value = default(self) if callable(default) else deepcopy(default)
         return check_kind(name, self.table.kind(name), value)
 

@@ -23,12 +23,7 @@ def test_out_and_back(case: Case, tmp_path: Path) -> None:
     config = case.json("config_src.json")
     write_folder(source, config, {"model.safetensors": case.source})
     module.convert_checkpoint(
-        source,
-        ranks,
-        to="mcore",
-        mesh=mesh_of(module, case),
-        **options(case),
-        **variant(case),
+        source, ranks, to="mcore", mesh=mesh_of(module, case), **options(case), **variant(case)
     )
     recorded = by_file(module, case)
     assert files(ranks) == {"config.json", *recorded}
@@ -48,9 +43,7 @@ def test_from_recorded_ranks(case: Case, tmp_path: Path) -> None:
     write_folder(ranks, config, recorded)
     module.convert_checkpoint(ranks, hf, to="hf")
     assert_same(read_folder(hf), case.source)
-    module.convert_checkpoint(
-        hf, again, to="mcore", mesh=mesh_of(module, case), **variant(case)
-    )
+    module.convert_checkpoint(hf, again, to="mcore", mesh=mesh_of(module, case), **variant(case))
     for name, expected in recorded.items():
         assert_same(load_file(again / name), expected)
     written = read_config(again)

@@ -1,0 +1,101 @@
+"""`mapc explain FILE.map`: what a map states, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+from ..dsl.source import Span
+from . import hir
+from .answer import Answer, of_each
+from .check import Proof, Proven, equation, spelled
+from .driver import plan_file
+from .layout import formula
+from .locating import drops
+from .lower_functions import place
+from .wording import local_shape, parts, surroundings, text_of, where
+
+
+def explain(path: Path) -> Answer:
+    """Every statement of a map in words. Raises MapError, OSError."""
+    ((proven, planned),) = of_each([path], plan_file)
+    left = list(drops(proven.hir.items))
+    names = [layout.name for layout in proven.hir.layouts]
+    sections = [[f"{proven.hir.source.name} ({' <-> '.join(names)})", planned.title]]
+    sections += [[head(proof, proven), *_statement(proof, proven)] for proof in proven.proofs]
+    sections += [drop_lines(drop, proven) for drop in left]
+    data = {
+        "map": proven.hir.source.name,
+        "layouts": names,
+        "statements": [statement_data(proof, proven) for proof in proven.proofs],
+        "drops": [drop_data(drop, proven) for drop in left],
+    }
+    return Answer("\n\n".join("\n".join(lines) for lines in sections), data)
+
+
+def head(proof: Proof, proven: Proven) -> str:
+    """`block.map:41  bijective, tied  for i in L`."""
+    around = surroundings(proof)
+    told = [place(proof, proven.hir), ", ".join(proof.kinds), *([around] if around else [])]
+    return "  ".join(told)
+
+
+def source_lines(span: Span) -> list[str]:
+    """The lines of the map that a statement stands on, as they are there."""
+    last = span.source.position(span.end)[0]
+    lines = [span.source.line(number) for number in range(span.line, last + 1)]
+    return dedent("\n".join(lines)).splitlines()
+
+
+def drop_lines(drop: hir.Drop, proven: Proven) -> list[str]:
+    """What becomes of the tensors that a drop takes."""
+    layout = proven.hir.layouts[drop.side].name
+    return [
+        f"{proven.hir.source.name}:{drop.span.line}  drop  {spelled(drop.name)}",
+        f"    left behind when {layout} is read, and not written to {layout}",
+    ]
+
+
+def statement_data(proof: Proof, proven: Proven) -> dict[str, object]:
+    sides = zip(proven.hir.layouts, proof.statement.sides, strict=True)
+    return {
+        "where": place(proof, proven.hir),
+        "kinds": list(proof.kinds),
+        "loops": [f"{loop.index} in {text_of(loop.range)}" for loop in proof.loops],
+        "conditions": list(proof.tests),
+        "parts": [list(leaf.indices) for leaf, _ in proof.pairs],
+        "equation": equation(proof),
+        "tensors": [
+            tensor_data(tensor, layout, proof) for layout, tensors in sides for tensor in tensors
+        ],
+    }
+
+
+def tensor_data(tensor: hir.Tensor, layout: hir.Layout, proof: Proof) -> dict[str, object]:
+    return {
+        "layout": layout.name,
+        "names": [spelled(placed.name) for placed in tensor.names],
+        "axes": formula(tensor.axes),
+        "shape": local_shape(tensor.axes),
+        "place": where(tensor, layout, proof),
+    }
+
+
+def drop_data(drop: hir.Drop, proven: Proven) -> dict[str, str]:
+    return {
+        "where": f"{proven.hir.source.name}:{drop.span.line}",
+        "layout": proven.hir.layouts[drop.side].name,
+        "name": spelled(drop.name),
+    }
+
+
+def _statement(proof: Proof, proven: Proven) -> Iterator[str]:
+    width = max(len(layout.name) for layout in proven.hir.layouts)
+    for layout, tensors in zip(proven.hir.layouts, proof.statement.sides, strict=True):
+        for number, tensor in enumerate(tensors):
+            name = layout.name if number == 0 else ""
+            yield f"    {name:<{width}}  {spelled(tensor.names[0].name)}{formula(tensor.axes)}"
+            for line in where(tensor, layout, proof):
+                yield f"    {'':<{width}}    {line}"
+    yield f"    {parts(proof)}"

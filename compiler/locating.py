@@ -1,0 +1,200 @@
+"""Whose a tensor is: the statements and drops of a map that own a name.
+
+A name is matched with the literal pieces and the holes of the map's names; on a config it is looked up among the
+names that the converter writes and reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from ..dsl import syntax
+from ..dsl.never import assert_never
+from . import hir
+from .check import Proof, Proven, spelled
+from .configured import Instance
+from .kinds import infer
+from .lower_config import kinds
+from .lower_functions import place
+
+_DEEP = "\0"  # stands for `**` while a pattern is put together
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A tensor of a statement: its side and its position there, and which of its names is meant."""
+
+    proof: Proof
+    side: int
+    position: int
+    name: int
+
+    @property
+    def key(self) -> tuple[int, int, int, int]:
+        """Two owners with the same key are the same."""
+        return self.proof.statement.number, self.side, self.position, self.name
+
+    @property
+    def tensor(self) -> hir.Tensor:
+        return self.proof.statement.sides[self.side][self.position]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An owner for one value of its loops: the group that the converter makes of it, and the place of the name."""
+
+    owner: Owner
+    group: Any
+    place: Any
+
+
+def owners(proven: Proven, name: str) -> list[Owner]:
+    """Every tensor of a statement that may have the name; a name as the map spells it counts too."""
+    return [
+        owner
+        for owner, placed in _named(proven)
+        if _is(placed.name, name, _kinds(proven, owner.proof))
+    ]
+
+
+def dropped(proven: Proven, name: str) -> list[hir.Drop]:
+    """Every drop that may take the name."""
+    found = kinds(proven.hir)
+    return [drop for drop in drops(proven.hir.items) if _is(drop.name, name, found)]
+
+
+def held(instance: Instance, name: str) -> tuple[list[Held], list[hir.Drop]]:
+    """The groups that have the name on this config, and the drops that take it."""
+    groups, lines = [], set()
+    for item in instance.statements():
+        if isinstance(item, instance.names["Group"]):
+            groups += [
+                Held(_owner(instance.proven, item, side, position, name), item, found)
+                for side, tensors in enumerate((item.left, item.right))
+                for position, places in enumerate(tensors)
+                for found in places
+                if found.name == name
+            ]
+        elif re.fullmatch(_deep(re.escape(item.place.name.replace("**", _DEEP))), name):
+            lines.add(item.where)
+    source = instance.proven.hir.source.name
+    left = dropped(instance.proven, name)
+    return groups, [drop for drop in left if f"{source}:{drop.span.line}" in lines]
+
+
+def nearest(proven: Proven, name: str) -> list[str]:
+    """The most similar names, as the map spells them."""
+    known = {_numbers(placed.name): spelled(placed.name) for _, placed in _named(proven)}
+    return [known[close] for close in get_close_matches(re.sub(r"\d+", "0", name), known, n=3)]
+
+
+def nearest_held(instance: Instance, name: str) -> list[str]:
+    """The most similar names that the converter reads or writes on this config."""
+    known = [
+        found.name
+        for item in instance.statements()
+        if isinstance(item, instance.names["Group"])
+        for places in (*item.left, *item.right)
+        for found in places
+    ]
+    return get_close_matches(name, list(dict.fromkeys(known)), n=3)
+
+
+def drops(items: Iterable[hir.Item]) -> Iterator[hir.Drop]:
+    """What is left behind by name, in the order of the text."""
+    for item in items:
+        match item:
+            case hir.Drop():
+                yield item
+            case hir.Loop(body=body):
+                yield from drops(body)
+            case hir.Choice(then=then, otherwise=otherwise):
+                yield from drops((*then, *otherwise))
+            case hir.Stored(bodies=bodies):
+                for body in bodies:
+                    yield from drops(body)
+            case hir.Statement() | hir.Let():
+                pass
+            case _:
+                assert_never(item)
+
+
+def _named(proven: Proven) -> Iterator[tuple[Owner, hir.Placed]]:
+    for proof in proven.proofs:
+        for side, tensors in enumerate(proof.statement.sides):
+            for position, tensor in enumerate(tensors):
+                for number, placed in enumerate(tensor.names):
+                    yield Owner(proof, side, position, number), placed
+
+
+def _owner(proven: Proven, group: Any, side: int, position: int, name: str) -> Owner:
+    """The statement that made a group: of those on its line, the one whose names the group's are."""
+    there = [proof for proof in proven.proofs if place(proof, proven.hir) == group.recipe.where]
+    proof = next(proof for proof in there if _made(proof, group, _kinds(proven, proof)))
+    names = proof.statement.sides[side][position].names
+    known = _kinds(proven, proof)
+    number = next(n for n, placed in enumerate(names) if _is(placed.name, name, known))
+    return Owner(proof, side, position, number)
+
+
+def _made(proof: Proof, group: Any, known: Mapping[str, str]) -> bool:
+    """Whether every tensor of the group has a name of the statement's tensor in its place."""
+    return all(
+        len(tensors) == len(found)
+        and all(
+            any(_is(placed.name, places[0].name, known) for placed in tensor.names)
+            for tensor, places in zip(tensors, found, strict=True)
+        )
+        for tensors, found in zip(proof.statement.sides, (group.left, group.right), strict=True)
+    )
+
+
+def _kinds(proven: Proven, proof: Proof) -> dict[str, str]:
+    return {**kinds(proven.hir), **{loop.index: "int" for loop in proof.loops}}
+
+
+def _is(pattern: syntax.Name, name: str, known: Mapping[str, str]) -> bool:
+    """Whether a name is one that the pattern prints, or is the pattern itself."""
+    return name == spelled(pattern) or re.fullmatch(_regex(pattern, known), name) is not None
+
+
+def _regex(name: syntax.Name, known: Mapping[str, str]) -> str:
+    """Literal pieces as they are, numbers for holes of sizes; a hole that stands twice has one value."""
+    holes: list[str] = []
+    found = ""
+    for part in name.parts:
+        match part:
+            case syntax.Text(text=text):
+                found += re.escape(text.replace("**", _DEEP))
+            case syntax.Deep():
+                found += _DEEP
+            case syntax.Hole(value=value):
+                kind = r"\d+" if infer(value, known) == "int" else r"[^.]+"
+                text = value.span.text + (part.mesh or "")
+                found += (
+                    f"(?P=h{holes.index(text)})" if text in holes else f"(?P<h{len(holes)}>{kind})"
+                )
+                holes += [text] if text not in holes else []
+            case syntax.Several() | syntax.Alternates():
+                raise AssertionError("lists are written out")
+    return _deep(found)
+
+
+def _deep(pattern: str) -> str:
+    """`**` is any number of whole components."""
+    for written, meant in (
+        (f"{_DEEP}\\.", r"(?:[^.]+\.)*"),
+        (f"\\.{_DEEP}", r"(?:\.[^.]+)*"),
+        (_DEEP, ".*"),
+    ):
+        pattern = pattern.replace(written, meant)
+    return pattern
+
+
+def _numbers(name: syntax.Name) -> str:
+    """The name with 0 in every hole, to be compared with names."""
+    return "".join(part.text if isinstance(part, syntax.Text) else "0" for part in name.parts)
