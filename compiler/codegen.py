@@ -13,7 +13,6 @@ import black
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from . import hir
-from .check import Proven
 from .emit import attribute, quoted
 from .plan import Plan
 from .sample import Sample
@@ -57,14 +56,12 @@ def _formatted_runtime(parts: tuple[str, ...]) -> str:
     return formatted(runtime(parts).text)
 
 
-def test(
-    plan: Plan, proven: Proven, calls: Sample | None, version: str, parts: str = "core,files,cli"
-) -> str:
+def test(plan: Plan, calls: Sample | None, version: str, parts: str = "core,files,cli") -> str:
     """The test that goes with a converter."""
     if calls is None:
         template = _environment().get_template("untested.py.jinja")
         return formatted(template.render(plan=plan, version=version))
-    map_ = proven.hir
+    map_ = plan.proven.hir
     number = 1 if plan.sides[0].file else 0  # the side without a mesh is the whole checkpoint
     text = (
         _environment()

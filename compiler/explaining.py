@@ -19,7 +19,8 @@ from .wording import local_shape, parts, surroundings, text_of, where
 
 def explain(path: Path) -> Answer:
     """Every statement of a map in words. Raises MapError, OSError."""
-    ((proven, planned),) = of_each([path], plan_file)
+    (planned,) = of_each([path], plan_file)
+    proven = planned.proven
     left = list(drops(proven.hir.items))
     names = [layout.name for layout in proven.hir.layouts]
     sections = [[f"{proven.hir.source.name} ({' <-> '.join(names)})", planned.title]]

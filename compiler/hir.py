@@ -189,8 +189,11 @@ Item: TypeAlias = "Statement | Drop | Loop | Choice | Stored | Let"
 
 @dataclass(frozen=True, slots=True)
 class Map:
+    """A whole map; `title` is what it converts, in a line."""
+
     source: Source
     name: str
+    title: str
     left: Layout
     right: Layout
     options: tuple[Option, ...]

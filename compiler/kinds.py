@@ -162,8 +162,6 @@ def _listed(file: syntax.File) -> Iterator[str]:
                 yield text
             case syntax.Let(name=name, value=syntax.ListOf()):
                 yield name
-            case syntax.Option(name=name, default=syntax.ListOf()):
-                yield name
             case syntax.Entry(binder=str() as name, left=left, right=right):
                 if any(isinstance(_default(side), syntax.ListOf) for side in (left, right)):
                     yield name

@@ -17,16 +17,17 @@ from .lower_statements import Emitter, Place, uses
 from .plan import Function, MeshView, Plan, SideView
 
 
-def lower(proven: Proven, title: str) -> Plan:
-    """The plan of a proven map; `title` is what it converts, in a line."""
+def lower(proven: Proven) -> Plan:
+    """The plan of a proven map."""
     map_ = proven.hir
     dims = mesh_dependent(map_)
     env = config_env(map_, dims)
     functions, recipes = lower_functions(proven, dims, env)
     emitter = Emitter(map_, {proof.statement.number: proof for proof in proven.proofs}, recipes)
     return Plan(
+        proven=proven,
         stem=map_.name,
-        title=plain(title),
+        title=plain(map_.title),
         source=plain(map_.source.name),
         digest=sha256(map_.source.text.encode()).hexdigest(),
         sides=(_side(map_, 0), _side(map_, 1)),
@@ -143,8 +144,9 @@ def _statements(map_: hir.Map, emitter: Emitter, env: Env, dims: frozenset[str])
     setup = ["recipes = Recipes(config, mesh, shapes)"] if uses(lines, "recipes") else []
     for layout in map_.layouts:
         if (stages := layout.stages) is not None:
-            if uses(lines, "first") or uses(lines, "last"):
-                setup.append(f"first, last = 0, mesh.{stages.mesh} - 1")
+            ends = {"first": "0", "last": f"mesh.{stages.mesh} - 1"}
+            ends = {end: n for end, n in ends.items() if uses(lines, f"{stages.mesh}={end}")}
+            setup += [f"{', '.join(ends)} = {', '.join(ends.values())}"] if ends else []
             setup += [_layers(stages, env)] if uses(lines, "layers") else []
     mesh = "Mesh" if map_.sharded else "None"
     parameters = f"config: Config, mesh: {mesh}, shapes: Shapes"

@@ -310,7 +310,7 @@ def _declare(tensor: _Tensor, shares: Mapping[str, str]) -> list[str]:
     chain = "".join(tensor.chains[0][: tensor.common])
     form = quoted(formula(tensor.tensor.axes))
     made = f"recipe.{_SIDES[tensor.side]}({tensor.position}, {form}{shape}{at})"
-    if len(tensor.variable) + len(made) + len(chain) < 75:
+    if not chain or len(tensor.variable) + len(made) + len(chain) < 75:
         lines.append(f"{tensor.variable} = {made}{chain}")
     else:
         lines += [f"{tensor.variable} = {made}", f"{tensor.variable} = {tensor.variable}{chain}"]

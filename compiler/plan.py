@@ -9,6 +9,8 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .check import Proven
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -82,6 +84,9 @@ class SideView:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """A converter, and the proof that it was made from."""
+
+    proven: Proven
     stem: str
     title: str
     source: str

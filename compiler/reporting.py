@@ -22,13 +22,12 @@ WIDTH = 118  # of a line, equations aside that have no blank to break at
 
 def check(maps: Sequence[Path], given: Given | None, every: bool) -> Answer:
     """Prove the maps and, with a config, count. Raises MapError, Refused, OSError, usage errors."""
-    found = [_reported(*one, given, every) for one in of_each(maps, plan_file)]
+    found = [_reported(one, given, every) for one in of_each(maps, plan_file)]
     return Answer("\n\n".join(text for text, _ in found), {"maps": [data for _, data in found]})
 
 
-def _reported(
-    proven: Proven, planned: Plan, given: Given | None, every: bool
-) -> tuple[str, dict[str, object]]:
+def _reported(planned: Plan, given: Given | None, every: bool) -> tuple[str, dict[str, object]]:
+    proven = planned.proven
     left, right = proven.hir.layouts
     heading = f"{proven.hir.source.name} ({left.name} <-> {right.name})"
     text = "\n".join([heading, planned.title, "", *_table(proven), "", *_closing(proven)])

@@ -42,6 +42,7 @@ def resolve(file: syntax.File) -> hir.Map:
     return hir.Map(
         header.span.source,
         header.name,
+        title(file),
         *layouts,
         tuple(options),
         entries,
@@ -233,3 +234,11 @@ def _check_stages(layouts: Iterable[hir.Layout], scope: Scope) -> None:
             ):
                 if value is not None:
                     scope.check(value)
+
+
+def title(file: syntax.File) -> str:
+    """What a map converts: its first line where that is a comment, else its header."""
+    if file.comments and file.comments[0].own_line and file.comments[0].span.line == 1:
+        return file.comments[0].text.lstrip("# ")
+    header = next(item for item in file.items if isinstance(item, syntax.Map))
+    return f"{header.name}: {header.left} <-> {header.right}"

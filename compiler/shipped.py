@@ -11,7 +11,7 @@ from ..dsl import syntax
 from ..dsl.parser import parse
 from ..dsl.source import Source
 from .answer import Answer
-from .driver import title
+from .resolve import title
 from .table import columns
 
 

@@ -33,7 +33,8 @@ class _Found:
 
 def explain_tensor(path: Path, name: str, given: Given | None) -> Answer:
     """Whose a tensor is and where it comes from. Raises MapError, Refused, OSError, usage errors."""
-    ((proven, planned),) = of_each([path], plan_file)
+    (planned,) = of_each([path], plan_file)
+    proven = planned.proven
     context: AbstractContextManager[Instance | None] = nullcontext(None)
     if given is not None:
         context = configured(proven, planned, given)
