@@ -354,16 +354,17 @@ def _group(
 
 
 def _again(match: _Match, pair: list[_Tensor]) -> str:
-    """Copies in a name or on ranks that do not split the leaf: coming back, all but the first find it filled."""
-    for side in (0, 1):
-        leaf, other = match.leaves[side], pair[1 - side]
-        held = {*leaf.indices, *pair[side].bundle}
-        extra = [each(index) for index in other.bundle if index not in held]
+    """Copies in a name or on ranks that do not split the leaf: going back, all but the first find it filled."""
+    texts = []
+    for side, word in enumerate(_SIDES):
+        other = pair[1 - side]
+        held = {*match.leaves[side].indices, *pair[side].bundle}
+        copies = [each(index) for index in other.bundle if index not in held]
         split = {dim for place in match.leaves[1 - side].axes for dim in place_dims(place)}
-        extra += [identifier(dim) for dim in other.dims if dim not in split]
-        if extra:
-            return f", again={side} if {' or '.join(extra)} else None"
-    return ""
+        copies += [identifier(dim) for dim in other.dims if dim not in split]
+        if copies:
+            texts.append(f", {word}_again={' or '.join(f'{copy} > 0' for copy in copies)}")
+    return "".join(texts)
 
 
 def _ends(match: _Match, pair: list[_Tensor]) -> list[str]:

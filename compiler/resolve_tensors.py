@@ -199,9 +199,8 @@ def _looped(
     holes = [
         part for t in tensors for part in t.names[0].name.parts if isinstance(part, syntax.Hole)
     ]
-    for value in {
-        hole.value.text: hole.value for hole in holes if isinstance(hole.value, syntax.Path)
-    }.values():
+    found = {hole.value.text: hole.value for hole in holes if isinstance(hole.value, syntax.Path)}
+    for value in reversed(found.values()):  # the first stands outermost and runs slowest
         if context.scope.names[value.text] not in ("loop index", "mesh dimension"):
             items = (hir.Loop(value.text, value, False, False, None, items, statement.span),)
     return items

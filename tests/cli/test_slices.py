@@ -133,6 +133,8 @@ def test_elements_that_are_read_twice() -> None:
         (0, 0, (4,)),
         (4, 0, (4,)),
     ]
+    found = list(blocks(Copy(0, 3, (0,), 0, (4,), (2,))))
+    assert [(block.here, block.there, block.counts) for block in found] == [(0, 3, ()), (4, 3, ())]
 
 
 def test_positions_in_order() -> None:

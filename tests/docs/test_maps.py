@@ -23,9 +23,9 @@ HERE = "    # a part stands here\n"
 
 @pytest.mark.parametrize("block", [b for b in MAPS if not b.value("refused")], ids=str)
 def test_the_map_becomes_a_converter(block: Block) -> None:
-    proven, planned = plan_text(text_of(block))
+    planned = plan_text(text_of(block))
     with running(codegen.core(planned, VERSION), planned.stem) as names:
-        assert names["converter"]().name == proven.hir.name
+        assert names["converter"]().name == planned.proven.hir.name
 
 
 @pytest.mark.parametrize("block", MAPS, ids=str)
