@@ -24,18 +24,24 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return commands.main(given, prog_name="mapc", standalone_mode=False) or 0
     except MapError as error:
-        diagnostics = {"diagnostics": [to_json(diagnostic) for diagnostic in error.diagnostics]}
+        diagnostics = {
+            "diagnostics": [to_json(diagnostic) for diagnostic in error.diagnostics]
+        }
         return _fail(given, 1, str(error), diagnostics)
     except Refused as error:
         return _fail(given, 1, f"error: {error}", _error("refused", str(error)))
     except click.ClickException as error:
         message = error.format_message()
         usage = (
-            "" if (context := getattr(error, "ctx", None)) is None else context.get_usage() + "\n"
+            ""
+            if (context := getattr(error, "ctx", None)) is None
+            else context.get_usage() + "\n"
         )
         return _fail(given, 2, f"{usage}error: {message}", _error("usage", message))
     except OSError as error:
-        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        message = (
+            f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        )
         return _fail(given, 2, f"error: {message}", _error("io", message))
     except (click.Abort, KeyboardInterrupt):
         return _fail(given, 130, "interrupted", _error("interrupted", "interrupted"))
@@ -71,7 +77,9 @@ def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
 
 
 @click.group(
-    epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=False,
 )
 @click.option(
     "--version",
@@ -103,7 +111,9 @@ def commands() -> None:
 )
 @WITH
 @JSON
-def build(maps: tuple[Path, ...], folder: Path, check: bool, parts: str, as_json: bool) -> int:
+def build(
+    maps: tuple[Path, ...], folder: Path, check: bool, parts: str, as_json: bool
+) -> int:
     """Write the converter <stem>.py and its test test_<stem>.py of each map."""
     from .building import build
 
@@ -128,7 +138,9 @@ def check(maps: tuple[Path, ...], shapes: bool, as_json: bool, **config: Any) ->
 @commands.command()
 @MAPS
 @click.option(
-    "--check", is_flag=True, help="Write nothing: print the diff of what differs, and exit with 1."
+    "--check",
+    is_flag=True,
+    help="Write nothing: print the diff of what differs, and exit with 1.",
 )
 @JSON
 def fmt(maps: tuple[Path, ...], check: bool, as_json: bool) -> int:
@@ -170,7 +182,9 @@ def list_(as_json: bool) -> int:
 
 @commands.command()
 @click.argument("name")
-@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.argument(
+    "folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path)
+)
 @WITH
 @JSON
 def vendor(name: str, folder: Path, parts: str, as_json: bool) -> int:

@@ -40,5 +40,7 @@ def of_each(maps: Iterable[Path], work: Callable[[Path], Found]) -> list[Found]:
                 f"{path}: expected UTF-8 text, found byte 0x{byte:02x} at offset {error.start}"
             ) from None
     if problems:
-        raise MapError(*(problem for error in problems for problem in error.diagnostics))
+        raise MapError(
+            *(problem for error in problems for problem in error.diagnostics)
+        )
     return found

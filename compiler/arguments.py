@@ -23,7 +23,9 @@ def _parts(_: click.Context, __: click.Parameter, value: str) -> str:
         raise click.BadParameter(str(error)) from None
 
 
-def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+def _pairs(
+    _: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
     found = {}
     for text in values:
         name, equals, value = text.partition("=")
@@ -37,7 +39,12 @@ def _mesh(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]:
     found = {}
     for part in text.split(",") if text else ():
         name, equals, size = part.partition("=")
-        if not name or not equals or not (size.isascii() and size.isdigit()) or int(size) < 1:
+        if (
+            not name
+            or not equals
+            or not (size.isascii() and size.isdigit())
+            or int(size) < 1
+        ):
             raise click.BadParameter(
                 f"expected sizes of 1 or more such as tp=2,pp=2, found `{part}`"
             )
@@ -46,7 +53,9 @@ def _mesh(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]:
 
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-MAPS = click.argument("maps", metavar="FILE.map ...", nargs=-1, required=True, type=FILE)
+MAPS = click.argument(
+    "maps", metavar="FILE.map ...", nargs=-1, required=True, type=FILE
+)
 JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON value and nothing else."
 )
@@ -72,7 +81,9 @@ def on_a_config(command: Command) -> Command:
                 help="A config.json to look at the map with.",
             ),
             click.option(
-                "--layout", metavar="NAME", help="The layout of the config (default: the left one)."
+                "--layout",
+                metavar="NAME",
+                help="The layout of the config (default: the left one).",
             ),
             click.option(
                 "--mesh",
@@ -115,7 +126,12 @@ def given_config(
 
     if config is not None:
         return Given(config, layout, mesh, options, variants)
-    named = {"--layout": layout, "--mesh": mesh, "--set": options, "--variant": variants}
+    named = {
+        "--layout": layout,
+        "--mesh": mesh,
+        "--set": options,
+        "--variant": variants,
+    }
     lone = next((flag for flag, value in named.items() if value), None)
     if lone is not None:
         raise click.UsageError(f"{lone} needs --config")

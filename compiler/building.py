@@ -33,7 +33,10 @@ def vendor(name: str, folder: Path, parts: str) -> Answer:
 
 
 def _files(compiled: Compiled, folder: Path) -> list[TextFile]:
-    texts = {f"{compiled.stem}.py": compiled.module, f"test_{compiled.stem}.py": compiled.test}
+    texts = {
+        f"{compiled.stem}.py": compiled.module,
+        f"test_{compiled.stem}.py": compiled.test,
+    }
     return [text_file(folder / name, text) for name, text in texts.items() if text]
 
 

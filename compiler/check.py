@@ -14,7 +14,16 @@ from ..dsl.diagnostics import Diagnostic, Label, MapError
 from ..dsl.never import assert_never
 from . import hir
 from .kinds import infer, paths
-from .layout import Leaf, axis_indices, formula, leaves, matched, place_dims, spell, splits
+from .layout import (
+    Leaf,
+    axis_indices,
+    formula,
+    leaves,
+    matched,
+    place_dims,
+    spell,
+    splits,
+)
 from .problems import refuse
 
 
@@ -65,7 +74,9 @@ def check(map_: hir.Map) -> Proven:
     """The proven map; MapError with every statement that cannot be."""
     known = {e.field for e in map_.entries if e.bound} | {let.name for let in map_.lets}
     replicas = frozenset(let.name for let in map_.lets if let.replica)
-    kinds = {e.field: e.kind for e in map_.entries} | {let.name: let.kind for let in map_.lets}
+    kinds = {e.field: e.kind for e in map_.entries} | {
+        let.name: let.kind for let in map_.lets
+    }
     context = _Context(map_.layouts, (), (), frozenset(known), replicas, kinds)
     problems: list[Diagnostic] = []
     proofs = tuple(_items(map_.items, context, problems))
@@ -90,7 +101,9 @@ def _items(
             case hir.Loop(body=body, range=range_):
                 loops = (*context.loops, item)
                 decided = context.decided | (_mentioned(range_) - {item.index})
-                found += _items(body, replace(context, loops=loops, decided=decided), problems)
+                found += _items(
+                    body, replace(context, loops=loops, decided=decided), problems
+                )
             case hir.Choice(test=test, then=then, otherwise=otherwise):
                 text, decided = test.span.text, context.decided | _mentioned(test)
                 inner = replace(context, decided=decided, tests=(*context.tests, text))
@@ -101,7 +114,9 @@ def _items(
                 for choice, body in zip(variant.choices, bodies):
                     found += _items(
                         body,
-                        replace(context, tests=(*context.tests, f"{variant.name}={choice}")),
+                        replace(
+                            context, tests=(*context.tests, f"{variant.name}={choice}")
+                        ),
                         problems,
                     )
             case hir.Let(name=name, replica=replica, kind=kind, value=value):
@@ -125,12 +140,16 @@ def _mentioned(value: syntax.Expr) -> frozenset[str]:
 
 
 def _prove(statement: hir.Statement, context: _Context) -> Proof:
-    left, right = (leaves(tuple(tensor.axes for tensor in side)) for side in statement.sides)
+    left, right = (
+        leaves(tuple(tensor.axes for tensor in side)) for side in statement.sides
+    )
     pairs = matched(left, right)
     if pairs is None:
         raise MapError(_different(statement, left, right))
     used = {name for leaf in left + right for name in leaf.indices}
-    bundled = tuple(loop for loop in context.loops if loop.index in used | context.replicas)
+    bundled = tuple(
+        loop for loop in context.loops if loop.index in used | context.replicas
+    )
     for loop in bundled:
         _check_bundled(loop, statement, context)
     for side in (0, 1):
@@ -165,13 +184,16 @@ def _different(
         statement.right[0].span,
         f"{notes[1]}",
         (Label(labels[0].span, notes[0]),),
-        ("every part of one side stands once on the other; labelled parts have the same labels",),
+        (
+            "every part of one side stands once on the other; labelled parts have the same labels",
+        ),
     )
 
 
 def _parts(found: tuple[Leaf, ...]) -> str:
     spelled = " | ".join(
-        " ".join((*(f"{label}:" for label in leaf.labels), *leaf.indices)) or "1" for leaf in found
+        " ".join((*(f"{label}:" for label in leaf.labels), *leaf.indices)) or "1"
+        for leaf in found
     )
     return f"{len(found)} part{'s' if len(found) > 1 else ''} here: {spelled}"
 
@@ -211,8 +233,12 @@ def _check_bundled(loop: hir.Loop, statement: hir.Statement, context: _Context) 
 def _deciding(statement: hir.Statement, context: _Context) -> set[str]:
     """The names that conditions and ranges around a statement mention, and the values behind its sizes."""
     tensors = statement.left + statement.right
-    nodes = [node for tensor in tensors for axis in tensor.axes for node in syntax.walk(axis)]
-    todo = {node.name for node in nodes if isinstance(node, syntax.Index)} | context.decided
+    nodes = [
+        node for tensor in tensors for axis in tensor.axes for node in syntax.walk(axis)
+    ]
+    todo = {
+        node.name for node in nodes if isinstance(node, syntax.Index)
+    } | context.decided
     todo |= {node.size for node in nodes if isinstance(node, syntax.Padded)}
     found = set(context.decided)
     while todo:
@@ -238,7 +264,10 @@ def _check_splits(
     staged = {layout.stages.mesh} if layout.stages else set()
     for tensor in tensors:
         dims = [split.mesh for axis in tensor.axes for split in splits(axis)]
-        if not any(set(dims) <= {*counting, *staged} for counting in (*layout.countings, dims[:1])):
+        if not any(
+            set(dims) <= {*counting, *staged}
+            for counting in (*layout.countings, dims[:1])
+        ):
             refuse(
                 "M0309",
                 f"one tensor is split over {' and '.join(f'`{dim}`' for dim in dict.fromkeys(dims))}, "
@@ -248,7 +277,9 @@ def _check_splits(
             )
 
 
-def _check_pair(statement: hir.Statement, left: Leaf, right: Leaf, context: _Context) -> None:
+def _check_pair(
+    statement: hir.Statement, left: Leaf, right: Leaf, context: _Context
+) -> None:
     """A pair of leaves has the same indices, each once; loops around it give both their names."""
     sides = [
         _own(statement.sides[side][leaf.term], leaf, context)
@@ -273,7 +304,12 @@ def _check_pair(statement: hir.Statement, left: Leaf, right: Leaf, context: _Con
                 f"the index `{name}` stands on one side only",
                 span,
                 note=f"here: {' '.join(sorted(own))}",
-                labels=(Label(other.span, f"here: {' '.join(sorted(sides[1 - side])) or 'none'}"),),
+                labels=(
+                    Label(
+                        other.span,
+                        f"here: {' '.join(sorted(sides[1 - side])) or 'none'}",
+                    ),
+                ),
                 help=f"only an index declared `replica {name} = ..` may stand on one side",
             )
     for loop in context.loops:
@@ -304,7 +340,9 @@ def name_indices(name: syntax.Name) -> list[str]:
     ]
 
 
-def _kinds(statement: hir.Statement, used: set[str], context: _Context) -> tuple[str, ...]:
+def _kinds(
+    statement: hir.Statement, used: set[str], context: _Context
+) -> tuple[str, ...]:
     tensors = statement.left + statement.right
     padded = any(
         isinstance(node, syntax.Padded)
@@ -330,13 +368,19 @@ def _check_names(proofs: tuple[Proof, ...], problems: list[Diagnostic]) -> None:
         for side, tensors in enumerate(proof.statement.sides):
             for tensor in tensors:
                 for placed in tensor.names:
-                    tests = (*proof.tests, *([placed.when.span.text] if placed.when else []))
+                    tests = (
+                        *proof.tests,
+                        *([placed.when.span.text] if placed.when else []),
+                    )
                     key = (
                         side,
                         " ".join(
                             (
                                 spelled(placed.name),
-                                *(loop.index + loop.range.span.text for loop in proof.loops),
+                                *(
+                                    loop.index + loop.range.span.text
+                                    for loop in proof.loops
+                                ),
                             )
                         ),
                     )
@@ -362,7 +406,11 @@ def spelled(name: syntax.Name) -> str:
         (
             part.text
             if isinstance(part, syntax.Text)
-            else "**" if isinstance(part, syntax.Deep) else "{" + part.span.text.strip("{}") + "}"
+            else (
+                "**"
+                if isinstance(part, syntax.Deep)
+                else "{" + part.span.text.strip("{}") + "}"
+            )
         )
         for part in name.parts
     )
@@ -370,19 +418,29 @@ def spelled(name: syntax.Name) -> str:
 
 def equation(proof: Proof) -> str:
     """The statement on one line, its names without the prefixes of the loops."""
-    prefixes = next((loop.prefixes for loop in reversed(proof.loops) if loop.prefixes), None)
+    prefixes = next(
+        (loop.prefixes for loop in reversed(proof.loops) if loop.prefixes), None
+    )
     sides = []
     for side, tensors in enumerate(proof.statement.sides):
         cut = len(prefixes[side].parts) + 1 if prefixes else 0
-        names = [replace(t.names[0].name, parts=t.names[0].name.parts[cut:]) for t in tensors]
-        sides.append(", ".join(spelled(name) + formula(t.axes) for name, t in zip(names, tensors)))
+        names = [
+            replace(t.names[0].name, parts=t.names[0].name.parts[cut:]) for t in tensors
+        ]
+        sides.append(
+            ", ".join(
+                spelled(name) + formula(t.axes) for name, t in zip(names, tensors)
+            )
+        )
     return " <-> ".join(sides)
 
 
 def verify(proven: Proven) -> Proven:
     """Assert what `check` promises; a failure here is a bug of the compiler."""
     numbers = [statement.number for statement in hir.statements(proven.hir.items)]
-    assert [proof.statement.number for proof in proven.proofs] == numbers, "one proof a statement"
+    assert [
+        proof.statement.number for proof in proven.proofs
+    ] == numbers, "one proof a statement"
     for proof in proven.proofs:
         for side in (0, 1):
             found = leaves(tuple(tensor.axes for tensor in proof.statement.sides[side]))

@@ -56,13 +56,17 @@ def _formatted_runtime(parts: tuple[str, ...]) -> str:
     return formatted(runtime(parts).text)
 
 
-def test(plan: Plan, calls: Sample | None, version: str, parts: str = "core,files,cli") -> str:
+def test(
+    plan: Plan, calls: Sample | None, version: str, parts: str = "core,files,cli"
+) -> str:
     """The test that goes with a converter."""
     if calls is None:
         template = _environment().get_template("untested.py.jinja")
         return formatted(template.render(plan=plan, version=version))
     map_ = plan.proven.hir
-    number = 1 if plan.sides[0].file else 0  # the side without a mesh is the whole checkpoint
+    number = (
+        1 if plan.sides[0].file else 0
+    )  # the side without a mesh is the whole checkpoint
     text = (
         _environment()
         .get_template("test.py.jinja")
@@ -75,7 +79,10 @@ def test(plan: Plan, calls: Sample | None, version: str, parts: str = "core,file
             whole=plan.sides[number],
             other=plan.sides[1 - number],
             fields=_keywords(calls.fields),
-            cases=[(_keywords(changes), _keywords(dict(mesh))) for changes, mesh in calls.cases],
+            cases=[
+                (_keywords(changes), _keywords(dict(mesh)))
+                for changes, mesh in calls.cases
+            ],
             sizes=repr(dict(calls.sizes)) if calls.sizes else "",
             witnesses=[
                 (
@@ -111,7 +118,11 @@ def _keywords(fields: Mapping[str, object]) -> str:
 
 
 def _settings(names: list[str]) -> str:
-    return "{" + ", ".join(f"{quoted(name)}: config.{attribute(name)}" for name in names) + "}"
+    return (
+        "{"
+        + ", ".join(f"{quoted(name)}: config.{attribute(name)}" for name in names)
+        + "}"
+    )
 
 
 def _given(map_: hir.Map, side: int) -> str:
@@ -123,7 +134,11 @@ def _given(map_: hir.Map, side: int) -> str:
 
 def _required(map_: hir.Map, side: int) -> list[str]:
     """The keys of a side that must be there: plain ones, of bound names, without a default."""
-    entries = [(entry, (entry.left, entry.right)[side]) for entry in map_.entries if entry.bound]
+    entries = [
+        (entry, (entry.left, entry.right)[side])
+        for entry in map_.entries
+        if entry.bound
+    ]
     return [
         here.keys[0]
         for _, here in entries
@@ -152,7 +167,11 @@ def _environment() -> Environment:
 
 def _exported(plan: Plan, parts: tuple[str, ...]) -> list[str]:
     names = ["Config", "ConversionError", *(["Mesh", "Rank"] if plan.mesh else [])]
-    names += [f"{prefix}_{side.function}" for prefix in ("expected", "to") for side in plan.sides]
+    names += [
+        f"{prefix}_{side.function}"
+        for prefix in ("expected", "to")
+        for side in plan.sides
+    ]
     names += ["Report", "UsageError", "convert_checkpoint"] if "files" in parts else []
     names += ["main"] if "cli" in parts else []
     return sorted(names)

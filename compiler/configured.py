@@ -61,13 +61,17 @@ class Instance:
     def coordinates(self, at: Mapping[str, int]) -> str:
         """`tp=0 pp=1`: the coordinates that tell ranks apart on this mesh, empty where there is one rank."""
         sizes = {} if self.mesh is None else vars(self.mesh)
-        return " ".join(f"{d}={at[d]}" for d, size in sizes.items() if d in at and size > 1)
+        return " ".join(
+            f"{d}={at[d]}" for d, size in sizes.items() if d in at and size > 1
+        )
 
     @property
     def title(self) -> str:
         """What the numbers hold for: `the hf config with tp=2 pp=1`."""
         sizes = (
-            "" if self.mesh is None else " ".join(f"{d}={n}" for d, n in vars(self.mesh).items())
+            ""
+            if self.mesh is None
+            else " ".join(f"{d}={n}" for d, n in vars(self.mesh).items())
         )
         return f"the {self.layout} config{' with ' + sizes if sizes else ''}"
 
@@ -119,7 +123,9 @@ def _options(converter: Any, given: Given) -> dict[str, Any]:
         try:
             found[name] = read_value(kind, value)
         except ValueError:
-            raise click.UsageError(f"--set {name}: expected {kind}, found `{value}`") from None
+            raise click.UsageError(
+                f"--set {name}: expected {kind}, found `{value}`"
+            ) from None
     return found
 
 

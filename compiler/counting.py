@@ -45,7 +45,10 @@ def counted(instance: Instance, every: bool) -> tuple[str, dict[str, object]]:
     sides = [(name, _counts(instance, side)) for side, name in enumerate(layouts)]
     shapes = list(_shapes(instance, every))
     text = [f"For {instance.title}; {why}:", "", *_count_table(sides, width), ""]
-    text += ["Shapes:" if every else "Shapes of the first layer (--shapes: of all):", ""]
+    text += [
+        "Shapes:" if every else "Shapes of the first layer (--shapes: of all):",
+        "",
+    ]
     text += columns(
         [
             (
@@ -85,9 +88,13 @@ def _counts(instance: Instance, side: int) -> list[Count]:
     found = []
     for rank in instance.ranks(side):
         expected = instance.names["expected"]
-        tensors = expected(instance.converter, name, instance.config, instance.mesh, rank)
+        tensors = expected(
+            instance.converter, name, instance.config, instance.mesh, rank
+        )
         at = None if rank is None else dict(rank._asdict())
-        found.append(Count(at, len(tensors), sum(prod(shape) for shape, _ in tensors.values())))
+        found.append(
+            Count(at, len(tensors), sum(prod(shape) for shape, _ in tensors.values()))
+        )
     return found
 
 
@@ -104,7 +111,12 @@ def _count_table(sides: Sequence[tuple[str, list[Count]]], width: int) -> list[s
 
 
 def _count_row(name: str, count: Count, width: int) -> tuple[str, ...]:
-    return name, f"{count.tensors:,}", f"{count.elements:,}", size_text(count.elements * width)
+    return (
+        name,
+        f"{count.tensors:,}",
+        f"{count.elements:,}",
+        size_text(count.elements * width),
+    )
 
 
 def _total(counts: Sequence[Count]) -> Count:
@@ -113,12 +125,24 @@ def _total(counts: Sequence[Count]) -> Count:
 
 def _side_data(name: str, counts: Sequence[Count], width: int) -> dict[str, object]:
     total = _total(counts)
-    ranks = [{"rank": count.rank, **_count_data(count, width)} for count in counts if count.rank]
-    return {"layout": name, **_count_data(total, width), **({"ranks": ranks} if ranks else {})}
+    ranks = [
+        {"rank": count.rank, **_count_data(count, width)}
+        for count in counts
+        if count.rank
+    ]
+    return {
+        "layout": name,
+        **_count_data(total, width),
+        **({"ranks": ranks} if ranks else {}),
+    }
 
 
 def _count_data(count: Count, width: int) -> dict[str, int]:
-    return {"tensors": count.tensors, "elements": count.elements, "bytes": count.elements * width}
+    return {
+        "tensors": count.tensors,
+        "elements": count.elements,
+        "bytes": count.elements * width,
+    }
 
 
 def _shapes(instance: Instance, every: bool) -> Iterator[Shape]:
@@ -141,7 +165,9 @@ def _group_shapes(instance: Instance, group: Any) -> Iterator[Shape]:
             for place in places:
                 layout = instance.proven.hir.layouts[side].name
                 at = instance.coordinates(place.at)
-                yield Shape(group.recipe.where, layout, place.name, at, axes.formula, axes.shape)
+                yield Shape(
+                    group.recipe.where, layout, place.name, at, axes.formula, axes.shape
+                )
 
 
 def _shape_data(shape: Shape) -> dict[str, object]:

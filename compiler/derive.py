@@ -25,17 +25,23 @@ def bias(
     }
     if len(dropped) > 1:
         spelled = " and ".join(
-            "{" + " ".join(sorted(indices)) + "}" for indices in sorted(dropped, key=sorted)
+            "{" + " ".join(sorted(indices)) + "}"
+            for indices in sorted(dropped, key=sorted)
         )
         refuse(
-            "M0251", f"the input axes differ: {spelled}", span, help="mark the input axis, `in e`"
+            "M0251",
+            f"the input axes differ: {spelled}",
+            span,
+            help="mark the input axis, `in e`",
         )
     return hir.Statement(number, sides[0], sides[1], statement.span)
 
 
 def _bias(tensor: hir.Tensor, input_axis: str | None, span: Span) -> hir.Tensor:
     dropped = _input(tensor, input_axis, span)
-    names = tuple(replace(placed, name=_renamed(placed.name, span)) for placed in tensor.names)
+    names = tuple(
+        replace(placed, name=_renamed(placed.name, span)) for placed in tensor.names
+    )
     return hir.Tensor(
         names, tuple(axis for axis in tensor.axes if axis is not dropped), tensor.span
     )
@@ -49,7 +55,11 @@ def _input(tensor: hir.Tensor, input_axis: str | None, span: Span) -> syntax.Axi
         return tensor.axes[-1]
     found = [axis for axis in tensor.axes if input_axis in axis_indices(axis)]
     if len(found) != 1:
-        refuse("M0253", f"the input axis `{input_axis}` stands on {len(found)} axes", tensor.span)
+        refuse(
+            "M0253",
+            f"the input axis `{input_axis}` stands on {len(found)} axes",
+            tensor.span,
+        )
     return found[0]
 
 

@@ -57,7 +57,9 @@ def plan_file(path: str | Path) -> plan.Plan:
     planned = plan_text(path.read_text("utf-8"), name=path.name)
     if planned.stem != path.stem:
         header = next(
-            item for item in parse(planned.proven.hir.source).items if isinstance(item, syntax.Map)
+            item
+            for item in parse(planned.proven.hir.source).items
+            if isinstance(item, syntax.Map)
         )
         refuse(
             "M0242",
@@ -68,7 +70,9 @@ def plan_file(path: str | Path) -> plan.Plan:
     return planned
 
 
-def compile_text(text: str, *, name: str | None = None, parts: str = "core,files,cli") -> Compiled:
+def compile_text(
+    text: str, *, name: str | None = None, parts: str = "core,files,cli"
+) -> Compiled:
     """Compile the text of a map; `name` is what messages call it. Raises MapError."""
     return _compiled(plan_text(text, name=name), parts)
 
@@ -92,5 +96,6 @@ def _name(text: str) -> str:
     except MapError:
         return "<text>"
     return next(
-        (f"{item.name}.map" for item in file.items if isinstance(item, syntax.Map)), "<text>"
+        (f"{item.name}.map" for item in file.items if isinstance(item, syntax.Map)),
+        "<text>",
     )

@@ -74,14 +74,21 @@ class Env:
     names: Mapping[str, str]
     kinds: Mapping[str, str]
 
-    def adding(self, names: Mapping[str, str], kinds: Mapping[str, str] | None = None) -> Env:
+    def adding(
+        self, names: Mapping[str, str], kinds: Mapping[str, str] | None = None
+    ) -> Env:
         return Env({**self.names, **names}, {**self.kinds, **(kinds or {})})
 
 
 def identifier(name: str) -> str:
     """The name as a Python identifier that hides nothing of the generated code."""
     base = name.rstrip("_")  # `mesh_` goes out of the way of `mesh`
-    taken = base in TAKEN or base in defined() or OWN.fullmatch(base) or name.startswith("__")
+    taken = (
+        base in TAKEN
+        or base in defined()
+        or OWN.fullmatch(base)
+        or name.startswith("__")
+    )
     return f"{name}_" if taken else name
 
 
@@ -93,7 +100,11 @@ def attribute(name: str) -> str:
 
 def function_name(name: str) -> str:
     """The name of the function that computes a value of the map."""
-    return f"_{name}_" if f"_{name.rstrip('_')}" in defined() | {"_statements"} else f"_{name}"
+    return (
+        f"_{name}_"
+        if f"_{name.rstrip('_')}" in defined() | {"_statements"}
+        else f"_{name}"
+    )
 
 
 def literal(value: Expr) -> str:
@@ -140,7 +151,10 @@ def _expr(value: Expr, env: Env) -> tuple[str, int]:
         case syntax.Binary():
             return _binary(value, env)
         case syntax.Conditional(then=then, test=test, other=other):
-            return f"{_at(then, env, 1)} if {_at(test, env, 1)} else {_at(other, env, 0)}", 0
+            return (
+                f"{_at(then, env, 1)} if {_at(test, env, 1)} else {_at(other, env, 0)}",
+                0,
+            )
         case _:
             assert_never(value)
 
@@ -164,8 +178,13 @@ def _binary(value: syntax.Binary, env: Env) -> tuple[str, int]:
         text = _at(left, env, 10)
         return f"({text} if {text} is not None else {_at(right, env, 1)})", 10
     if operator == "/" and infer(left, env.kinds) == infer(right, env.kinds) == "int":
-        names = ", ".join(quoted(" ".join(side.span.text.split())) for side in (left, right))
-        return f"exactly({expression(left, env)}, {expression(right, env)}, {names})", 10
+        names = ", ".join(
+            quoted(" ".join(side.span.text.split())) for side in (left, right)
+        )
+        return (
+            f"exactly({expression(left, env)}, {expression(right, env)}, {names})",
+            10,
+        )
     if operator in ("==", "!=") and isinstance(right, syntax.Nothing):
         return f"{_at(left, env, 6)} is {'not ' if operator == '!=' else ''}None", 5
     level = _LEVELS.get(operator, 5)
@@ -184,13 +203,17 @@ def fstring(name: syntax.Name, env: Env, prefix: tuple[str, int] | None = None) 
                 strings[-1] += "**"
             case syntax.Hole(value=value, mesh=mesh, width=width):
                 text = "number" if mesh else expression(value, env)
-                if set(text) & set("\"'\\"):  # before Python 3.12 these do not stand in an f-string
+                if set(text) & set(
+                    "\"'\\"
+                ):  # before Python 3.12 these do not stand in an f-string
                     strings += [f"str({text})", ""]
                 else:
                     strings[-1] += f"{{{text}{':' + width if width else ''}}}"
             case _:
                 raise AssertionError(f"lists are written out: {part}")
-    texts = [text if odd % 2 else _string(text) for odd, text in enumerate(strings) if text]
+    texts = [
+        text if odd % 2 else _string(text) for odd, text in enumerate(strings) if text
+    ]
     return " + ".join(texts) or '""'
 
 

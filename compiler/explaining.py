@@ -24,7 +24,9 @@ def explain(path: Path) -> Answer:
     left = list(drops(proven.hir.items))
     names = [layout.name for layout in proven.hir.layouts]
     sections = [[f"{proven.hir.source.name} ({' <-> '.join(names)})", planned.title]]
-    sections += [[head(proof, proven), *_statement(proof, proven)] for proof in proven.proofs]
+    sections += [
+        [head(proof, proven), *_statement(proof, proven)] for proof in proven.proofs
+    ]
     sections += [drop_lines(drop, proven) for drop in left]
     data = {
         "map": proven.hir.source.name,
@@ -38,7 +40,11 @@ def explain(path: Path) -> Answer:
 def head(proof: Proof, proven: Proven) -> str:
     """`block.map:41  bijective, tied  for i in L`."""
     around = surroundings(proof)
-    told = [place(proof, proven.hir), ", ".join(proof.kinds), *([around] if around else [])]
+    told = [
+        place(proof, proven.hir),
+        ", ".join(proof.kinds),
+        *([around] if around else []),
+    ]
     return "  ".join(told)
 
 
@@ -68,12 +74,16 @@ def statement_data(proof: Proof, proven: Proven) -> dict[str, object]:
         "parts": [list(leaf.indices) for leaf, _ in proof.pairs],
         "equation": equation(proof),
         "tensors": [
-            tensor_data(tensor, layout, proof) for layout, tensors in sides for tensor in tensors
+            tensor_data(tensor, layout, proof)
+            for layout, tensors in sides
+            for tensor in tensors
         ],
     }
 
 
-def tensor_data(tensor: hir.Tensor, layout: hir.Layout, proof: Proof) -> dict[str, object]:
+def tensor_data(
+    tensor: hir.Tensor, layout: hir.Layout, proof: Proof
+) -> dict[str, object]:
     return {
         "layout": layout.name,
         "names": [spelled(placed.name) for placed in tensor.names],

@@ -25,7 +25,9 @@ class Layout:
 
     @property
     def dims(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(dim for counting in self.countings for dim in counting))
+        return tuple(
+            dict.fromkeys(dim for counting in self.countings for dim in counting)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,9 @@ def statements(items: tuple[Item, ...]) -> tuple[Statement, ...]:
             case Choice(then=then, otherwise=otherwise):
                 found += statements(then) + statements(otherwise)
             case Stored(bodies=bodies):
-                found += [statement for body in bodies for statement in statements(body)]
+                found += [
+                    statement for body in bodies for statement in statements(body)
+                ]
             case Drop() | Let():
                 pass
             case _:

@@ -57,7 +57,9 @@ def infer(value: Expr, kinds: Mapping[str, str]) -> str:
 
 def _call(function: str, arguments: tuple[Expr, ...], kinds: Mapping[str, str]) -> str:
     if function in ("min", "max"):
-        return "int" if all(infer(item, kinds) == "int" for item in arguments) else "any"
+        return (
+            "int" if all(infer(item, kinds) == "int" for item in arguments) else "any"
+        )
     return "int"
 
 
@@ -70,7 +72,11 @@ def _binary(operator: str, left: str, right: str) -> str:
 def _either(one: str, other: str) -> str:
     if one == other or other == "any":
         return one
-    return other if one == "any" else "float" if {one, other} == {"int", "float"} else "any"
+    return (
+        other
+        if one == "any"
+        else "float" if {one, other} == {"int", "float"} else "any"
+    )
 
 
 def paths(value: Expr) -> Iterator[syntax.Path]:
@@ -87,7 +93,9 @@ def _used(file: syntax.File) -> Iterator[str]:
                 yield size
             case syntax.For(range=value):
                 yield from _operands(value)
-            case syntax.Binary(operator=operator, left=left, right=right) if operator in ORDERED:
+            case syntax.Binary(operator=operator, left=left, right=right) if (
+                operator in ORDERED
+            ):
                 if not any(_fraction(value) for value in (left, right)):
                     yield from (*_operands(left), *_operands(right))
             case syntax.Hole(value=value):
@@ -106,11 +114,15 @@ def _sources(file: syntax.File) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for node in syntax.walk(file):
         match node:
-            case syntax.Let(name=name, value=value) | syntax.Replica(name=name, value=value):
+            case syntax.Let(name=name, value=value) | syntax.Replica(
+                name=name, value=value
+            ):
                 found[name] = tuple(_operands(value))
             case syntax.Entry(binder=str() as binder):
                 sides = [side for side in (node.left, node.right) if side is not None]
-                found[binder] = tuple(name for side in sides for name in _defaults(side))
+                found[binder] = tuple(
+                    name for side in sides for name in _defaults(side)
+                )
     return found
 
 
@@ -134,7 +146,9 @@ def _operands(value: Expr) -> Iterator[str]:
             yield text
         case syntax.Unary(operator="-", operand=operand):
             yield from _operands(operand)
-        case syntax.Binary(operator=operator, left=left, right=right) if operator in "+-*/%??":
+        case syntax.Binary(operator=operator, left=left, right=right) if (
+            operator in "+-*/%??"
+        ):
             yield from _operands(left)
             yield from _operands(right)
         case syntax.Conditional(then=then, other=other):
@@ -156,14 +170,18 @@ def _listed(file: syntax.File) -> Iterator[str]:
                 yield text
             case syntax.Binary(operator="in", right=syntax.Path(text=text)):
                 yield text
-            case syntax.Call(function="len" | "count", arguments=(syntax.Path(text=text), *_)):
+            case syntax.Call(
+                function="len" | "count", arguments=(syntax.Path(text=text), *_)
+            ):
                 yield text
             case syntax.Stages(by=syntax.Path(text=text)):
                 yield text
             case syntax.Let(name=name, value=syntax.ListOf()):
                 yield name
             case syntax.Entry(binder=str() as name, left=left, right=right):
-                if any(isinstance(_default(side), syntax.ListOf) for side in (left, right)):
+                if any(
+                    isinstance(_default(side), syntax.ListOf) for side in (left, right)
+                ):
                     yield name
 
 

@@ -84,7 +84,8 @@ def choices(axis: Axis) -> tuple[Place, ...]:
             return (axis,)
         case Product(factors=factors):
             return tuple(
-                Row(axis, row) for row in product(*(choices(factor) for factor in factors))
+                Row(axis, row)
+                for row in product(*(choices(factor) for factor in factors))
             )
         case Sum(parts=parts):
             return tuple(
@@ -157,13 +158,20 @@ def matched(
     Labelled leaves match by label, the others in order.
     """
     plain = [[leaf for leaf in side if not leaf.labels] for side in (left, right)]
-    named = [{leaf.labels: leaf for leaf in side if leaf.labels} for side in (left, right)]
+    named = [
+        {leaf.labels: leaf for leaf in side if leaf.labels} for side in (left, right)
+    ]
     if len(plain[0]) != len(plain[1]) or named[0].keys() != named[1].keys():
         return None
-    if len(left) != len(plain[0]) + len(named[0]) or len(right) != len(plain[1]) + len(named[1]):
+    if len(left) != len(plain[0]) + len(named[0]) or len(right) != len(plain[1]) + len(
+        named[1]
+    ):
         return None
     followers = iter(plain[1])
-    return tuple((leaf, named[1][leaf.labels] if leaf.labels else next(followers)) for leaf in left)
+    return tuple(
+        (leaf, named[1][leaf.labels] if leaf.labels else next(followers))
+        for leaf in left
+    )
 
 
 def axis_indices(axis: Axis) -> Iterator[str]:
@@ -219,7 +227,9 @@ def spell(axis: Axis) -> str:
         case Product(factors=factors):
             return f"({' '.join(spell(factor) for factor in factors)})"
         case Sum(parts=parts):
-            return f"({' + '.join(_spell_part(part.label, part.value) for part in parts)})"
+            return (
+                f"({' + '.join(_spell_part(part.label, part.value) for part in parts)})"
+            )
         case Split(value=value, mesh=mesh, ceil=ceil):
             return f"{spell(value)}@{mesh}{'?' if ceil else ''}"
         case Padded(value=value, size=size):

@@ -88,8 +88,13 @@ def held(instance: Instance, name: str) -> tuple[list[Held], list[hir.Drop]]:
 
 def nearest(proven: Proven, name: str) -> list[str]:
     """The most similar names, as the map spells them."""
-    known = {_numbers(placed.name): spelled(placed.name) for _, placed in _named(proven)}
-    return [known[close] for close in get_close_matches(re.sub(r"\d+", "0", name), known, n=3)]
+    known = {
+        _numbers(placed.name): spelled(placed.name) for _, placed in _named(proven)
+    }
+    return [
+        known[close]
+        for close in get_close_matches(re.sub(r"\d+", "0", name), known, n=3)
+    ]
 
 
 def nearest_held(instance: Instance, name: str) -> list[str]:
@@ -133,7 +138,11 @@ def _named(proven: Proven) -> Iterator[tuple[Owner, hir.Placed]]:
 
 def _owner(proven: Proven, group: Any, side: int, position: int, name: str) -> Owner:
     """The statement that made a group: of those on its line, the one whose names the group's are."""
-    there = [proof for proof in proven.proofs if place(proof, proven.hir) == group.recipe.where]
+    there = [
+        proof
+        for proof in proven.proofs
+        if place(proof, proven.hir) == group.recipe.where
+    ]
     proof = next(proof for proof in there if _made(proof, group, _kinds(proven, proof)))
     names = proof.statement.sides[side][position].names
     known = _kinds(proven, proof)
@@ -149,7 +158,9 @@ def _made(proof: Proof, group: Any, known: Mapping[str, str]) -> bool:
             any(_is(placed.name, places[0].name, known) for placed in tensor.names)
             for tensor, places in zip(tensors, found, strict=True)
         )
-        for tensors, found in zip(proof.statement.sides, (group.left, group.right), strict=True)
+        for tensors, found in zip(
+            proof.statement.sides, (group.left, group.right), strict=True
+        )
     )
 
 
@@ -159,7 +170,10 @@ def _kinds(proven: Proven, proof: Proof) -> dict[str, str]:
 
 def _is(pattern: syntax.Name, name: str, known: Mapping[str, str]) -> bool:
     """Whether a name is one that the pattern prints, or is the pattern itself."""
-    return name == spelled(pattern) or re.fullmatch(_regex(pattern, known), name) is not None
+    return (
+        name == spelled(pattern)
+        or re.fullmatch(_regex(pattern, known), name) is not None
+    )
 
 
 def _regex(name: syntax.Name, known: Mapping[str, str]) -> str:
@@ -176,7 +190,9 @@ def _regex(name: syntax.Name, known: Mapping[str, str]) -> str:
                 kind = r"\d+" if infer(value, known) == "int" else r"[^.]+"
                 text = value.span.text + (part.mesh or "")
                 found += (
-                    f"(?P=h{holes.index(text)})" if text in holes else f"(?P<h{len(holes)}>{kind})"
+                    f"(?P=h{holes.index(text)})"
+                    if text in holes
+                    else f"(?P<h{len(holes)}>{kind})"
                 )
                 holes += [text] if text not in holes else []
             case syntax.Several() | syntax.Alternates():
@@ -197,4 +213,6 @@ def _deep(pattern: str) -> str:
 
 def _numbers(name: syntax.Name) -> str:
     """The name with 0 in every hole, to be compared with names."""
-    return "".join(part.text if isinstance(part, syntax.Text) else "0" for part in name.parts)
+    return "".join(
+        part.text if isinstance(part, syntax.Text) else "0" for part in name.parts
+    )

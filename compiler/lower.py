@@ -23,7 +23,9 @@ def lower(proven: Proven) -> Plan:
     dims = mesh_dependent(map_)
     env = config_env(map_, dims)
     functions, recipes = lower_functions(proven, dims, env)
-    emitter = Emitter(map_, {proof.statement.number: proof for proof in proven.proofs}, recipes)
+    emitter = Emitter(
+        map_, {proof.statement.number: proof for proof in proven.proofs}, recipes
+    )
     return Plan(
         proven=proven,
         stem=map_.name,
@@ -38,7 +40,8 @@ def lower(proven: Proven) -> Plan:
         functions=functions,
         statements=_statements(map_, emitter, env, dims),
         recipes={
-            number: call.partition("(")[2].partition(",")[0] for number, call in recipes.items()
+            number: call.partition("(")[2].partition(",")[0]
+            for number, call in recipes.items()
         },
     )
 
@@ -48,7 +51,9 @@ def _side(map_: hir.Map, number: int) -> SideView:
     layout, source = map_.layouts[number], map_.layouts[1 - number]
     file = None
     if layout.files is not None:
-        file = fstring(layout.files, Env({dim: f"rank.{dim}" for dim in layout.dims}, {}))
+        file = fstring(
+            layout.files, Env({dim: f"rank.{dim}" for dim in layout.dims}, {})
+        )
     whole = "Mapping[str, Tensor]"
     ranked = f"{whole} | Mapping[Rank, {whole}]"
     return SideView(
@@ -59,7 +64,11 @@ def _side(map_: hir.Map, number: int) -> SideView:
         "mesh" if map_.sharded else "None",
         "one_rank(rank, mesh)" if layout.dims else "None",
         _summary(layout, source),
-        "; ValueError where the mesh has several ranks and none is named" if layout.dims else "",
+        (
+            "; ValueError where the mesh has several ranks and none is named"
+            if layout.dims
+            else ""
+        ),
     )
 
 
@@ -98,7 +107,9 @@ def _legend(map_: hir.Map, proven: Proven) -> tuple[tuple[str, str], ...]:
         if entry.bound and entry.field in used
     ]
     rows += [
-        (let.name, " ".join(let.value.span.text.split())) for let in map_.lets if let.name in used
+        (let.name, " ".join(let.value.span.text.split()))
+        for let in map_.lets
+        if let.name in used
     ]
     return tuple((name, plain(text)) for name, text in rows)
 
@@ -116,7 +127,9 @@ def _mesh(map_: hir.Map) -> MeshView | None:
         )
     staged = layout.stages.mesh if layout.stages else None
     outer = [dim for dim in dims if dim == staged]
-    inner = [tuple(dim for dim in counting if dim != staged) for counting in layout.countings]
+    inner = [
+        tuple(dim for dim in counting if dim != staged) for counting in layout.countings
+    ]
     sizes = [" * ".join(f"self.{dim}" for dim in counting) or "1" for counting in inner]
     values = {dim: dim for dim in outer}
     for counting in inner:
@@ -133,24 +146,36 @@ def _mesh(map_: hir.Map) -> MeshView | None:
     return MeshView(
         dims,
         ranks,
-        "the countings " + " and ".join(", ".join(c) for c in inner) + " number the same ranks",
+        "the countings "
+        + " and ".join(", ".join(c) for c in inner)
+        + " number the same ranks",
         layout.name,
     )
 
 
-def _statements(map_: hir.Map, emitter: Emitter, env: Env, dims: frozenset[str]) -> Function:
-    lines = [requirement(node, env) for node in map_.requires if depends(node.test, dims)]
+def _statements(
+    map_: hir.Map, emitter: Emitter, env: Env, dims: frozenset[str]
+) -> Function:
+    lines = [
+        requirement(node, env) for node in map_.requires if depends(node.test, dims)
+    ]
     lines += emitter.lines(map_.items, Place(env)) or ["yield from ()"]
-    setup = ["recipes = Recipes(config, mesh, shapes)"] if uses(lines, "recipes") else []
+    setup = (
+        ["recipes = Recipes(config, mesh, shapes)"] if uses(lines, "recipes") else []
+    )
     for layout in map_.layouts:
         if (stages := layout.stages) is not None:
             ends = {"first": "0", "last": f"mesh.{stages.mesh} - 1"}
-            ends = {end: n for end, n in ends.items() if uses(lines, f"{stages.mesh}={end}")}
+            ends = {
+                end: n for end, n in ends.items() if uses(lines, f"{stages.mesh}={end}")
+            }
             setup += [f"{', '.join(ends)} = {', '.join(ends.values())}"] if ends else []
             setup += [_layers(stages, env)] if uses(lines, "layers") else []
     mesh = "Mesh" if map_.sharded else "None"
     parameters = f"config: Config, mesh: {mesh}, shapes: Shapes"
-    return Function("_statements", parameters, "Iterator[Group | Drop]", (), (*setup, *lines))
+    return Function(
+        "_statements", parameters, "Iterator[Group | Drop]", (), (*setup, *lines)
+    )
 
 
 def _layers(stages: syntax.Stages, env: Env) -> str:
@@ -158,7 +183,9 @@ def _layers(stages: syntax.Stages, env: Env) -> str:
     given = [("by", stages.by), ("first", stages.first), ("last", stages.last)]
     given += [("embedding", stages.embedding), ("loss", stages.loss)]
     more = "".join(
-        f", {name}={expression(value, env)}" for name, value in given if value is not None
+        f", {name}={expression(value, env)}"
+        for name, value in given
+        if value is not None
     )
     dim = quoted(stages.mesh)
     return f"layers = stages({expression(stages.over, env)}, {dim}, mesh.{stages.mesh}{more})"

@@ -42,11 +42,25 @@ def lower_config(map_: hir.Map, dims: frozenset[str]) -> ConfigView:
                 for let in lets
                 if let.kind == "int"
             ]
-            + [requirement(node, env) for node in map_.requires if not depends(node.test, dims)]
+            + [
+                requirement(node, env)
+                for node in map_.requires
+                if not depends(node.test, dims)
+            ]
         ),
-        tuple((attribute(entry.field), _row(map_, entry)) for entry in map_.entries if entry.field),
-        tuple((attribute(option.name), _option_row(map_, option)) for option in map_.options),
-        tuple((attribute(v.name), f"({', '.join(map(quoted, v.choices))})") for v in map_.variants),
+        tuple(
+            (attribute(entry.field), _row(map_, entry))
+            for entry in map_.entries
+            if entry.field
+        ),
+        tuple(
+            (attribute(option.name), _option_row(map_, option))
+            for option in map_.options
+        ),
+        tuple(
+            (attribute(v.name), f"({', '.join(map(quoted, v.choices))})")
+            for v in map_.variants
+        ),
         _constants(map_),
     )
 
@@ -91,7 +105,11 @@ def _message(text: str, env: Env) -> str:
 
 def _bound(map_: hir.Map) -> list[str]:
     names = [entry.field for entry in map_.entries if entry.bound]
-    return names + [option.name for option in map_.options] + [let.name for let in map_.lets]
+    return (
+        names
+        + [option.name for option in map_.options]
+        + [let.name for let in map_.lets]
+    )
 
 
 def _field(entry: hir.Entry) -> Field:
@@ -105,14 +123,19 @@ def _field(entry: hir.Entry) -> Field:
 
 def _option(option: hir.Option) -> Field:
     nullable = isinstance(option.default, syntax.Nothing)
-    kind = _TYPES[option.kind] + (" | None" if nullable and option.kind != "any" else "")
+    kind = _TYPES[option.kind] + (
+        " | None" if nullable and option.kind != "any" else ""
+    )
     return Field(attribute(option.name), kind, literal(option.default))
 
 
 def _property(let: hir.Let, env: Env) -> Property:
     comment = plain(let.value.span.text)
     return Property(
-        attribute(let.name), _TYPES[let.kind], expression(let.value, env), f"{let.name} = {comment}"
+        attribute(let.name),
+        _TYPES[let.kind],
+        expression(let.value, env),
+        f"{let.name} = {comment}",
     )
 
 
@@ -125,7 +148,9 @@ def _row(map_: hir.Map, entry: hir.Entry) -> str:
     if defaults[0] != defaults[1]:
         names = [quoted(layout.name) for layout in map_.layouts]
         one = f"{{{names[0]}: {defaults[0]}, {names[1]}: {defaults[1]}}}"
-    table = ", ".join(f"{literal(left)}: {literal(right)}" for left, right in entry.table)
+    table = ", ".join(
+        f"{literal(left)}: {literal(right)}" for left, right in entry.table
+    )
     return f"({', '.join([*keys, one, *([f'{{{table}}}'] if table else [])])})"
 
 
@@ -149,7 +174,9 @@ def _default(entry: hir.Entry, number: int, env: Env) -> str:
 
     A value without a key on this side, or that is only carried, takes the other side's default.
     """
-    here, there = (entry.left, entry.right) if number == 0 else (entry.right, entry.left)
+    here, there = (
+        (entry.left, entry.right) if number == 0 else (entry.right, entry.left)
+    )
     default = here.default if isinstance(here, hir.Keys) else None
     if default is None and isinstance(here, hir.Keys) and entry.bound:
         return "..."
@@ -166,7 +193,8 @@ def _default(entry: hir.Entry, number: int, env: Env) -> str:
 
 def _option_row(map_: hir.Map, option: hir.Option) -> str:
     keys = [
-        quoted(option.key) if layout.name == option.layout else "None" for layout in map_.layouts
+        quoted(option.key) if layout.name == option.layout else "None"
+        for layout in map_.layouts
     ]
     return f"({', '.join(keys)}, {literal(option.default)})"
 
@@ -175,8 +203,14 @@ def _constants(map_: hir.Map) -> tuple[tuple[str, str], ...]:
     """The keys that always have one value, by layout."""
     found = []
     for number, layout in enumerate(map_.layouts):
-        fixed = [s for e in map_.entries if isinstance(s := (e.left, e.right)[number], hir.Fixed)]
-        values = ", ".join(f"{quoted(side.key)}: {literal(side.value)}" for side in fixed)
+        fixed = [
+            s
+            for e in map_.entries
+            if isinstance(s := (e.left, e.right)[number], hir.Fixed)
+        ]
+        values = ", ".join(
+            f"{quoted(side.key)}: {literal(side.value)}" for side in fixed
+        )
         found += [(layout.name, f"{{{values}}}")] if fixed else []
     return tuple(found)
 

@@ -27,7 +27,9 @@ def lower_functions(
     """
     map_ = proven.hir
     functions = {
-        function_name(let.name): _let(let, map_, env) for let in map_.lets if let.name in dims
+        function_name(let.name): _let(let, map_, env)
+        for let in map_.lets
+        if let.name in dims
     }
     calls: dict[int, str] = {}
     made: dict[object, str] = {}
@@ -63,22 +65,33 @@ def wrapped(text: str, width: int, indent: str = "") -> list[str]:
     """Lines of a long equation; a name and its axes stay together."""
     glued = re.sub(r"\[[^]]*\]", lambda axes: axes[0].replace(" ", "\0"), text)
     lines = wrap(
-        glued, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        glued,
+        width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
     return [line.replace("\0", " ") for line in lines]
 
 
 def _let(let: hir.Let, map_: hir.Map, env: Env) -> Function:
-    kind = {"int": "int", "float": "float", "bool": "bool", "str": "str"}.get(let.kind, "Any")
+    kind = {"int": "int", "float": "float", "bool": "bool", "str": "str"}.get(
+        let.kind, "Any"
+    )
     text = f"{map_.source.name}:{let.span.line}   {let.name} = {let.value.span.text}"
     body = [f"return {expression(let.value, env)}"]
     if isinstance(let.value, syntax.Conditional):
         test, then, other = (
-            expression(v, env) for v in (let.value.test, let.value.then, let.value.other)
+            expression(v, env)
+            for v in (let.value.test, let.value.then, let.value.other)
         )
         body = [f"if {test}:", f"    return {then}", f"return {other}"]
     return Function(
-        function_name(let.name), "config: Config, mesh: Mesh", kind, (plain(text),), tuple(body)
+        function_name(let.name),
+        "config: Config, mesh: Mesh",
+        kind,
+        (plain(text),),
+        tuple(body),
     )
 
 
@@ -86,7 +99,8 @@ def _geometry(proof: Proof) -> object:
     """What two statements must have in common to share a recipe: all but the names."""
     sides = tuple(
         tuple(
-            (formula(t.axes), tuple(loop.index for loop in bundled_names(proof, t))) for t in side
+            (formula(t.axes), tuple(loop.index for loop in bundled_names(proof, t)))
+            for t in side
         )
         for side in proof.statement.sides
     )
@@ -98,7 +112,8 @@ def _same(proof: Proof, where: str, env: Env) -> str:
     axes = proof.statement.left[0].axes
     names = [axis.name for axis in axes if isinstance(axis, syntax.Index)]
     given = "".join(
-        f", {identifier(n)}={identifier(n) if n in proof.local else env.names[n]}" for n in names
+        f", {identifier(n)}={identifier(n) if n in proof.local else env.names[n]}"
+        for n in names
     )
     return f"recipes.same({where}{given})"
 
@@ -118,12 +133,21 @@ def _call(proof: Proof, name: str, where: str) -> str:
 def _recipe(proof: Proof, map_: hir.Map, name: str, env: Env) -> list[Function]:
     """The function that makes a recipe, and the one that measures its sizes if it needs some."""
     local = _local(proof)
-    ranges = {loop.index: loop.range for loop in proof.bundled if loop.index not in local}
-    sizes = {**env.names, **{index: expression(value, env) for index, value in ranges.items()}}
+    ranges = {
+        loop.index: loop.range for loop in proof.bundled if loop.index not in local
+    }
+    sizes = {
+        **env.names,
+        **{index: expression(value, env) for index, value in ranges.items()},
+    }
     sizes = {size: text for size, text in sizes.items() if size not in local}
     lines = tuple(recipe_lines(proof, _variables(proof, map_), sizes))
-    given = "".join(f", {size}: int" for size in (*map(identifier, local), *measured_sizes(proof)))
-    parameters = f"config: Config, mesh: {'Mesh' if map_.sharded else 'None'}, where: str{given}"
+    given = "".join(
+        f", {size}: int" for size in (*map(identifier, local), *measured_sizes(proof))
+    )
+    parameters = (
+        f"config: Config, mesh: {'Mesh' if map_.sharded else 'None'}, where: str{given}"
+    )
     function = Function(name, parameters, "Recipe", _comment(proof, map_), lines)
     return [function, *([measuring(proof, env, name, local)] if proof.measured else [])]
 
@@ -136,7 +160,11 @@ def _function_name(proof: Proof, taken: set[str]) -> str:
     """A name from the first right tensor: `_linear_qkv`, `_linear_qkv_bias`."""
     name = proof.statement.right[0].names[0].name
     variable, last = _variable(name), name.parts[-1]
-    ends = isinstance(last, syntax.Text) and last.text.endswith("bias") and "bias" not in variable
+    ends = (
+        isinstance(last, syntax.Text)
+        and last.text.endswith("bias")
+        and "bias" not in variable
+    )
     sizes = {other.removesuffix("_sizes") for other in taken}
     return _free(f"_{variable}{'_bias' if ends else ''}", taken | sizes)
 
@@ -157,7 +185,10 @@ def _variables(proof: Proof, map_: hir.Map) -> tuple[tuple[str, ...], tuple[str,
     for side in (0, 1):
         for tensor in proof.statement.sides[side]:
             base = _variable(tensor.names[0].name)
-            name = _free(base if base not in taken else f"{base}_{map_.layouts[side].name}", taken)
+            name = _free(
+                base if base not in taken else f"{base}_{map_.layouts[side].name}",
+                taken,
+            )
             taken.add(name)
             found[side].append(name)
     return tuple(found[0]), tuple(found[1])
@@ -165,9 +196,15 @@ def _variables(proof: Proof, map_: hir.Map) -> tuple[tuple[str, ...], tuple[str,
 
 def _variable(name: syntax.Name) -> str:
     """The last component of a name that says which tensor it is."""
-    text = "".join(part.text if isinstance(part, syntax.Text) else "0" for part in name.parts)
-    words = [re.sub(r"\W", "_", part, flags=re.ASCII).lower() for part in text.split(".")]
-    telling = [word for word in words if word not in ("weight", "bias") and _telling(word)]
+    text = "".join(
+        part.text if isinstance(part, syntax.Text) else "0" for part in name.parts
+    )
+    words = [
+        re.sub(r"\W", "_", part, flags=re.ASCII).lower() for part in text.split(".")
+    ]
+    telling = [
+        word for word in words if word not in ("weight", "bias") and _telling(word)
+    ]
     return identifier(telling[-1]) if telling else "tensor"
 
 

@@ -39,7 +39,9 @@ class _Tensor:
     tensor: hir.Tensor
     dims: tuple[str, ...]
     bundle: tuple[str, ...]
-    chains: tuple[tuple[str, ...], ...]  # the operations on its grid that lead to each leaf
+    chains: tuple[
+        tuple[str, ...], ...
+    ]  # the operations on its grid that lead to each leaf
     paddings: tuple[tuple[str, ...], ...]  # and to each padding
 
     @property
@@ -47,23 +49,31 @@ class _Tensor:
         """How many operations all of these begin with."""
         chains = (*self.chains, *self.paddings)
         shortest = min(len(chain) for chain in chains)
-        return next((n for n in range(shortest) if len({c[n] for c in chains}) > 1), shortest)
+        return next(
+            (n for n in range(shortest) if len({c[n] for c in chains}) > 1), shortest
+        )
 
 
 def recipe_lines(
-    proof: Proof, variables: tuple[tuple[str, ...], tuple[str, ...]], sizes: Mapping[str, str]
+    proof: Proof,
+    variables: tuple[tuple[str, ...], tuple[str, ...]],
+    sizes: Mapping[str, str],
 ) -> list[str]:
     """The body of a recipe function. `variables` name the tensors, `sizes` the text of each known size."""
     shares = _shares(proof.statement)
     matches = [_match(left, right, shares) for left, right in proof.pairs]
-    tensors = [_tensors(side, proof, variables[side], matches, shares) for side in (0, 1)]
+    tensors = [
+        _tensors(side, proof, variables[side], matches, shares) for side in (0, 1)
+    ]
     split = 0 if any(tensor.dims for tensor in tensors[0]) else 1
     names = needed(proof)
     lines = _locals(names, sizes)
     lines.append(
         f"recipe = Recipe(where{''.join(f', {name}={name}' for name in map(identifier, names))})"
     )
-    lines += [line for t in tensors[1 - split] if not t.bundle for line in _declare(t, shares)]
+    lines += [
+        line for t in tensors[1 - split] if not t.bundle for line in _declare(t, shares)
+    ]
     groups = dict.fromkeys(tensor.dims for tensor in tensors[split])
     for dims in groups:
         indent = ""
@@ -71,7 +81,10 @@ def recipe_lines(
             lines.append(f"{indent}for {identifier(dim)} in range(mesh.{dim}):")
             indent += "    "
         group = [tensor for tensor in tensors[split] if tensor.dims == dims]
-        lines += [indent + line for line in _group(proof, split, group, tensors, matches, shares)]
+        lines += [
+            indent + line
+            for line in _group(proof, split, group, tensors, matches, shares)
+        ]
     return [*lines, "return recipe"]
 
 
@@ -94,7 +107,9 @@ def _locals(names: list[str], sizes: Mapping[str, str]) -> list[str]:
     given = [name for name in names if name in sizes]
     if not given:
         return []
-    return [f"{', '.join(map(identifier, given))} = {', '.join(sizes[name] for name in given)}"]
+    return [
+        f"{', '.join(map(identifier, given))} = {', '.join(sizes[name] for name in given)}"
+    ]
 
 
 def _shares(statement: hir.Statement) -> dict[str, str]:
@@ -103,7 +118,9 @@ def _shares(statement: hir.Statement) -> dict[str, str]:
     for tensor in (*statement.left, *statement.right):
         for axis in tensor.axes:
             for split in splits(axis):
-                found.setdefault(spell(split), "own" if not found else f"own_{len(found) + 1}")
+                found.setdefault(
+                    spell(split), "own" if not found else f"own_{len(found) + 1}"
+                )
     return found
 
 
@@ -116,7 +133,9 @@ def size_text(axis: Axis, shares: Mapping[str, str]) -> str:
             return "1"
         case syntax.Product(factors=factors):
             texts = [
-                _factor(factor, shares) for factor in factors if not isinstance(factor, syntax.One)
+                _factor(factor, shares)
+                for factor in factors
+                if not isinstance(factor, syntax.One)
             ]
             return " * ".join(texts) or "1"
         case syntax.Sum(parts=parts):
@@ -141,7 +160,9 @@ def sum_text(parts: list[Axis], shares: Mapping[str, str]) -> str:
         text = _factor(part, shares)
         counts[text] = counts.get(text, 0) + 1
     ones = counts.pop("1", 0)
-    texts = [text if count == 1 else f"{count} * {text}" for text, count in counts.items()]
+    texts = [
+        text if count == 1 else f"{count} * {text}" for text, count in counts.items()
+    ]
     return " + ".join([*texts, *([str(ones)] if ones else [])]) or "0"
 
 
@@ -181,15 +202,21 @@ def _chain(
                 for place in dims
                 for factor in (place.factors if isinstance(place, Row) else (place,))
             ]
-            chain.append(f".view({', '.join(size_text(_axis(place), shares) for place in dims)})")
+            chain.append(
+                f".view({', '.join(size_text(_axis(place), shares) for place in dims)})"
+            )
             continue
         for dim, place in enumerate(dims):
             if isinstance(place, Front):
                 before = [
-                    _key(other, shares) if isinstance(other, Front) else ":" for other in dims[:dim]
+                    _key(other, shares) if isinstance(other, Front) else ":"
+                    for other in dims[:dim]
                 ]
                 paddings.append(
-                    (*chain, _index([*before, f"{size_text(place.whole.value, shares)}:"]))
+                    (
+                        *chain,
+                        _index([*before, f"{size_text(place.whole.value, shares)}:"]),
+                    )
                 )
         keys = [_key(place, shares) for place in dims]
         if any(key != ":" for key in keys):
@@ -207,7 +234,12 @@ def _axis(place: Place) -> Axis:
     match place:
         case syntax.Index() | syntax.One():
             return place
-        case Row(whole=whole) | Picked(whole=whole) | Cut(whole=whole) | Front(whole=whole):
+        case (
+            Row(whole=whole)
+            | Picked(whole=whole)
+            | Cut(whole=whole)
+            | Front(whole=whole)
+        ):
             return whole
         case _:
             assert_never(place)
@@ -227,7 +259,9 @@ def _key(place: Place, shares: Mapping[str, str]) -> str:
             start = sum_text(values[:part], shares) if part else ""
             if isinstance(value, syntax.One):
                 return start or "0"
-            stop = sum_text(values[: part + 1], shares) if part < len(values) - 1 else ""
+            stop = (
+                sum_text(values[: part + 1], shares) if part < len(values) - 1 else ""
+            )
             return _slice(start, stop)
         case Front(whole=whole):
             return _slice("", size_text(whole.value, shares))
@@ -265,9 +299,20 @@ def _tensors(
         bundle = tuple(loop.index for loop in bundled_names(proof, tensor))
         count, index = _flat(bundle)
         position = " + ".join([*_counted(before), *([index] if index else [])]) or "0"
-        dims = tuple(dict.fromkeys(split.mesh for axis in tensor.axes for split in splits(axis)))
+        dims = tuple(
+            dict.fromkeys(split.mesh for axis in tensor.axes for split in splits(axis))
+        )
         found.append(
-            _Tensor(side, position, variables[number], tensor, dims, bundle, chains, paddings)
+            _Tensor(
+                side,
+                position,
+                variables[number],
+                tensor,
+                dims,
+                bundle,
+                chains,
+                paddings,
+            )
         )
         before.append(count)
     return found
@@ -275,7 +320,11 @@ def _tensors(
 
 def bundled_names(proof: Proof, tensor: hir.Tensor) -> tuple[hir.Loop, ...]:
     """The loops over which one statement has a tensor a value: bundled, with the index in the name."""
-    return tuple(loop for loop in proof.bundled if loop.index in name_indices(tensor.names[0].name))
+    return tuple(
+        loop
+        for loop in proof.bundled
+        if loop.index in name_indices(tensor.names[0].name)
+    )
 
 
 def _flat(bundle: tuple[str, ...]) -> tuple[str, str]:
@@ -283,7 +332,9 @@ def _flat(bundle: tuple[str, ...]) -> tuple[str, str]:
     number = ""
     for name in bundle:
         ahead = f"({number})" if " " in number else number
-        number = f"{ahead} * {identifier(name)} + {each(name)}" if number else each(name)
+        number = (
+            f"{ahead} * {identifier(name)} + {each(name)}" if number else each(name)
+        )
     return " * ".join(identifier(name) for name in bundle) or "1", number
 
 
@@ -313,9 +364,14 @@ def _declare(tensor: _Tensor, shares: Mapping[str, str]) -> list[str]:
     if not chain or len(tensor.variable) + len(made) + len(chain) < 75:
         lines.append(f"{tensor.variable} = {made}{chain}")
     else:
-        lines += [f"{tensor.variable} = {made}", f"{tensor.variable} = {tensor.variable}{chain}"]
+        lines += [
+            f"{tensor.variable} = {made}",
+            f"{tensor.variable} = {tensor.variable}{chain}",
+        ]
     for padding in tensor.paddings:
-        lines.append(f"recipe.zeros({tensor.variable}{''.join(padding[tensor.common :])})")
+        lines.append(
+            f"recipe.zeros({tensor.variable}{''.join(padding[tensor.common :])})"
+        )
     return lines
 
 
@@ -328,7 +384,11 @@ def _group(
     shares: Mapping[str, str],
 ) -> list[str]:
     """The tensors of one side that are split alike, and the blocks they share with the other side."""
-    lines = list(dict.fromkeys(line for t in group if not t.bundle for line in _declare(t, shares)))
+    lines = list(
+        dict.fromkeys(
+            line for t in group if not t.bundle for line in _declare(t, shares)
+        )
+    )
     open_bundle: tuple[str, ...] = ()
     declared: set[str] = set()
     for match in matches:
@@ -336,7 +396,9 @@ def _group(
         if pair[split] not in group:
             continue
         bundle = tuple(
-            loop.index for loop in proof.bundled if any(loop.index in t.bundle for t in pair)
+            loop.index
+            for loop in proof.bundled
+            if any(loop.index in t.bundle for t in pair)
         )
         if bundle != open_bundle:
             lines += [
@@ -345,10 +407,16 @@ def _group(
             ]
             open_bundle, declared = bundle, set()
         inner = [
-            line for t in pair if t.bundle for line in _declare(t, shares) if line not in declared
+            line
+            for t in pair
+            if t.bundle
+            for line in _declare(t, shares)
+            if line not in declared
         ]
         declared.update(inner)
-        inner.append(f"recipe.match({', '.join(_ends(match, pair))}{_again(match, pair)})")
+        inner.append(
+            f"recipe.match({', '.join(_ends(match, pair))}{_again(match, pair)})"
+        )
         lines += ["    " * len(bundle) + line for line in inner]
     return lines
 
@@ -360,22 +428,33 @@ def _again(match: _Match, pair: list[_Tensor]) -> str:
         other = pair[1 - side]
         held = {*match.leaves[side].indices, *pair[side].bundle}
         copies = [each(index) for index in other.bundle if index not in held]
-        split = {dim for place in match.leaves[1 - side].axes for dim in place_dims(place)}
+        split = {
+            dim for place in match.leaves[1 - side].axes for dim in place_dims(place)
+        }
         copies += [identifier(dim) for dim in other.dims if dim not in split]
         if copies:
-            texts.append(f", {word}_again={' or '.join(f'{copy} > 0' for copy in copies)}")
+            texts.append(
+                f", {word}_again={' or '.join(f'{copy} > 0' for copy in copies)}"
+            )
     return "".join(texts)
 
 
 def _ends(match: _Match, pair: list[_Tensor]) -> list[str]:
     """The two grids of a pair, with their dims in one order."""
-    texts = [t.variable + "".join(match.chains[side][t.common :]) for side, t in enumerate(pair)]
+    texts = [
+        t.variable + "".join(match.chains[side][t.common :])
+        for side, t in enumerate(pair)
+    ]
     orders = [list(order) for order in match.orders]
     for side, other in ((0, pair[1]), (1, pair[0])):
         # An index that is in the other tensor's name has one value in each pass of the loop over it.
-        fixed = [n for n in orders[side] if n in other.bundle and n not in orders[1 - side]]
+        fixed = [
+            n for n in orders[side] if n in other.bundle and n not in orders[1 - side]
+        ]
         texts[side] += (
-            _index([each(name) if name in fixed else ":" for name in orders[side]]) if fixed else ""
+            _index([each(name) if name in fixed else ":" for name in orders[side]])
+            if fixed
+            else ""
         )
         orders[side] = [name for name in orders[side] if name not in fixed]
     # The side with more indices says their order; an index of one side alone is repeated on the other.
@@ -384,7 +463,9 @@ def _ends(match: _Match, pair: list[_Tensor]) -> list[str]:
     for side, order in enumerate(orders):
         present = [name for name in full if name in order]
         if present != order:
-            texts[side] += f".permute({', '.join(str(order.index(name)) for name in present)})"
+            texts[
+                side
+            ] += f".permute({', '.join(str(order.index(name)) for name in present)})"
         for dim, name in enumerate(full):
             if name not in present:
                 texts[side] += f".repeat({dim}, {identifier(name)})"

@@ -46,7 +46,10 @@ class Emitter:
                     found += self._loop(item, place)
                 case hir.Choice(test=test, then=then, otherwise=otherwise):
                     found += self._choice(
-                        test, self.lines(then, place), self.lines(otherwise, place), place
+                        test,
+                        self.lines(then, place),
+                        self.lines(otherwise, place),
+                        place,
                     )
                 case hir.Stored():
                     found += self._stored(item, place)
@@ -59,10 +62,14 @@ class Emitter:
     def _let(self, let: hir.Let, rest: tuple[hir.Item, ...], place: Place) -> list[str]:
         """The rest of the block, behind the value if it needs it."""
         name = identifier(let.name)
-        inner = replace(place, env=place.env.adding({let.name: name}, {let.name: let.kind}))
+        inner = replace(
+            place, env=place.env.adding({let.name: name}, {let.name: let.kind})
+        )
         lines = self.lines(rest, inner)
         return (
-            [f"{name} = {expression(let.value, place.env)}", *lines] if uses(lines, name) else lines
+            [f"{name} = {expression(let.value, place.env)}", *lines]
+            if uses(lines, name)
+            else lines
         )
 
     def _choice(
@@ -100,14 +107,24 @@ class Emitter:
         if not body:
             return lines
         head = [f"for {identifier(loop.index)} in {range_text(loop.range, place.env)}:"]
-        body = [*self._prefix_lines(loop, inner_place, body), *body]
+        prefixes = self._prefix_lines(loop, inner_place, body)
+        if loop.filtered and all(line.startswith(" ") for line in body[1:]):
+            body = [
+                body[0],
+                *_indented(prefixes),
+                *body[1:],
+            ]  # only where the filter holds
+        else:
+            body = [*prefixes, *body]
         if loop.staged:
             number = "number" if uses(body, "number") else "_"
             body.insert(0, f"stage, {number} = layers[{identifier(loop.index)}]")
         return [*lines, *head, *_indented(body)]
 
     def _within(self, loop: hir.Loop, place: Place) -> Place:
-        env = place.env.adding({loop.index: identifier(loop.index)}, {loop.index: "int"})
+        env = place.env.adding(
+            {loop.index: identifier(loop.index)}, {loop.index: "int"}
+        )
         if loop.prefixes is None:
             return replace(place, env=env, staged=place.staged or loop.staged)
         outer = place.prefixes is not None
@@ -123,7 +140,11 @@ class Emitter:
     def _prefix_lines(self, loop: hir.Loop, place: Place, body: list[str]) -> list[str]:
         if loop.prefixes is None or place.prefixes is None:
             return []
-        used = [(variable, name) for variable, name in place.prefixes if uses(body, variable)]
+        used = [
+            (variable, name)
+            for variable, name in place.prefixes
+            if uses(body, variable)
+        ]
         return [f"{variable} = {fstring(name, place.env)}" for variable, name in used]
 
     def _parted(
@@ -148,11 +169,19 @@ class Emitter:
                     taken += [replace(item, body=inner[0])] if inner[0] else []
                     left += [replace(item, body=inner[1])] if inner[1] else []
                 case hir.Choice(test=test, then=then, otherwise=otherwise):
-                    first, second = self._parted(then, loop), self._parted(otherwise, loop)
-                    taken += (
-                        [hir.Choice(test, first[0], second[0])] if first[0] or second[0] else []
+                    first, second = self._parted(then, loop), self._parted(
+                        otherwise, loop
                     )
-                    left += [hir.Choice(test, first[1], second[1])] if first[1] or second[1] else []
+                    taken += (
+                        [hir.Choice(test, first[0], second[0])]
+                        if first[0] or second[0]
+                        else []
+                    )
+                    left += (
+                        [hir.Choice(test, first[1], second[1])]
+                        if first[1] or second[1]
+                        else []
+                    )
                 case hir.Stored(variant=variant, bodies=bodies):
                     parts = [self._parted(body, loop) for body in bodies]
                     taken += (
@@ -167,14 +196,19 @@ class Emitter:
                     )
                 case _:
                     assert_never(item)
-        held = [any(not isinstance(item, hir.Let) for item in part) for part in (taken, left)]
+        held = [
+            any(not isinstance(item, hir.Let) for item in part)
+            for part in (taken, left)
+        ]
         return tuple(taken if held[0] else ()), tuple(left if held[1] else ())
 
     def _statement(self, statement: hir.Statement, place: Place) -> list[str]:
         proof = self.proofs[statement.number]
         sides = [self._side(proof, side, place) for side in (0, 1)]
         if not proof.measured:
-            return [f"yield Group({self.recipes[statement.number]}, {sides[0]}, {sides[1]})"]
+            return [
+                f"yield Group({self.recipes[statement.number]}, {sides[0]}, {sides[1]})"
+            ]
         named = [f"left = {sides[0]}", f"right = {sides[1]}"]
         return [*named, f"yield Group({self.recipes[statement.number]}, left, right)"]
 
@@ -195,7 +229,11 @@ class Emitter:
             else:
                 plain = []
                 parts.append(self._tied_bundle(proof, tensor, side, place))
-        return parts[0] if len(parts) == 1 else f"({', '.join('*' + part for part in parts)})"
+        return (
+            parts[0]
+            if len(parts) == 1
+            else f"({', '.join('*' + part for part in parts)})"
+        )
 
     def _at(self, side: int, at: str | None) -> str | None:
         """The end of a `places` call: the stage and the closing bracket. None where there are two stages."""
@@ -204,7 +242,9 @@ class Emitter:
             return ")"
         return None if at == "first,last" else f", {stages.mesh}={at or 'stage'})"
 
-    def _tied_bundle(self, proof: Proof, tensor: hir.Tensor, side: int, place: Place) -> str:
+    def _tied_bundle(
+        self, proof: Proof, tensor: hir.Tensor, side: int, place: Place
+    ) -> str:
         """One tensor under several names, for every value of the indices that are bundled in them."""
         bundle = bundled_names(proof, tensor)
         if not bundle:
@@ -231,7 +271,12 @@ class Emitter:
         return f"tied({', '.join(texts)})"
 
     def _name(
-        self, proof: Proof, tensor: hir.Tensor, placed: hir.Placed, side: int, place: Place
+        self,
+        proof: Proof,
+        tensor: hir.Tensor,
+        placed: hir.Placed,
+        side: int,
+        place: Place,
     ) -> str:
         bundle = bundled_names(proof, tensor)
         if not bundle:
@@ -240,7 +285,11 @@ class Emitter:
         return f"*[{self._text(placed.name, side, inner, bundle)} for{_over(bundle, place.env)}]"
 
     def _text(
-        self, name: syntax.Name, side: int, place: Place, bundle: tuple[hir.Loop, ...] = ()
+        self,
+        name: syntax.Name,
+        side: int,
+        place: Place,
+        bundle: tuple[hir.Loop, ...] = (),
     ) -> str:
         if place.prefixes is not None:
             variable, prefix = place.prefixes[side]
@@ -257,7 +306,11 @@ class Emitter:
 
     def _drop(self, drop: hir.Drop, place: Place) -> str:
         stages = self.map.layouts[drop.side].stages
-        at = f'{{"{stages.mesh}": stage}}' if stages is not None and place.staged else "{}"
+        at = (
+            f'{{"{stages.mesh}": stage}}'
+            if stages is not None and place.staged
+            else "{}"
+        )
         where = quoted(f"{self.map.source.name}:{drop.span.line}")
         return f"yield Drop({where}, {drop.side}, Place({self._text(drop.name, drop.side, place)}, {at}))"
 
@@ -269,7 +322,9 @@ def _each(env: Env, bundle: tuple[hir.Loop, ...]) -> Env:
 
 def _over(bundle: tuple[hir.Loop, ...], env: Env) -> str:
     """` each_x in range(config.X) for each_y in ..`: what stands behind the `for` of a comprehension."""
-    return " for".join(f" {each(loop.index)} in {range_text(loop.range, env)}" for loop in bundle)
+    return " for".join(
+        f" {each(loop.index)} in {range_text(loop.range, env)}" for loop in bundle
+    )
 
 
 def _places(name: str, at: str, tests: list[str]) -> str:

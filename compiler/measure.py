@@ -50,8 +50,15 @@ def measuring(proof: Proof, env: Env, name: str, local: list[str]) -> Function:
         f"{name}_sizes",
         f"config: Config, mesh: Any, shapes: Shapes, left: {places}, right: {places}{more}",
         "tuple[int, ...]",
-        (f"The sizes of {', '.join(proof.measured)}, measured on the source's tensors.",),
-        ("if shapes.side == 1:", *(f"    {line}" for line in (*right, result)), *left, result),
+        (
+            f"The sizes of {', '.join(proof.measured)}, measured on the source's tensors.",
+        ),
+        (
+            "if shapes.side == 1:",
+            *(f"    {line}" for line in (*right, result)),
+            *left,
+            result,
+        ),
     )
 
 
@@ -64,7 +71,11 @@ def _steps(proof: Proof, side: int) -> list[_Step]:
         if step is None:
             index = min(unknown)
             tensors = proof.statement.sides[side]
-            holding = [t for t in tensors if any(index in axis_indices(axis) for axis in t.axes)]
+            holding = [
+                t
+                for t in tensors
+                if any(index in axis_indices(axis) for axis in t.axes)
+            ]
             refuse(
                 "M0307",
                 f"the size of `{index}` cannot be solved from the {('left', 'right')[side]} tensors",
@@ -85,7 +96,11 @@ def _next(tensors: tuple[hir.Tensor, ...], unknown: set[str]) -> _Step | None:
             if len(found) != 1 or any(names.count(found[0]) > 1 for names in total):
                 continue
             index = found[0]
-            factor = {_without(names, index): n for names, n in total.items() if index in names}
+            factor = {
+                _without(names, index): n
+                for names, n in total.items()
+                if index in names
+            }
             rest = {names: n for names, n in total.items() if index not in names}
             return _Step(index, position, number, factor, rest, mesh)
     return None
@@ -114,25 +129,40 @@ def _local(axis: syntax.Axis) -> Size:
 def _whole(total: Size) -> tuple[Size, tuple[str, ...]]:
     """A size without fractions, and the mesh dimensions that it was multiplied by."""
     shares = {name for names in total for name in names if name.startswith("1/")}
-    most = {share: max(names.count(share) for names in total) for share in sorted(shares)}
+    most = {
+        share: max(names.count(share) for names in total) for share in sorted(shares)
+    }
     result: Size = {}
     for names, factor in total.items():
         more = [
-            share[2:] for share, count in most.items() for _ in range(count - names.count(share))
+            share[2:]
+            for share, count in most.items()
+            for _ in range(count - names.count(share))
         ]
         result = plus(
-            result, {tuple(sorted((*(n for n in names if n not in shares), *more))): factor}
+            result,
+            {tuple(sorted((*(n for n in names if n not in shares), *more))): factor},
         )
-    return result, tuple(share[2:] for share, count in most.items() for _ in range(count))
+    return result, tuple(
+        share[2:] for share, count in most.items() for _ in range(count)
+    )
 
 
-def _lines(steps: list[_Step], proof: Proof, side: int, known: Mapping[str, str]) -> list[str]:
+def _lines(
+    steps: list[_Step], proof: Proof, side: int, known: Mapping[str, str]
+) -> list[str]:
     found = []
     for step in steps:
         tensor = proof.statement.sides[side][step.position]
-        places = f"{('left', 'right')[side]}[{_position(proof, side, step.position, known)}]"
-        shape = f"shapes.of({places}, {len(tensor.axes)}, {quoted(f'index {step.index}')})"
-        total = " * ".join([f"{shape}[{step.axis}]", *(known[dim] for dim in step.mesh)])
+        places = (
+            f"{('left', 'right')[side]}[{_position(proof, side, step.position, known)}]"
+        )
+        shape = (
+            f"shapes.of({places}, {len(tensor.axes)}, {quoted(f'index {step.index}')})"
+        )
+        total = " * ".join(
+            [f"{shape}[{step.axis}]", *(known[dim] for dim in step.mesh)]
+        )
         factor, rest = _text(step.times, known), _text(step.plus, known)
         found.append(
             f"{known[step.index]} = solve({quoted(step.index)}, {total}, {factor}, {rest})"
@@ -142,8 +172,12 @@ def _lines(steps: list[_Step], proof: Proof, side: int, known: Mapping[str, str]
 
 def _position(proof: Proof, side: int, number: int, known: Mapping[str, str]) -> str:
     """Where a term's first tensor stands among the tensors of its side."""
-    before = [bundled_names(proof, tensor) for tensor in proof.statement.sides[side][:number]]
-    return _text(plus(*({tuple(loop.index for loop in loops): 1} for loops in before)), known)
+    before = [
+        bundled_names(proof, tensor) for tensor in proof.statement.sides[side][:number]
+    ]
+    return _text(
+        plus(*({tuple(loop.index for loop in loops): 1} for loops in before)), known
+    )
 
 
 def _text(total: Size, known: Mapping[str, str]) -> str:

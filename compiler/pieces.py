@@ -50,10 +50,15 @@ def pieces(held: Held) -> Iterator[Piece]:
 def piece_lines(instance: Instance, piece: Piece) -> list[str]:
     """`rows 0..31 from rows 64..95 of NAME on tp=1`: a line a block."""
     lines = [
-        line for stored, copy in piece.copies for line in _copied(instance, piece, stored, copy)
+        line
+        for stored, copy in piece.copies
+        for line in _copied(instance, piece, stored, copy)
     ]
     lines += [
-        (words(piece.shape, zero.offset, zero.strides, zero.counts), "zeros, for padding")
+        (
+            words(piece.shape, zero.offset, zero.strides, zero.counts),
+            "zeros, for padding",
+        )
         for zero in piece.zeros
     ]
     if not lines:
@@ -86,7 +91,11 @@ def piece_data(piece: Piece) -> dict[str, object]:
             for stored, copy in piece.copies
         ],
         "zeros": [
-            {"counts": list(zero.counts), "offset": zero.offset, "steps": list(zero.strides)}
+            {
+                "counts": list(zero.counts),
+                "offset": zero.offset,
+                "steps": list(zero.strides),
+            }
             for zero in piece.zeros
         ],
     }

@@ -105,7 +105,9 @@ def verify(plan: Plan) -> Plan:
     """Assert that every piece of text is Python; a failure here is a bug of the compiler."""
     for function in (*plan.functions, plan.statements):
         body = "\n".join(f"    {line}" for line in function.body)
-        ast.parse(f"def {function.name}({function.parameters}) -> {function.returns}:\n{body}\n")
+        ast.parse(
+            f"def {function.name}({function.parameters}) -> {function.returns}:\n{body}\n"
+        )
     for _, row in (*plan.config.keys, *plan.config.options, *plan.config.variants):
         ast.parse(row, mode="eval")
     names = [function.name for function in plan.functions]

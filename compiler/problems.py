@@ -20,7 +20,9 @@ def refuse(
     help: str = "",
 ) -> NoReturn:
     """Raise one diagnostic."""
-    raise MapError(Diagnostic(code, message, span, note, labels, (help,) if help else ()))
+    raise MapError(
+        Diagnostic(code, message, span, note, labels, (help,) if help else ())
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

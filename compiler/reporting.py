@@ -23,14 +23,20 @@ WIDTH = 118  # of a line, equations aside that have no blank to break at
 def check(maps: Sequence[Path], given: Given | None, every: bool) -> Answer:
     """Prove the maps and, with a config, count. Raises MapError, Refused, OSError, usage errors."""
     found = [_reported(one, given, every) for one in of_each(maps, plan_file)]
-    return Answer("\n\n".join(text for text, _ in found), {"maps": [data for _, data in found]})
+    return Answer(
+        "\n\n".join(text for text, _ in found), {"maps": [data for _, data in found]}
+    )
 
 
-def _reported(planned: Plan, given: Given | None, every: bool) -> tuple[str, dict[str, object]]:
+def _reported(
+    planned: Plan, given: Given | None, every: bool
+) -> tuple[str, dict[str, object]]:
     proven = planned.proven
     left, right = proven.hir.layouts
     heading = f"{proven.hir.source.name} ({left.name} <-> {right.name})"
-    text = "\n".join([heading, planned.title, "", *_table(proven), "", *_closing(proven)])
+    text = "\n".join(
+        [heading, planned.title, "", *_table(proven), "", *_closing(proven)]
+    )
     data: dict[str, object] = {
         "map": proven.hir.source.name,
         "layouts": [layout.name for layout in proven.hir.layouts],
@@ -75,7 +81,9 @@ def _table(proven: Proven) -> list[str]:
 def _rows(proven: Proven) -> Iterator[_Row]:
     for proof in proven.proofs:
         where, kind = place(proof, proven.hir), ", ".join(proof.kinds)
-        yield _Row(_heading(proof), where, kind, str(len(proof.pairs)), _equation(proof))
+        yield _Row(
+            _heading(proof), where, kind, str(len(proof.pairs)), _equation(proof)
+        )
     for drop in drops(proven.hir.items):
         told = drop_data(drop, proven)
         name = f"{told['layout']}: {told['name']}"
@@ -91,14 +99,22 @@ def _equation(proof: Proof) -> str:
 
 def _heading(proof: Proof) -> str:
     """`for i in L; if not tied: A.{i} <-> B.{i}`: what is around a statement, and how its names begin."""
-    prefixes = next((loop.prefixes for loop in reversed(proof.loops) if loop.prefixes), None)
-    names = "" if prefixes is None else f" {spelled(prefixes[0])} <-> {spelled(prefixes[1])}"
+    prefixes = next(
+        (loop.prefixes for loop in reversed(proof.loops) if loop.prefixes), None
+    )
+    names = (
+        ""
+        if prefixes is None
+        else f" {spelled(prefixes[0])} <-> {spelled(prefixes[1])}"
+    )
     return f"{surroundings(proof) or 'in no loop'}:{names}"
 
 
 def _closing(proven: Proven) -> list[str]:
     count, left = len(proven.proofs), len(list(drops(proven.hir.items)))
-    dropped = f" or dropped by name ({left} drop{'s' if left > 1 else ''})" if left else ""
+    dropped = (
+        f" or dropped by name ({left} drop{'s' if left > 1 else ''})" if left else ""
+    )
     return wrapped(
         f"{count} statement{'s' if count > 1 else ''} proven: each element of the target is written once, "
         f"each element of the source is read{dropped}, and the two directions compose to the identity.",

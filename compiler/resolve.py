@@ -87,9 +87,15 @@ def _layouts(file: syntax.File, header: syntax.Map) -> tuple[hir.Layout, hir.Lay
         blocks[block.name] = block
     if header.left == header.right:
         refuse("M0204", f"the two sides are both called `{header.left}`", header.span)
-    left, right = (_layout(name, blocks.get(name)) for name in (header.left, header.right))
+    left, right = (
+        _layout(name, blocks.get(name)) for name in (header.left, header.right)
+    )
     if left.dims and right.dims:
-        refuse("M0200", "a mesh on both layouts is not supported yet", blocks[right.name].span)
+        refuse(
+            "M0200",
+            "a mesh on both layouts is not supported yet",
+            blocks[right.name].span,
+        )
     return left, right
 
 
@@ -127,7 +133,9 @@ def _layout(name: str, block: syntax.Layout | None) -> hir.Layout:
     return layout
 
 
-def _check_mesh(layout: hir.Layout, mesh: syntax.Mesh, files: syntax.Files | None) -> None:
+def _check_mesh(
+    layout: hir.Layout, mesh: syntax.Mesh, files: syntax.Files | None
+) -> None:
     named = [dim for counting in layout.countings for dim in counting]
     again = sorted({dim for dim in named if named.count(dim) > 1})
     if again:
@@ -173,7 +181,11 @@ def _check_pattern(files: syntax.Files, holes: list[syntax.Hole]) -> None:
     """Each hole is one dimension, and no two are read as one number: 1 and 11 is 11 and 1."""
     for hole in holes:
         if not isinstance(hole.value, syntax.Path):
-            refuse("M0216", "a file's name holds something else than a mesh dimension", hole.span)
+            refuse(
+                "M0216",
+                "a file's name holds something else than a mesh dimension",
+                hole.span,
+            )
     open_: syntax.Hole | None = None
     for part in files.pattern.parts:
         if open_ is not None and isinstance(part, syntax.Hole):
@@ -191,7 +203,9 @@ def _option(
     option: syntax.Option, scope: Scope, layouts: Iterable[hir.Layout]
 ) -> tuple[Scope, hir.Option]:
     if option.layout not in [layout.name for layout in layouts]:
-        refuse("M0203", f"no layout of this map is called `{option.layout}`", option.span)
+        refuse(
+            "M0203", f"no layout of this map is called `{option.layout}`", option.span
+        )
     if not isinstance(
         option.default, (syntax.Number, syntax.String, syntax.Boolean, syntax.Nothing)
     ):
@@ -202,7 +216,9 @@ def _option(
             help="a number, a text, `true`, `false` or `none` stands there; compute with a `let`",
         )
     kind = "int" if option.name in scope.sizes else infer(option.default, scope.kinds)
-    resolved = hir.Option(option.name, kind, option.default, option.layout, option.key, option.span)
+    resolved = hir.Option(
+        option.name, kind, option.default, option.layout, option.key, option.span
+    )
     return scope.bind(option.name, "option", kind, option.span), resolved
 
 
@@ -212,7 +228,9 @@ def _lets(file: syntax.File, scope: Scope) -> tuple[tuple[hir.Let, ...], Scope]:
         if isinstance(item, (syntax.Let, syntax.Replica)):
             let = scope.let(item)
             lets.append(let)
-            scope = scope.bind(let.name, "replica" if let.replica else "let", let.kind, let.span)
+            scope = scope.bind(
+                let.name, "replica" if let.replica else "let", let.kind, let.span
+            )
     return tuple(lets), scope
 
 

@@ -11,31 +11,43 @@ from .problems import refuse
 from .scope import Scope
 
 
-def resolve_entries(file: syntax.File, scope: Scope) -> tuple[Scope, tuple[hir.Entry, ...]]:
+def resolve_entries(
+    file: syntax.File, scope: Scope
+) -> tuple[Scope, tuple[hir.Entry, ...]]:
     """The entries of all `config` blocks, and the scope with their binders."""
     written = [
-        entry for item in file.items if isinstance(item, syntax.Config) for entry in item.entries
+        entry
+        for item in file.items
+        if isinstance(item, syntax.Config)
+        for entry in item.entries
     ]
     for entry in written:
         if entry.binder is not None:
             kind = "int" if entry.binder in scope.sizes else "any"
             scope = scope.bind(entry.binder, "config binder", kind, entry.span)
     entries = [_entry(entry, scope) for entry in written]
-    for _ in range(2):  # a default may be another binder, of a kind that is known only now
+    for _ in range(
+        2
+    ):  # a default may be another binder, of a kind that is known only now
         entries = [replace(entry, kind=_kind(entry, scope)) for entry in entries]
         scope = replace(
-            scope, kinds={**scope.kinds, **{e.field: e.kind for e in entries if e.bound}}
+            scope,
+            kinds={**scope.kinds, **{e.field: e.kind for e in entries if e.bound}},
         )
     entries = _unique(entries, scope)
     _check_keys(entries)
     for side in (0, 1):
-        _check_defaults({entry.field: entry for entry in entries if entry.bound}, side, scope)
+        _check_defaults(
+            {entry.field: entry for entry in entries if entry.bound}, side, scope
+        )
     return scope, tuple(entries)
 
 
 def _entry(entry: syntax.Entry, scope: Scope) -> hir.Entry:
     tables = [
-        side.table for side in (entry.left, entry.right) if isinstance(side, syntax.Translated)
+        side.table
+        for side in (entry.left, entry.right)
+        if isinstance(side, syntax.Translated)
     ]
     if len(tables) > 1:
         refuse(
@@ -44,9 +56,16 @@ def _entry(entry: syntax.Entry, scope: Scope) -> hir.Entry:
             entry.span,
             help="keep one of them",
         )
-    left, right = (_side(side, entry.binder, scope) for side in (entry.left, entry.right))
+    left, right = (
+        _side(side, entry.binder, scope) for side in (entry.left, entry.right)
+    )
     if entry.binder is not None and isinstance(left or right, hir.Fixed):
-        refuse("M0222", f"`{entry.binder}` is bound to a constant", entry.span, help="use `let`")
+        refuse(
+            "M0222",
+            f"`{entry.binder}` is bound to a constant",
+            entry.span,
+            help="use `let`",
+        )
     return hir.Entry(
         entry.binder or _field(left, right),
         entry.binder is not None,
@@ -66,7 +85,9 @@ def _field(left: hir.ConfigSide, right: hir.ConfigSide) -> str:
     return ""
 
 
-def _side(side: syntax.ConfigValue | None, binder: str | None, scope: Scope) -> hir.ConfigSide:
+def _side(
+    side: syntax.ConfigValue | None, binder: str | None, scope: Scope
+) -> hir.ConfigSide:
     match side:
         case None:
             return None
@@ -82,7 +103,9 @@ def _side(side: syntax.ConfigValue | None, binder: str | None, scope: Scope) -> 
             return _keys(side, binder, scope)
 
 
-def _keys(value: syntax.Expr, binder: str | None, scope: Scope) -> hir.Keys | hir.Formula:
+def _keys(
+    value: syntax.Expr, binder: str | None, scope: Scope
+) -> hir.Keys | hir.Formula:
     """A key list with an optional default, or an expression that is only read."""
     chain = _chain(value)
     keys: list[str] = []
@@ -178,7 +201,9 @@ def _check_defaults(entries: dict[str, hir.Entry], side: int, scope: Scope) -> N
                 reached.add(other)
                 todo += [path.text for path in needs[other]]
         if name in reached:
-            refuse("M0220", f"the value of `{name}` depends on itself", entries[name].span)
+            refuse(
+                "M0220", f"the value of `{name}` depends on itself", entries[name].span
+            )
 
 
 def _check_keys(entries: list[hir.Entry]) -> None:
@@ -193,7 +218,11 @@ def _check_keys(entries: list[hir.Entry]) -> None:
                 else side.key if isinstance(side, hir.Fixed) else None
             )
             if key is not None and key in written:
-                refuse("M0225", f"the config key `{key}` is written by two equations", entry.span)
+                refuse(
+                    "M0225",
+                    f"the config key `{key}` is written by two equations",
+                    entry.span,
+                )
             if key is not None:
                 written[key] = entry
         for entry in entries:

@@ -43,16 +43,22 @@ def resolve_block(
     numbers = _Numbers()
     items = tuple(_block(block, Context(scope), numbers))
     if numbers.problems:
-        raise MapError(*(problem for error in numbers.problems for problem in error.diagnostics))
+        raise MapError(
+            *(problem for error in numbers.problems for problem in error.diagnostics)
+        )
     return items, tuple(numbers.variants.values())
 
 
-def _block(block: syntax.Block, context: Context, numbers: _Numbers) -> Iterator[hir.Item]:
+def _block(
+    block: syntax.Block, context: Context, numbers: _Numbers
+) -> Iterator[hir.Item]:
     for statement in block.statements:
         if isinstance(statement, (syntax.Let, syntax.Replica)):
             let = context.scope.let(statement)
             what = "replica" if let.replica else "let"
-            context = replace(context, scope=context.scope.bind(let.name, what, let.kind, let.span))
+            context = replace(
+                context, scope=context.scope.bind(let.name, what, let.kind, let.span)
+            )
             yield let
             continue
         try:
@@ -72,7 +78,9 @@ def _statement(
         case syntax.If(test=test, body=body, otherwise=otherwise):
             context.scope.check(test)
             yield hir.Choice(
-                test, tuple(_block(body, context, numbers)), _otherwise(otherwise, context, numbers)
+                test,
+                tuple(_block(body, context, numbers)),
+                _otherwise(otherwise, context, numbers),
             )
         case syntax.Variant():
             yield _variant(statement, context, numbers)
@@ -85,7 +93,13 @@ def _statement(
             yield from _when(condition, drops, context)
         case syntax.Let() | syntax.Replica():
             raise AssertionError("bound by the block")
-        case syntax.Require() | syntax.Include() | syntax.Def() | syntax.Use() | syntax.Make():
+        case (
+            syntax.Require()
+            | syntax.Include()
+            | syntax.Def()
+            | syntax.Use()
+            | syntax.Make()
+        ):
             refuse(
                 "M0200",
                 f"`{type(statement).__name__.lower()}` here is not supported yet",
@@ -100,26 +114,38 @@ def _otherwise(
 ) -> tuple[hir.Item, ...]:
     if node is None:
         return ()
-    block = syntax.Block((node,), span=node.span) if isinstance(node, syntax.If) else node
+    block = (
+        syntax.Block((node,), span=node.span) if isinstance(node, syntax.If) else node
+    )
     return tuple(_block(block, context, numbers))
 
 
 def _loop(node: syntax.For, context: Context, numbers: _Numbers) -> hir.Loop:
     if node.body is None:
-        refuse("M0200", "a loop without a block (two names) is not supported yet", node.span)
+        refuse(
+            "M0200",
+            "a loop without a block (two names) is not supported yet",
+            node.span,
+        )
     context.scope.check(node.range)
     staged = any(
         layout.stages is not None and layout.stages.over == node.range
         for layout in context.scope.layouts
     )
     scope = context.scope.bind(node.index, "loop index", "int", node.span)
-    inner = replace(context, scope=scope, staged=node.index if staged else context.staged)
+    inner = replace(
+        context, scope=scope, staged=node.index if staged else context.staged
+    )
     prefixes = None
     if node.names is not None:
         sides = [_names(name, side, inner) for side, name in enumerate(node.names)]
         for side, found in enumerate(sides):
             if len(found) > 1:
-                refuse("M0200", "a list in a prefix is not supported yet", node.names[side].span)
+                refuse(
+                    "M0200",
+                    "a list in a prefix is not supported yet",
+                    node.names[side].span,
+                )
         prefixes = (sides[0][0], sides[1][0])
         inner = replace(inner, prefixes=(prefixes[0].parts, prefixes[1].parts))
     body = tuple(_block(node.body, inner, numbers))
@@ -129,10 +155,19 @@ def _loop(node: syntax.For, context: Context, numbers: _Numbers) -> hir.Loop:
         body = (hir.Choice(node.filter, body, otherwise),)
     elif otherwise:
         refuse(
-            "M0230", "`else` behind a loop without a filter", node.span, help="`for i in L if ..`"
+            "M0230",
+            "`else` behind a loop without a filter",
+            node.span,
+            help="`for i in L if ..`",
         )
     return hir.Loop(
-        node.index, node.range, node.filter is not None, staged, prefixes, body, node.span
+        node.index,
+        node.range,
+        node.filter is not None,
+        staged,
+        prefixes,
+        body,
+        node.span,
     )
 
 
@@ -175,7 +210,9 @@ def _when(
     )
 
 
-def _equation(node: syntax.Equation, context: Context, numbers: _Numbers) -> Iterator[hir.Item]:
+def _equation(
+    node: syntax.Equation, context: Context, numbers: _Numbers
+) -> Iterator[hir.Item]:
     found: list[hir.Item] = []
     sides = [
         tuple(tensor for term in terms for tensor in _tensors(term, side, context))
@@ -197,12 +234,23 @@ def _looped(
     """The items inside a loop for every index in a name that no `for` binds: it takes the bound name's size."""
     tensors = statement.left + statement.right
     holes = [
-        part for t in tensors for part in t.names[0].name.parts if isinstance(part, syntax.Hole)
+        part
+        for t in tensors
+        for part in t.names[0].name.parts
+        if isinstance(part, syntax.Hole)
     ]
-    found = {hole.value.text: hole.value for hole in holes if isinstance(hole.value, syntax.Path)}
-    for value in reversed(found.values()):  # the first stands outermost and runs slowest
+    found = {
+        hole.value.text: hole.value
+        for hole in holes
+        if isinstance(hole.value, syntax.Path)
+    }
+    for value in reversed(
+        found.values()
+    ):  # the first stands outermost and runs slowest
         if context.scope.names[value.text] not in ("loop index", "mesh dimension"):
-            items = (hir.Loop(value.text, value, False, False, None, items, statement.span),)
+            items = (
+                hir.Loop(value.text, value, False, False, None, items, statement.span),
+            )
     return items
 
 
@@ -238,13 +286,18 @@ def _test(condition: syntax.Condition | None) -> syntax.Expr | None:
     return syntax.Unary("not", condition.test, span=condition.span)
 
 
-def _place(at: syntax.At | None, side: int, name: syntax.Name, context: Context) -> str | None:
+def _place(
+    at: syntax.At | None, side: int, name: syntax.Name, context: Context
+) -> str | None:
     """`first`, `last` or `first,last` where the layout has stages and no staged loop decides."""
     stages = context.scope.layouts[side].stages
     if stages is None:
         if at is not None:
             refuse(
-                "M0233", f"`at {at.mesh}` on a layout without stages", at.span, help="leave it out"
+                "M0233",
+                f"`at {at.mesh}` on a layout without stages",
+                at.span,
+                help="leave it out",
             )
         return None
     if context.staged is not None:
@@ -264,18 +317,25 @@ def _place(at: syntax.At | None, side: int, name: syntax.Name, context: Context)
         )
     if at.mesh != stages.mesh:
         refuse(
-            "M0236", f"`{at.mesh}` has no stages", at.span, help=f"`at {stages.mesh}={at.place}`"
+            "M0236",
+            f"`{at.mesh}` has no stages",
+            at.span,
+            help=f"`at {stages.mesh}={at.place}`",
         )
     return "first,last" if "," in at.place else at.place
 
 
-def _names(name: syntax.Name, side: int, context: Context, deep: bool = False) -> list[syntax.Name]:
+def _names(
+    name: syntax.Name, side: int, context: Context, deep: bool = False
+) -> list[syntax.Name]:
     """A name with its prefix, once for every choice of its lists, the right list fastest."""
     choices: list[tuple[syntax.NamePart, ...]] = []
     for part in name.parts:
         match part:
             case syntax.Several(items=items):
-                choices.append(tuple(syntax.Text(item, span=part.span) for item in items))
+                choices.append(
+                    tuple(syntax.Text(item, span=part.span) for item in items)
+                )
             case syntax.Hole():
                 _check_hole(part, side, context)
                 choices.append((part,))
@@ -288,7 +348,8 @@ def _names(name: syntax.Name, side: int, context: Context, deep: bool = False) -
     prefix = context.prefixes[side]
     joined = (*prefix, syntax.Text(".", span=name.span)) if prefix else ()
     return [
-        syntax.Name((*joined, *parts), name.quoted, span=name.span) for parts in product(*choices)
+        syntax.Name((*joined, *parts), name.quoted, span=name.span)
+        for parts in product(*choices)
     ]
 
 
@@ -296,9 +357,16 @@ def _check_hole(hole: syntax.Hole, side: int, context: Context) -> None:
     context.scope.check(hole.value)
     for path in paths(hole.value):
         if context.scope.names[path.text] == "mesh dimension":
-            refuse("M0241", f"`{path.text}` is a mesh dimension, not an index", path.span)
+            refuse(
+                "M0241", f"`{path.text}` is a mesh dimension, not an index", path.span
+            )
     if hole.width is not None:
-        refuse("M0237", "a width in a tensor's name", hole.span, help="widths belong to `files`")
+        refuse(
+            "M0237",
+            "a width in a tensor's name",
+            hole.span,
+            help="widths belong to `files`",
+        )
     if hole.mesh is None:
         return
     stages = context.scope.layouts[side].stages
@@ -332,7 +400,11 @@ def _check_axes(term: syntax.Term, side: int, context: Context) -> None:
             case syntax.Split(mesh=mesh) if (
                 layout.stages is not None and mesh == layout.stages.mesh
             ):
-                refuse("M0240", f"`{mesh}` has stages and splits layers, not axes", node.span)
+                refuse(
+                    "M0240",
+                    f"`{mesh}` has stages and splits layers, not axes",
+                    node.span,
+                )
             case syntax.Padded(size=size) if size not in context.scope.names:
                 refuse(
                     "M0212",

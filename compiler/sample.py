@@ -73,12 +73,16 @@ def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample | 
     measured = _measured(proven, functions)
     with running(core, map_.name) as names:
         trial = _Trial(names, measured)
-        fields = _fitted(trial, {**_sizes(map_), **_others(map_)}, meshes, _movable(map_))
+        fields = _fitted(
+            trial, {**_sizes(map_), **_others(map_)}, meshes, _movable(map_)
+        )
         fitting = tuple(mesh for mesh in meshes if trial.fits(fields, mesh))
         if not fitting:
             return None
         changes = [
-            change for change in _changes(map_) if trial.fits({**fields, **change}, fitting[0])
+            change
+            for change in _changes(map_)
+            if trial.fits({**fields, **change}, fitting[0])
         ]
         cases = [
             (change, mesh)
@@ -101,7 +105,9 @@ def _witnesses(
     configs: list[Fields],
 ) -> tuple[Witness, ...]:
     """A witness for each config; of the later ones only what the first does not say."""
-    map_, proofs = proven.hir, {proof.statement.number: proof for proof in proven.proofs}
+    map_, proofs = proven.hir, {
+        proof.statement.number: proof for proof in proven.proofs
+    }
     sizes = {
         number: dict(zip(proof.measured, measured[functions[number]]))
         for number, proof in proofs.items()
@@ -125,7 +131,9 @@ class _Trial:
             config = self.names["Config"](**fields)
             made = self.names["Mesh"](**dict(mesh)) if mesh else None
             shapes = self.names["Shapes"](None, None)
-            return all(self.names["groups"](self.names["converter"](), config, made, shapes))
+            return all(
+                self.names["groups"](self.names["converter"](), config, made, shapes)
+            )
         except (self.names["ConversionError"], LookupError, TypeError):
             return False  # a value of the wrong kind was drawn for a name that is only carried
 
@@ -182,12 +190,16 @@ def _sizes(map_: hir.Map) -> dict[str, int]:
     """A prime for every size; what is divided by another is a multiple of it."""
     primes = iter(PRIMES)
     layers = _layers(map_)
-    fields = [entry.field for entry in map_.entries if entry.bound and entry.kind == "int"]
+    fields = [
+        entry.field for entry in map_.entries if entry.bound and entry.kind == "int"
+    ]
     sizes = {field: LAYERS if field in layers else next(primes) for field in fields}
     for let in map_.lets:
         match let.value:
             case syntax.Binary(
-                operator="/", left=syntax.Path(text=above), right=syntax.Path(text=below)
+                operator="/",
+                left=syntax.Path(text=above),
+                right=syntax.Path(text=below),
             ):
                 if above in sizes and below in sizes:
                     sizes[above] = sizes[below] * 2
@@ -215,11 +227,13 @@ def _listed(map_: hir.Map, name: str) -> list[Any] | None:
     read = False
     for node in _expressions(map_.items):
         match node:
-            case syntax.Binary(operator="in", right=syntax.Path(text=text)) if text == name:
-                return [0, LAYERS - 1]
-            case syntax.Binary(left=syntax.Item(value=syntax.Path(text=text)), right=right) if (
+            case syntax.Binary(operator="in", right=syntax.Path(text=text)) if (
                 text == name
             ):
+                return [0, LAYERS - 1]
+            case syntax.Binary(
+                left=syntax.Item(value=syntax.Path(text=text)), right=right
+            ) if (text == name):
                 if isinstance(right, (syntax.String, syntax.Number, syntax.Boolean)):
                     values.append(right.value)
             case syntax.Item(value=syntax.Path(text=text)) if text == name:
@@ -238,7 +252,11 @@ def _expressions(items: tuple[hir.Item, ...]) -> Iterator[syntax.Node]:
             case hir.Loop(range=value, body=body):
                 yield from (*syntax.walk(value), *_expressions(body))
             case hir.Choice(test=test, then=then, otherwise=otherwise):
-                yield from (*syntax.walk(test), *_expressions(then), *_expressions(otherwise))
+                yield from (
+                    *syntax.walk(test),
+                    *_expressions(then),
+                    *_expressions(otherwise),
+                )
             case hir.Stored(bodies=bodies):
                 yield from (node for body in bodies for node in _expressions(body))
             case hir.Let(value=value):
@@ -257,14 +275,18 @@ def _changes(map_: hir.Map) -> Iterator[Fields]:
         yield from ({variant.name: choice} for choice in variant.choices[1:])
 
 
-def _measured(proven: Proven, functions: Mapping[int, str]) -> dict[str, tuple[int, ...]]:
+def _measured(
+    proven: Proven, functions: Mapping[int, str]
+) -> dict[str, tuple[int, ...]]:
     """Sizes for the indices that are measured on tensors; multiples of 4 where a mesh splits the statement."""
     primes = iter(PRIMES)
     found: dict[str, tuple[int, ...]] = {}
     for proof in proven.proofs:
         if proof.measured:
             tensors = proof.statement.left + proof.statement.right
-            split = any(True for tensor in tensors for axis in tensor.axes for _ in splits(axis))
+            split = any(
+                True for tensor in tensors for axis in tensor.axes for _ in splits(axis)
+            )
             sizes = tuple(next(primes) * (4 if split else 1) for _ in proof.measured)
             found.setdefault(functions[proof.statement.number], sizes)
             primes = iter(PRIMES)
@@ -285,7 +307,8 @@ def _fitted(
             for factor in (2, 4)
         ]
         scored = [
-            (sum(trial.fits(one, mesh) for mesh in meshes), -_total(one), one) for one in tries
+            (sum(trial.fits(one, mesh) for mesh in meshes), -_total(one), one)
+            for one in tries
         ]
         top = max(scored, key=lambda item: item[:2])
         if top[0] <= fitting:

@@ -11,7 +11,13 @@ from . import hir
 from .kinds import infer
 from .problems import nearest, refuse
 
-FUNCTIONS = {"roundup": (2, 2), "ceil": (1, 1), "floor": (1, 1), "min": (1, 99), "max": (1, 99)}
+FUNCTIONS = {
+    "roundup": (2, 2),
+    "ceil": (1, 1),
+    "floor": (1, 1),
+    "min": (1, 99),
+    "max": (1, 99),
+}
 FUNCTIONS |= {"sqrt": (1, 1), "len": (1, 1), "count": (2, 2)}
 
 
@@ -32,12 +38,16 @@ class Scope:
                 span,
                 help="choose another name",
             )
-        return replace(self, names={**self.names, name: what}, kinds={**self.kinds, name: kind})
+        return replace(
+            self, names={**self.names, name: what}, kinds={**self.kinds, name: kind}
+        )
 
     def let(self, node: syntax.Let | syntax.Replica) -> hir.Let:
         self.check(node.value)
         kind = "int" if node.name in self.sizes else infer(node.value, self.kinds)
-        return hir.Let(node.name, node.value, kind, isinstance(node, syntax.Replica), node.span)
+        return hir.Let(
+            node.name, node.value, kind, isinstance(node, syntax.Replica), node.span
+        )
 
     def check(self, value: syntax.Expr) -> None:
         """Every name and function of an expression is known."""

@@ -20,7 +20,8 @@ def shipped_maps() -> Answer:
     found = [(name, *_header(name, text)) for name, text in _shipped().items()]
     rows = [(name, f"{left} <-> {right}", what) for name, left, right, what in found]
     data = [
-        {"name": name, "layouts": [left, right], "title": what} for name, left, right, what in found
+        {"name": name, "layouts": [left, right], "title": what}
+        for name, left, right, what in found
     ]
     return Answer("\n".join(columns(rows)), data)
 
@@ -30,8 +31,14 @@ def shipped_text(name: str) -> str:
     found = _shipped()
     if name not in found:
         close = get_close_matches(name, found, n=1)
-        nearest = f"the nearest is `{close[0]}`" if close else "`mapc list` shows those there are"
-        raise click.BadParameter(f"no shipped map is called `{name}`; {nearest}", param_hint="NAME")
+        nearest = (
+            f"the nearest is `{close[0]}`"
+            if close
+            else "`mapc list` shows those there are"
+        )
+        raise click.BadParameter(
+            f"no shipped map is called `{name}`; {nearest}", param_hint="NAME"
+        )
     return found[name]
 
 

@@ -40,7 +40,9 @@ class Along:
 
     @property
     def positions(self) -> Iterator[int]:
-        for steps in product(*(range(0, count * step, step) for count, step in self.runs)):
+        for steps in product(
+            *(range(0, count * step, step) for count, step in self.runs)
+        ):
             yield self.first + sum(steps)
 
 
@@ -53,15 +55,20 @@ def blocks(copy: Copy) -> Iterator[Block]:
             for size in range(len(dims) + 1)
             for some in combinations(range(len(dims)), size)
         ),
-        key=lambda some: (not _in_order(dims, some), prod(dims[dim][2] for dim in some)),
+        key=lambda some: (
+            not _in_order(dims, some),
+            prod(dims[dim][2] for dim in some),
+        ),
     )
     kept = [dim for number, dim in enumerate(dims) if number not in apart]
     taken = [dim for number, dim in enumerate(dims) if number in apart]
     for index in product(*(range(count) for _, _, count in taken)):
         yield Block(
-            copy.offset + sum(i * stride for i, (stride, _, _) in zip(index, taken, strict=True)),
+            copy.offset
+            + sum(i * stride for i, (stride, _, _) in zip(index, taken, strict=True)),
             tuple(stride for stride, _, _ in kept),
-            copy.start + sum(i * step for i, (_, step, _) in zip(index, taken, strict=True)),
+            copy.start
+            + sum(i * step for i, (_, step, _) in zip(index, taken, strict=True)),
             tuple(step for _, step, _ in kept),
             tuple(count for _, _, count in kept),
         )
@@ -94,15 +101,23 @@ def words(shape: Counts, start: int, steps: Counts, counts: Counts) -> str:
     return "; ".join(told) or "all"
 
 
-def along(shape: Counts, start: int, steps: Counts, counts: Counts) -> tuple[Along, ...] | None:
+def along(
+    shape: Counts, start: int, steps: Counts, counts: Counts
+) -> tuple[Along, ...] | None:
     """The positions on every axis, slowest axis first; None where they are not the same in every row."""
     strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
-    firsts = [start // stride % size for stride, size in zip(strides, shape, strict=True)]
+    firsts = [
+        start // stride % size for stride, size in zip(strides, shape, strict=True)
+    ]
     runs: list[list[tuple[int, int]]] = [[] for _ in shape]
-    left = [(step, count) for step, count in zip(steps, counts, strict=True) if count > 1]
+    left = [
+        (step, count) for step, count in zip(steps, counts, strict=True) if count > 1
+    ]
     while left:
         step, count = left.pop(0)
-        axis = next((a for a, s in enumerate(strides) if s <= step < s * shape[a]), None)
+        axis = next(
+            (a for a, s in enumerate(strides) if s <= step < s * shape[a]), None
+        )
         if axis is None or step % strides[axis]:
             return None
         by = step // strides[axis]
@@ -113,7 +128,9 @@ def along(shape: Counts, start: int, steps: Counts, counts: Counts) -> tuple[Alo
             left = [(strides[axis - 1], count // inner), (step, inner), *left]
             continue
         runs[axis].append((count, by))
-    found = tuple(Along(first, _merged(run)) for first, run in zip(firsts, runs, strict=True))
+    found = tuple(
+        Along(first, _merged(run)) for first, run in zip(firsts, runs, strict=True)
+    )
     fits = all(axis.last < size for axis, size in zip(found, shape, strict=True))
     return found if fits else None
 

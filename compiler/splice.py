@@ -14,7 +14,16 @@ from typing import TypeGuard
 
 # What each part of a converter consists of, in order of reading.
 PARTS: dict[str, tuple[str, ...]] = {
-    "core": ("errors", "config", "stages", "recipe", "mapping", "checks", "plan", "memory"),
+    "core": (
+        "errors",
+        "config",
+        "stages",
+        "recipe",
+        "mapping",
+        "checks",
+        "plan",
+        "memory",
+    ),
     "files": (
         "usage",
         "stored",
@@ -54,11 +63,15 @@ def parts_of(chosen: str) -> tuple[str, ...]:
     named = tuple(part.strip() for part in chosen.split(","))
     unknown = [part for part in named if part not in PARTS]
     if unknown:
-        raise ValueError(f"no part is called `{unknown[0]}`; there are {', '.join(PARTS)}")
+        raise ValueError(
+            f"no part is called `{unknown[0]}`; there are {', '.join(PARTS)}"
+        )
     needed = list(PARTS)[: max(list(PARTS).index(part) for part in named) + 1]
     missing = [part for part in needed if part not in named]
     if missing:
-        raise ValueError(f"`{named[-1]}` needs `{missing[0]}`: --with {','.join(needed)}")
+        raise ValueError(
+            f"`{named[-1]}` needs `{missing[0]}`: --with {','.join(needed)}"
+        )
     return tuple(needed)
 
 
@@ -77,12 +90,19 @@ def defined() -> frozenset[str]:
     """Every name that the runtime has at the level of a module, imported ones too."""
     trees = [ast.parse(_text(name)) for part in PARTS.values() for name in part]
     nodes = [node for tree in trees for node in ast.walk(tree)]
-    found = {alias.asname or alias.name for node in nodes if _imports(node) for alias in node.names}
+    found = {
+        alias.asname or alias.name
+        for node in nodes
+        if _imports(node)
+        for alias in node.names
+    }
     for statement in (statement for tree in trees for statement in tree.body):
         match statement:
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                 found.add(name)
-            case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
+            case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(
+                targets=[ast.Name(id=name)]
+            ):
                 found.add(name)
     return frozenset(found)
 
@@ -111,7 +131,9 @@ def _module(name: str) -> Runtime:
         end = node.end_lineno or end
     body = "\n".join(text.splitlines()[end:]).strip("\n")
     return Runtime(
-        f"{MARKER}{docstring.splitlines()[0]}\n\n\n{body}\n", tuple(imports), tuple(typing_imports)
+        f"{MARKER}{docstring.splitlines()[0]}\n\n\n{body}\n",
+        tuple(imports),
+        tuple(typing_imports),
     )
 
 
@@ -120,7 +142,9 @@ def _lines(node: ast.stmt) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (f"import {_spelled(alias)}" for alias in node.names)
     elif isinstance(node, ast.ImportFrom) and node.level == 0:
-        yield from (f"from {node.module} import {_spelled(alias)}" for alias in node.names)
+        yield from (
+            f"from {node.module} import {_spelled(alias)}" for alias in node.names
+        )
 
 
 def _spelled(alias: ast.alias) -> str:

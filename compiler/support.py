@@ -12,7 +12,12 @@ from ..dsl.diagnostics import Diagnostic, MapError
 def support(file: syntax.File) -> syntax.File:
     """The same tree; MapError with one M0200 for every construct that is not supported yet."""
     found = tuple(
-        Diagnostic("M0200", f"{what} is not supported yet", node.span, help=(f"leave out {what}",))
+        Diagnostic(
+            "M0200",
+            f"{what} is not supported yet",
+            node.span,
+            help=(f"leave out {what}",),
+        )
         for node in syntax.walk(file)
         if (what := _unsupported(node)) is not None
     )

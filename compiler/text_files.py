@@ -30,7 +30,9 @@ class TextFile:
         name = self.path.as_posix()
         before = "/dev/null" if self.found is None else name
         lines = unified_diff(_lines(self.found or ""), _lines(self.text), before, name)
-        return "".join(line if line.endswith("\n") else f"{line}\n{_NO_NEWLINE}" for line in lines)
+        return "".join(
+            line if line.endswith("\n") else f"{line}\n{_NO_NEWLINE}" for line in lines
+        )
 
 
 def text_file(path: Path, text: str) -> TextFile:

@@ -13,7 +13,14 @@ from .answer import Answer, Refused, of_each
 from .check import Proven
 from .configured import Given, Instance, configured
 from .driver import plan_file
-from .explaining import drop_data, drop_lines, head, source_lines, statement_data, tensor_data
+from .explaining import (
+    drop_data,
+    drop_lines,
+    head,
+    source_lines,
+    statement_data,
+    tensor_data,
+)
 from .locating import Held, Owner, dropped, held, nearest, nearest_held, owners
 from .lower_functions import place, wrapped
 from .pieces import piece_data, piece_lines, pieces
@@ -131,7 +138,9 @@ def _sizes(tensor: hir.Tensor, proven: Proven, planned: Plan) -> list[str]:
     nodes = [node for axis in tensor.axes for node in syntax.walk(axis)]
     names = [node.name for node in nodes if isinstance(node, syntax.Index)]
     names += [node.size for node in nodes if isinstance(node, syntax.Padded)]
-    known = {let.name: text_of(let.value) for let in proven.hir.lets} | dict(planned.legend)
+    known = {let.name: text_of(let.value) for let in proven.hir.lets} | dict(
+        planned.legend
+    )
     known |= {
         let.name: f"{known[let.name]}, the number of copies"
         for let in proven.hir.lets

@@ -36,9 +36,15 @@ class Witness:
         """What it says that the other does not; a shape of None is a name that is not there."""
         sides: list[dict[str, Index | None]] = []
         for mine, theirs in zip(self.shapes, other.shapes):
-            more = {name: shape for name, shape in mine.items() if theirs.get(name) != shape}
-            sides.append({**dict.fromkeys(name for name in theirs if name not in mine), **more})
-        elements = [element for element in self.elements if element not in other.elements]
+            more = {
+                name: shape for name, shape in mine.items() if theirs.get(name) != shape
+            }
+            sides.append(
+                {**dict.fromkeys(name for name in theirs if name not in mine), **more}
+            )
+        elements = [
+            element for element in self.elements if element not in other.elements
+        ]
         return Witness((sides[0], sides[1]), elements)
 
 
@@ -56,7 +62,9 @@ class Walk:
         """What holds for a config on a mesh of ones."""
         made = Witness()
         mesh = self.names["Mesh"]() if self.map.sharded else None
-        self._items(self.map.items, self.env, {"config": config, "mesh": mesh}, True, made)
+        self._items(
+            self.map.items, self.env, {"config": config, "mesh": mesh}, True, made
+        )
         return made
 
     def _value(self, value: syntax.Expr, env: Env, scope: Mapping[str, Any]) -> Any:
@@ -75,7 +83,9 @@ class Walk:
                 case hir.Statement():
                     self._statement(item, env, scope, first, made)
                 case hir.Loop():
-                    inner = env.adding({item.index: identifier(item.index)}, {item.index: "int"})
+                    inner = env.adding(
+                        {item.index: identifier(item.index)}, {item.index: "int"}
+                    )
                     for number, at in enumerate(self._range(item, env, scope)):
                         now = {**scope, identifier(item.index): at}
                         self._items(item.body, inner, now, first and number == 0, made)
@@ -89,7 +99,9 @@ class Walk:
                     )
                 case hir.Stored(variant=variant, bodies=bodies):
                     chosen = getattr(scope["config"], attribute(variant.name))
-                    self._items(bodies[variant.choices.index(chosen)], env, scope, first, made)
+                    self._items(
+                        bodies[variant.choices.index(chosen)], env, scope, first, made
+                    )
                 case hir.Let(name=name, value=value):
                     scope = {**scope, identifier(name): self._value(value, env, scope)}
                     env = env.adding({name: identifier(name)}, {name: item.kind})
@@ -122,7 +134,9 @@ class Walk:
         if first:
             made.elements += self._elements(proof, env, scope, sizes)
 
-    def _sizes(self, proof: Proof, env: Env, scope: Mapping[str, Any]) -> dict[str, int]:
+    def _sizes(
+        self, proof: Proof, env: Env, scope: Mapping[str, Any]
+    ) -> dict[str, int]:
         """The size of every index and padded axis of a statement."""
         tensors = proof.statement.left + proof.statement.right
         nodes = [node for t in tensors for axis in t.axes for node in syntax.walk(axis)]
@@ -149,9 +163,16 @@ class Walk:
         texts = []
         for part in name.parts:
             if isinstance(part, syntax.Hole):
-                bundled = isinstance(part.value, syntax.Path) and f"@{part.value.text}" in scope
-                key = f"@{part.value.text}" if isinstance(part.value, syntax.Path) else ""
-                texts.append(str(scope[key] if bundled else self._value(part.value, env, scope)))
+                bundled = (
+                    isinstance(part.value, syntax.Path)
+                    and f"@{part.value.text}" in scope
+                )
+                key = (
+                    f"@{part.value.text}" if isinstance(part.value, syntax.Path) else ""
+                )
+                texts.append(
+                    str(scope[key] if bundled else self._value(part.value, env, scope))
+                )
             elif isinstance(part, syntax.Text):
                 texts.append(part.text)
         return "".join(texts)
@@ -163,25 +184,40 @@ class Walk:
         for pair in proof.pairs:
             indices = list(
                 dict.fromkeys(
-                    [*pair[0].indices, *pair[1].indices, *(loop.index for loop in proof.bundled)]
+                    [
+                        *pair[0].indices,
+                        *pair[1].indices,
+                        *(loop.index for loop in proof.bundled),
+                    ]
                 )
             )
             if not all(sizes[index] for index in indices):
                 continue
-            middle = {index: (5 * k + 3) % sizes[index] for k, index in enumerate(indices)}
-            for at in ({i: 0 for i in indices}, middle, {i: sizes[i] - 1 for i in indices}):
+            middle = {
+                index: (5 * k + 3) % sizes[index] for k, index in enumerate(indices)
+            }
+            for at in (
+                {i: 0 for i in indices},
+                middle,
+                {i: sizes[i] - 1 for i in indices},
+            ):
                 now = {**scope, **{f"@{index}": value for index, value in at.items()}}
                 ends: list[Any] = []
                 for side, leaf in enumerate(pair):
                     tensor = proof.statement.sides[side][leaf.term]
                     ends.append(self._name(tensor.names[0].name, env, now))
-                    ends.append(tuple(_position(place, at, sizes) for place in leaf.axes))
+                    ends.append(
+                        tuple(_position(place, at, sizes) for place in leaf.axes)
+                    )
                 yield (ends[0], ends[1], ends[2], ends[3])
 
 
 def _number(axis: syntax.Axis, sizes: Mapping[str, int]) -> int:
     """The size of an axis as a number."""
-    return sum(factor * prod(sizes[name] for name in names) for names, factor in size(axis).items())
+    return sum(
+        factor * prod(sizes[name] for name in names)
+        for names, factor in size(axis).items()
+    )
 
 
 def _position(place: Place, at: Mapping[str, int], sizes: Mapping[str, int]) -> int:
@@ -194,7 +230,9 @@ def _position(place: Place, at: Mapping[str, int], sizes: Mapping[str, int]) -> 
         case Row(whole=whole, factors=factors):
             position = 0
             for factor, axis in zip(factors, whole.factors):
-                position = position * _number(axis, sizes) + _position(factor, at, sizes)
+                position = position * _number(axis, sizes) + _position(
+                    factor, at, sizes
+                )
             return position
         case Picked(whole=whole, part=part, value=value):
             before = sum(_number(other.value, sizes) for other in whole.parts[:part])

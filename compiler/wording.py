@@ -11,12 +11,18 @@ from . import hir
 from .check import Proof, spelled
 from .layout import axis_indices, formula, spell, splits
 
-_PLACES = {"first": "the first", "last": "the last", "first,last": "the first and the last"}
+_PLACES = {
+    "first": "the first",
+    "last": "the last",
+    "first,last": "the first and the last",
+}
 
 
 def surroundings(proof: Proof) -> str:
     """`for i in L; if not tied`: the loops and the conditions around a statement."""
-    loops = ", ".join(f"for {loop.index} in {text_of(loop.range)}" for loop in proof.loops)
+    loops = ", ".join(
+        f"for {loop.index} in {text_of(loop.range)}" for loop in proof.loops
+    )
     tests = [f"if {' '.join(test.split())}" for test in proof.tests]
     return "; ".join([*([loops] if loops else []), *tests])
 
@@ -24,7 +30,9 @@ def surroundings(proof: Proof) -> str:
 def full_equation(proof: Proof) -> str:
     """The statement on one line, its names in full."""
     sides = [
-        ", ".join(spelled(tensor.names[0].name) + formula(tensor.axes) for tensor in tensors)
+        ", ".join(
+            spelled(tensor.names[0].name) + formula(tensor.axes) for tensor in tensors
+        )
         for tensors in proof.statement.sides
     ]
     return " <-> ".join(sides)
@@ -38,7 +46,9 @@ def parts(proof: Proof) -> str:
 
 def where(tensor: hir.Tensor, layout: hir.Layout, proof: Proof) -> list[str]:
     """Where a tensor's elements are: axes that are cut or padded, ranks, other names."""
-    axes = [line for number, axis in enumerate(tensor.axes) for line in _axis(number, axis)]
+    axes = [
+        line for number, axis in enumerate(tensor.axes) for line in _axis(number, axis)
+    ]
     found = [*dict.fromkeys(axes), *_replicas(tensor, proof)]
     found += _named(tensor.names[0].name, layout)
     found += _copies(tensor, layout)
@@ -73,9 +83,15 @@ def _axis(number: int, axis: Axis) -> Iterator[str]:
 
 def _replicas(tensor: hir.Tensor, proof: Proof) -> Iterator[str]:
     """The indices that the other side does not have: they count copies."""
-    shared = {name for pair in proof.pairs for name in set(pair[0].indices) & set(pair[1].indices)}
+    shared = {
+        name
+        for pair in proof.pairs
+        for name in set(pair[0].indices) & set(pair[1].indices)
+    }
     shared |= {loop.index for loop in proof.loops}
-    for name in dict.fromkeys(name for axis in tensor.axes for name in axis_indices(axis)):
+    for name in dict.fromkeys(
+        name for axis in tensor.axes for name in axis_indices(axis)
+    ):
         if name not in shared:
             yield f"{name} counts copies of the same elements"
 
@@ -84,7 +100,11 @@ def _named(name: syntax.Name, layout: hir.Layout) -> Iterator[str]:
     """The indices in a name that a mesh dimension owns."""
     staged = layout.stages.mesh if layout.stages else None
     for part in name.parts:
-        if isinstance(part, syntax.Hole) and part.mesh is not None and part.mesh != staged:
+        if (
+            isinstance(part, syntax.Hole)
+            and part.mesh is not None
+            and part.mesh != staged
+        ):
             yield f"{text_of(part.value)} is split over {part.mesh}, and counts from 0 on each rank"
 
 
@@ -123,7 +143,11 @@ def _size(axis: Axis) -> str:
         case syntax.One():
             return "1"
         case syntax.Product(factors=factors):
-            texts = [_factor(factor) for factor in factors if not isinstance(factor, syntax.One)]
+            texts = [
+                _factor(factor)
+                for factor in factors
+                if not isinstance(factor, syntax.One)
+            ]
             return " * ".join(texts) or "1"
         case syntax.Sum(parts=parts):
             return _sum([part.value for part in parts])
@@ -145,5 +169,7 @@ def _sum(values: list[Axis]) -> str:
     texts = [_size(value) for value in values]
     ones = texts.count("1")
     counts = {text: texts.count(text) for text in texts if text != "1"}
-    told = [text if count == 1 else f"{count} * {text}" for text, count in counts.items()]
+    told = [
+        text if count == 1 else f"{count} * {text}" for text, count in counts.items()
+    ]
     return " + ".join([*told, *([str(ones)] if ones else [])])

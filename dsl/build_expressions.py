@@ -37,7 +37,9 @@ def expression(node: Piece, at: Origin) -> syntax.Expr:
             operator = {"coalesce": "??", "member": "in"}.get(node.data, str(node.data))
         case rule:
             raise AssertionError(f"rule `{rule}` is no expression")
-    return syntax.Binary(operator, expression(left, at), expression(right, at), span=span)
+    return syntax.Binary(
+        operator, expression(left, at), expression(right, at), span=span
+    )
 
 
 def condition(node: Piece, at: Origin) -> syntax.Condition | None:
@@ -46,13 +48,21 @@ def condition(node: Piece, at: Origin) -> syntax.Condition | None:
         return None
     assert not isinstance(node, Token), "a condition is a rule"
     (test,) = children(node)
-    return syntax.Condition(expression(test, at), node.data == "unless", span=at.span(node))
+    return syntax.Condition(
+        expression(test, at), node.data == "unless", span=at.span(node)
+    )
 
 
 def string_value(span: Span) -> str:
     """The text between the quotes, with its escapes replaced. Raises MapError at one that is not known."""
     return "".join(
-        unescaped(Span(span.source, span.start + 1 + piece.start(), span.start + 1 + piece.end()))
+        unescaped(
+            Span(
+                span.source,
+                span.start + 1 + piece.start(),
+                span.start + 1 + piece.end(),
+            )
+        )
         for piece in re.finditer(r"\\.|[^\\]+", span.text[1:-1])
     )
 
@@ -87,7 +97,9 @@ def _literal(token: Token, span: Span) -> syntax.Expr:
 def _compound(rule: str, pieces: list[Piece], span: Span, at: Origin) -> syntax.Expr:
     match rule, pieces:
         case "conditional", [then, test, other]:
-            then_, test_, other_ = (expression(piece, at) for piece in (then, test, other))
+            then_, test_, other_ = (
+                expression(piece, at) for piece in (then, test, other)
+            )
             return syntax.Conditional(then_, test_, other_, span=span)
         case "item", [value, index]:
             return syntax.Item(expression(value, at), expression(index, at), span=span)
@@ -95,6 +107,8 @@ def _compound(rule: str, pieces: list[Piece], span: Span, at: Origin) -> syntax.
             found = tuple(expression(argument, at) for argument in arguments)
             return syntax.Call(str(function), found, span=span)
         case "list", items:
-            return syntax.ListOf(tuple(expression(item, at) for item in items), span=span)
+            return syntax.ListOf(
+                tuple(expression(item, at) for item in items), span=span
+            )
         case _:
             raise AssertionError(f"rule `{rule}` has other pieces: {pieces!r}")

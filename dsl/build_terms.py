@@ -62,13 +62,19 @@ def axis(node: Piece, at: Origin) -> syntax.Axis:
     """One axis, or a factor or part of one; a product of one factor is that factor."""
     span = at.span(node)
     if isinstance(node, Token):
-        return syntax.One(span=span) if node.type == "ONE" else syntax.Index(str(node), span=span)
+        return (
+            syntax.One(span=span)
+            if node.type == "ONE"
+            else syntax.Index(str(node), span=span)
+        )
     assert node is not None, "an axis is missing"
     match node.data, children(node):
         case "product", [factor]:
             return axis(factor, at)
         case "product", factors:
-            return syntax.Product(tuple(axis(factor, at) for factor in factors), span=span)
+            return syntax.Product(
+                tuple(axis(factor, at) for factor in factors), span=span
+            )
         case "sum", parts:
             return syntax.Sum(tuple(_part(part, at) for part in parts), span=span)
         case "padded", [value, size]:
@@ -92,12 +98,18 @@ def _part(node: Piece, at: Origin) -> syntax.Part:
     value: Piece = node
     if node.data == "labelled":
         label, value = children(node)
-    return syntax.Part(None if label is None else str(label), axis(value, at), span=at.span(node))
+    return syntax.Part(
+        None if label is None else str(label), axis(value, at), span=at.span(node)
+    )
 
 
-def _tensor(tensor: Piece, axes_: Piece, suffix: Piece, at: Origin, span: Span) -> syntax.Term:
+def _tensor(
+    tensor: Piece, axes_: Piece, suffix: Piece, at: Origin, span: Span
+) -> syntax.Term:
     default = None if isinstance(suffix, Token) else _default(suffix, at)
-    named = isinstance(tensor, Token) or (tensor is not None and tensor.data == "of_component")
+    named = isinstance(tensor, Token) or (
+        tensor is not None and tensor.data == "of_component"
+    )
     return syntax.Term(
         name(tensor, at) if named else _apply(tensor, at),
         axes=None if axes_ is None else axes(axes_, at),
@@ -129,4 +141,6 @@ def _argument(node: Piece, at: Origin) -> syntax.Term | syntax.Setting:
 
 def _tie(node: Piece, at: Origin) -> syntax.Tie:
     other, place, test = children(node)
-    return syntax.Tie(name(other, at), stage(place, at), condition(test, at), span=at.span(node))
+    return syntax.Tie(
+        name(other, at), stage(place, at), condition(test, at), span=at.span(node)
+    )

@@ -27,7 +27,9 @@ def top_level(node: Piece, at: Origin) -> syntax.TopLevel:
         case "map", [word, left, right]:
             return syntax.Map(str(word), str(left), str(right), span=span)
         case "composed", [word, *links]:
-            return syntax.Composed(str(word), tuple(_link(link, at) for link in links), span=span)
+            return syntax.Composed(
+                str(word), tuple(_link(link, at) for link in links), span=span
+            )
         case "packed", [word, left, right, pack]:
             items = tuple(_packed_item(item, at) for item in children(pack))
             return syntax.Packed(str(word), str(left), str(right), items, span=span)
@@ -40,7 +42,9 @@ def top_level(node: Piece, at: Origin) -> syntax.TopLevel:
             return _section(node, at)
         case "def", _:
             found_def = statement(node, at)
-            assert isinstance(found_def, syntax.Def), "the rule `def` makes a definition"
+            assert isinstance(
+                found_def, syntax.Def
+            ), "the rule `def` makes a definition"
             return found_def
         case _:
             return _plain(node, at)
@@ -55,7 +59,9 @@ def statement(node: Piece, at: Origin) -> syntax.Statement:
         case "for" | "renaming", _:
             return _for(node, at)
         case "if", [test, body, other]:
-            return syntax.If(expression(test, at), _block(body, at), _else(other, at), span=span)
+            return syntax.If(
+                expression(test, at), _block(body, at), _else(other, at), span=span
+            )
         case "variant", [word, *stored]:
             ways = tuple(_alternative(way, at) for way in stored)
             return syntax.Variant(str(word), ways, span=span)
@@ -68,13 +74,17 @@ def statement(node: Piece, at: Origin) -> syntax.Statement:
         case "make", _:
             return _make(node, at)
         case "drop", [where, word, test]:
-            return syntax.Drop(str(where), name(word, at), condition(test, at), span=span)
+            return syntax.Drop(
+                str(where), name(word, at), condition(test, at), span=span
+            )
         case _:
             return _plain(node, at)
 
 
 def _rule(node: Piece) -> str:
-    assert node is not None and not isinstance(node, Token), f"a rule was expected: {node!r}"
+    assert node is not None and not isinstance(
+        node, Token
+    ), f"a rule was expected: {node!r}"
     return str(node.data)
 
 
@@ -95,7 +105,9 @@ def _plain(
         case "include", [path]:
             return syntax.Include(string_value(at.span(path)), span=span)
         case "require", [test, message]:
-            return syntax.Require(expression(test, at), string_value(at.span(message)), span=span)
+            return syntax.Require(
+                expression(test, at), string_value(at.span(message)), span=span
+            )
         case rule, _:
             raise AssertionError(f"rule `{rule}` is no statement")
 
@@ -105,7 +117,9 @@ def _plain(
 
 def _equation(node: Piece, at: Origin) -> syntax.Equation:
     left, right, *rest = children(node)
-    if len(rest) == 4:  # A right side that ends in a tie leaves its condition to the tie.
+    if (
+        len(rest) == 4
+    ):  # A right side that ends in a tie leaves its condition to the tie.
         rest.insert(0, None)
     test, input_axis, derived, lossy, decode = rest
     return syntax.Equation(
@@ -113,7 +127,11 @@ def _equation(node: Piece, at: Origin) -> syntax.Equation:
         side(right, at),
         condition(test, at),
         None if input_axis is None else str(children(input_axis)[0]),
-        () if derived is None else tuple(_derived(one, at) for one in children(derived)),
+        (
+            ()
+            if derived is None
+            else tuple(_derived(one, at) for one in children(derived))
+        ),
         lossy is not None,
         decode is not None,
         span=at.span(node),
@@ -188,15 +206,21 @@ def _layout_rule(node: Piece, at: Origin) -> syntax.Rule:
     span = at.span(node)
     match _rule(node), children(node):
         case "mesh", countings:
-            words = tuple(tuple(str(word) for word in children(dims)) for dims in countings)
+            words = tuple(
+                tuple(str(word) for word in children(dims)) for dims in countings
+            )
             return syntax.Mesh(words, span=span)
         case "stages", _:
             return _stages(node, at)
         case "files", [pattern, kind]:
-            return syntax.Files(name(pattern, at), None if kind is None else str(kind), span=span)
+            return syntax.Files(
+                name(pattern, at), None if kind is None else str(kind), span=span
+            )
         case "codec", [word, *arguments, where]:
             found = tuple(_codec_argument(argument, at) for argument in arguments)
-            return syntax.Codec(str(word), found, _optional(expression, where, at), span=span)
+            return syntax.Codec(
+                str(word), found, _optional(expression, where, at), span=span
+            )
         case "prefixes", texts:
             values = tuple(string_value(at.span(text)) for text in texts)
             return syntax.Prefixes(values, span=span)
@@ -310,7 +334,9 @@ def _component(node: Piece, at: Origin) -> syntax.Component:
 def _component_place(node: Piece, at: Origin) -> syntax.ComponentPlace:
     layout, text = children(node)
     word = "at" if _rule(node) == "directory" else "prefix"
-    return syntax.ComponentPlace(str(layout), word, string_value(at.span(text)), span=at.span(node))
+    return syntax.ComponentPlace(
+        str(layout), word, string_value(at.span(text)), span=at.span(node)
+    )
 
 
 def _link(node: Piece, at: Origin) -> syntax.Link:
@@ -318,7 +344,9 @@ def _link(node: Piece, at: Origin) -> syntax.Link:
     return syntax.Link(str(word), inverse is not None, span=at.span(node))
 
 
-def _option(word: Piece, default: Piece, key: Piece, at: Origin, span: Span) -> syntax.Option:
+def _option(
+    word: Piece, default: Piece, key: Piece, at: Origin, span: Span
+) -> syntax.Option:
     layout, dot, rest = str(key).partition(".")
     if not dot:
         message = f"expected a layout and a key, `layout.key`, found `{key}`"

@@ -50,13 +50,18 @@ class MapError(Exception):
 def render(diagnostic: Diagnostic) -> str:
     """The mistake as a reader sees it: place, source lines with marks, help. ASCII, no newline at the end."""
     primary = _Mark.of(diagnostic.span, "^", diagnostic.note)
-    marks = [primary, *(_Mark.of(label.span, "-", label.text) for label in diagnostic.labels)]
+    marks = [
+        primary,
+        *(_Mark.of(label.span, "-", label.text) for label in diagnostic.labels),
+    ]
     gutter = len(str(max(mark.line for mark in marks)))
     out = [f"error[{diagnostic.code}]: {_plain(diagnostic.message)}"]
     for source in dict.fromkeys(mark.source for mark in marks):
         here = [mark for mark in marks if mark.source == source]
         arrow = "-->" if source == primary.source else ":::"
-        out.append(f"{' ' * gutter}{arrow} {source.name}:{here[0].line}:{here[0].column}")
+        out.append(
+            f"{' ' * gutter}{arrow} {source.name}:{here[0].line}:{here[0].column}"
+        )
         out.extend(_excerpt(source, here, gutter))
     margin = " " * (gutter + 1)
     for text in diagnostic.help:
@@ -73,7 +78,9 @@ def to_json(diagnostic: Diagnostic) -> dict[str, object]:
         "message": diagnostic.message,
         **_place(diagnostic.span),
         "note": diagnostic.note,
-        "labels": [{**_place(label.span), "text": label.text} for label in diagnostic.labels],
+        "labels": [
+            {**_place(label.span), "text": label.text} for label in diagnostic.labels
+        ],
         "help": list(diagnostic.help),
     }
 
@@ -108,7 +115,9 @@ class _Mark:
         shown = span.source.line(line)
         last = min(column - 1 + span.end - span.start, len(shown))
         start = len(_plain(shown[: column - 1]))
-        end = max(start + 1, len(_plain(shown[:last])))  # An empty span still gets one mark.
+        end = max(
+            start + 1, len(_plain(shown[:last]))
+        )  # An empty span still gets one mark.
         return cls(span.source, line, column, start, end, sign, text)
 
 
@@ -118,7 +127,11 @@ def _plain(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        char if char == "\n" or (char.isascii() and char.isprintable()) else ascii(char)[1:-1]
+        (
+            char
+            if char == "\n" or (char.isascii() and char.isprintable())
+            else ascii(char)[1:-1]
+        )
         for char in text
     )
 
@@ -132,8 +145,12 @@ def _excerpt(source: Source, marks: list[_Mark], gutter: int) -> list[str]:
         if before is not None and number > before + 1:
             out.append("...")
         before = number
-        here = sorted((mark for mark in marks if mark.line == number), key=lambda m: m.start)
-        line, spans = _clip(_plain(source.line(number)), [(mark.start, mark.end) for mark in here])
+        here = sorted(
+            (mark for mark in marks if mark.line == number), key=lambda m: m.start
+        )
+        line, spans = _clip(
+            _plain(source.line(number)), [(mark.start, mark.end) for mark in here]
+        )
         out.append(f"{number:>{gutter}} | {line}")
         out.append(f"{margin} {_underline(here, spans)}")
         out.extend(f"{margin} {row}" for row in _texts(here, spans))
@@ -150,7 +167,10 @@ def _clip(line: str, spans: list[tuple[int, int]]) -> tuple[str, list[tuple[int,
         shown = "..." + shown[3:]
     if first + WIDEST < len(line):
         shown = shown[:-3] + "..."
-    moved = [(min(start - first, WIDEST - 1), min(end - first, WIDEST)) for start, end in spans]
+    moved = [
+        (min(start - first, WIDEST - 1), min(end - first, WIDEST))
+        for start, end in spans
+    ]
     return shown, moved
 
 
@@ -169,13 +189,17 @@ def _texts(marks: list[_Mark], spans: list[tuple[int, int]]) -> list[str]:
     rows: list[list[tuple[int, str]]] = []
     for mark, (start, _) in reversed(list(zip(marks, spans, strict=True))):
         for line in reversed(_plain(mark.text).split("\n") if mark.text else ()):
-            if not rows or start + len(line) + 2 > min(column for column, _ in rows[-1]):
+            if not rows or start + len(line) + 2 > min(
+                column for column, _ in rows[-1]
+            ):
                 rows.append([])
             rows[-1].append((start, line))
     return [_text_row(row, rows[index + 1 :]) for index, row in enumerate(rows)]
 
 
-def _text_row(row: list[tuple[int, str]], below: Sequence[list[tuple[int, str]]]) -> str:
+def _text_row(
+    row: list[tuple[int, str]], below: Sequence[list[tuple[int, str]]]
+) -> str:
     out: list[str] = []
     places = [(column, "|") for later in below for column, _ in later]
     for column, text in sorted(places) + sorted(row):

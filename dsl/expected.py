@@ -73,7 +73,9 @@ def expected(lark: Lark, accepts: Iterable[str], start: str) -> str:
             words.add(word)
     words |= {_word(lark, name, start) for name in left}
     order = {word: index for index, word in enumerate(_ORDER)}
-    return _either(sorted(words, key=lambda word: (order.get(word, len(order)), word))[:MOST])
+    return _either(
+        sorted(words, key=lambda word: (order.get(word, len(order)), word))[:MOST]
+    )
 
 
 def _word(lark: Lark, name: str, start: str) -> str:

@@ -47,7 +47,10 @@ def _aligned(run: list[Line]) -> list[str]:
     hang = [0] * len(whole)
     for j in range(1, max((len(line.cells) for line in whole), default=0)):
         rows = [i for i, line in enumerate(whole) if len(line.cells) > j]
-        rests = [max(len(" ".join(whole[i].cells[j:])), rooms[i]) + run[0].indent for i in rows]
+        rests = [
+            max(len(" ".join(whole[i].cells[j:])), rooms[i]) + run[0].indent
+            for i in rows
+        ]
         columns = _columns([texts[i] for i in rows], rests)
         for i, column in zip(rows, columns, strict=True):
             texts[i] = texts[i].ljust(column) + whole[i].cells[j]
@@ -82,7 +85,9 @@ def _columns(texts: list[str], rests: list[int]) -> list[int]:
     known = [len(text) for text in texts if text.strip()]
     alone = [length + bool(length) for length in lengths]
     limit = min(known, default=0) + PAD
-    for column in sorted({length + 1 for length in known if length <= limit}, reverse=True):
+    for column in sorted(
+        {length + 1 for length in known if length <= limit}, reverse=True
+    ):
         rows = list(zip(texts, rests, alone, strict=True))
         fits = [len(text) < column and column + rest <= WIDTH for text, rest, _ in rows]
         blocked = (
@@ -90,7 +95,9 @@ def _columns(texts: list[str], rests: list[int]) -> list[int]:
             for fit, (text, rest, own) in zip(fits, rows, strict=True)
         )
         if not any(blocked):
-            return [column if fit else own for fit, own in zip(fits, alone, strict=True)]
+            return [
+                column if fit else own for fit, own in zip(fits, alone, strict=True)
+            ]
     return alone
 
 

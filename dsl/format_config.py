@@ -21,9 +21,13 @@ def entry_rows(entry: syntax.Entry, indent: int, commented: Commented) -> Iterat
     right = ARROW + ("" if entry.right is None else config_value(entry.right))
     head = "" if entry.binder is None else f"{entry.binder}:"
     long = indent + len(f"{head} {left} {right}") > WIDTH
-    if isinstance(entry.left, syntax.Translated) and (long or commented(_table(entry.left))):
+    if isinstance(entry.left, syntax.Translated) and (
+        long or commented(_table(entry.left))
+    ):
         yield from _left_table(entry, entry.left, indent, head, right)
-    elif isinstance(entry.right, syntax.Translated) and (long or commented(_table(entry.right))):
+    elif isinstance(entry.right, syntax.Translated) and (
+        long or commented(_table(entry.right))
+    ):
         yield from _right_table(entry, entry.right, indent, head, left)
     else:
         line = Line(indent, (left, right.rstrip()), _KIND, head)
@@ -36,7 +40,9 @@ def config_value(value: syntax.ConfigValue) -> str:
         case syntax.Constant():
             return f"{key(value.key)} = {expression(value.value)}"
         case syntax.Translated():
-            pairs = ", ".join(f"{expression(a)} {ARROW}{expression(b)}" for a, b in value.table)
+            pairs = ", ".join(
+                f"{expression(a)} {ARROW}{expression(b)}" for a, b in value.table
+            )
             return f"{expression(value.keys, 1)} {{ {pairs} }}{_default(value)}"
         case _:
             return expression(value)
@@ -80,7 +86,9 @@ def _table(value: syntax.Translated) -> Span:
 
 def _brace(value: syntax.Translated) -> int:
     """Where the table opens: the last brace between the keys and the first pair."""
-    return value.span.source.text.rindex("{", value.span.start, value.table[0][0].span.start)
+    return value.span.source.text.rindex(
+        "{", value.span.start, value.table[0][0].span.start
+    )
 
 
 def _closing_brace(value: syntax.Translated) -> int:

@@ -22,7 +22,9 @@ class _Piece:
     start: int
     end: int
     gap: str = " "
-    starts_line: bool = False  # A term begins a line of its own unless the whole side fits on one.
+    starts_line: bool = (
+        False  # A term begins a line of its own unless the whole side fits on one.
+    )
 
 
 def equation_rows(equation: syntax.Equation, indent: int) -> Iterator[Row]:
@@ -53,10 +55,13 @@ def _left(equation: syntax.Equation, indent: int) -> list[_Piece]:
     lines: list[_Piece] = []
     for found in equation.left:
         own = _packed(
-            list(_term_pieces(found, "" if found is equation.left[-1] else ",")), WIDTH - indent
+            list(_term_pieces(found, "" if found is equation.left[-1] else ",")),
+            WIDTH - indent,
         )
         lines.append(own[0])
-        lines += [_Piece(" " * INDENT + line.text, line.start, line.end) for line in own[1:]]
+        lines += [
+            _Piece(" " * INDENT + line.text, line.start, line.end) for line in own[1:]
+        ]
     return lines
 
 
@@ -110,7 +115,9 @@ def _words(equation: syntax.Equation) -> str:
 
 
 def _derived(one: syntax.Derived) -> str:
-    return one.kind if one.condition is None else f"{one.kind} {condition(one.condition)}"
+    return (
+        one.kind if one.condition is None else f"{one.kind} {condition(one.condition)}"
+    )
 
 
 def _packed(pieces: list[_Piece], room: int) -> list[_Piece]:
@@ -122,7 +129,9 @@ def _packed(pieces: list[_Piece], room: int) -> list[_Piece]:
         last = lines[-1]
         longer = last.text + piece.gap + piece.text
         if fits or (not piece.starts_line and len(longer) <= room):
-            lines[-1] = _Piece(longer, last.start, piece.end, last.gap, last.starts_line)
+            lines[-1] = _Piece(
+                longer, last.start, piece.end, last.gap, last.starts_line
+            )
         else:
             lines.append(piece)
     return lines

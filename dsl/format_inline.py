@@ -13,7 +13,20 @@ _PATH = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*", re.ASCII)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 # A key of this spelling would go on with the line above, or begin another expression.
 _KEYWORDS = frozenset(
-    ("and", "as", "decode", "else", "false", "if", "in", "lossy", "none", "not", "or", "true")
+    (
+        "and",
+        "as",
+        "decode",
+        "else",
+        "false",
+        "if",
+        "in",
+        "lossy",
+        "none",
+        "not",
+        "or",
+        "true",
+    )
     + ("unless", "where", "with")
 )
 _LEVELS = {"??": 1, "or": 2, "and": 3, "in": 5, "+": 7, "-": 7, "*": 8, "/": 8, "%": 8}
@@ -125,7 +138,9 @@ def _items(items: tuple[str, ...]) -> list[str]:
     """Bare where they may be; a word that begins an expression may not be the first."""
     bare = [bool(_PATH.fullmatch(item) or _NUMBER.fullmatch(item)) for item in items]
     bare[0] = bare[0] and items[0] not in ("false", "none", "not", "true")
-    return [item if plain else string(item) for item, plain in zip(items, bare, strict=True)]
+    return [
+        item if plain else string(item) for item, plain in zip(items, bare, strict=True)
+    ]
 
 
 # ---- axes and terms -------------------------------------------------------------------------------
@@ -163,7 +178,11 @@ def _factors(value: syntax.Product) -> str:
 
 
 def _part(part: syntax.Part) -> str:
-    text = _factors(part.value) if isinstance(part.value, syntax.Product) else axis(part.value)
+    text = (
+        _factors(part.value)
+        if isinstance(part.value, syntax.Product)
+        else axis(part.value)
+    )
     return text if part.label is None else f"{part.label}:{text}"
 
 
@@ -172,7 +191,10 @@ def term(value: syntax.Term) -> str:
     words = [tensor(value)]
     if value.dtype is not None:
         words.append(f"as {value.dtype}")
-    words += [f"{step.operator} {expression(step.operand, _POSTFIX)}" for step in value.arithmetic]
+    words += [
+        f"{step.operator} {expression(step.operand, _POSTFIX)}"
+        for step in value.arithmetic
+    ]
     if value.at is not None:
         words.append(at(value.at))
     return " ".join(words)
@@ -180,14 +202,20 @@ def term(value: syntax.Term) -> str:
 
 def tensor(value: syntax.Term) -> str:
     """A tensor with its axes, and what there is in its absence."""
-    text = name(value.tensor) if isinstance(value.tensor, syntax.Name) else _apply(value.tensor)
+    text = (
+        name(value.tensor)
+        if isinstance(value.tensor, syntax.Name)
+        else _apply(value.tensor)
+    )
     text += "" if value.axes is None else axes(value.axes)
     if value.optional:
         return f"{text}?"
     if value.default is None:
         return text
     arguments = expressions(value.default.arguments)
-    return f"{text} ?? {value.default.function}" + (f"({arguments})" if arguments else "")
+    return f"{text} ?? {value.default.function}" + (
+        f"({arguments})" if arguments else ""
+    )
 
 
 def tie(value: syntax.Tie) -> str:

@@ -40,7 +40,9 @@ def _top_level(item: syntax.TopLevel, commented: Commented) -> Iterator[Row]:
         case syntax.Map():
             yield plain(0, f"map {item.name}: {item.left} <-> {item.right}", start, end)
         case syntax.Composed():
-            links = ", ".join(link.name + " inverse" * link.inverse for link in item.links)
+            links = ", ".join(
+                link.name + " inverse" * link.inverse for link in item.links
+            )
             yield plain(0, f"map {item.name} = compose({links})", start, end)
         case syntax.Option():
             default = f"= {expression(item.default)}"
@@ -48,11 +50,15 @@ def _top_level(item: syntax.TopLevel, commented: Commented) -> Iterator[Row]:
             yield Row(Line(0, cells, "option"), start, end)
         case syntax.Packed():
             header = f"map {item.name}: {item.left} <-> {item.right}"
-            rows = (row for inner in item.items for row in _packed_item(inner, commented))
+            rows = (
+                row for inner in item.items for row in _packed_item(inner, commented)
+            )
             yield from braced(0, header, rows, start, _first_brace(item), end)
         case syntax.Layout():
             rows = (_rule(rule) for rule in item.rules)
-            yield from braced(0, f"layout {item.name}", rows, start, _first_brace(item), end)
+            yield from braced(
+                0, f"layout {item.name}", rows, start, _first_brace(item), end
+            )
         case syntax.Config() | syntax.Tensors():
             yield from _section(item, 0, commented)
         case _:
@@ -80,7 +86,11 @@ def _section(
     if isinstance(item, syntax.Tensors):
         yield from _braced(indent, "tensors", start, item.block)
         return
-    rows = (row for entry in item.entries for row in entry_rows(entry, indent + INDENT, commented))
+    rows = (
+        row
+        for entry in item.entries
+        for row in entry_rows(entry, indent + INDENT, commented)
+    )
     yield from braced(indent, "config", rows, start, _first_brace(item), end)
 
 
@@ -116,7 +126,11 @@ def _rule_cells(rule: syntax.Rule) -> tuple[str, str]:
             return "files", name(rule.pattern) + kind
         case syntax.Codec():
             arguments = ", ".join(
-                setting(argument) if isinstance(argument, syntax.Setting) else name(argument)
+                (
+                    setting(argument)
+                    if isinstance(argument, syntax.Setting)
+                    else name(argument)
+                )
                 for argument in rule.arguments
             )
             where = "" if rule.where is None else f" where {expression(rule.where)}"
@@ -134,9 +148,13 @@ def _stages(rule: syntax.Stages) -> str:
         ("last", rule.last),
         ("virtual", rule.virtual),
     )
-    words += [f"{word} {expression(value)}" for word, value in choices if value is not None]
+    words += [
+        f"{word} {expression(value)}" for word, value in choices if value is not None
+    ]
     counted = (("embedding", rule.embedding), ("loss", rule.loss))
-    texts = [f"{word} {expression(value)}" for word, value in counted if value is not None]
+    texts = [
+        f"{word} {expression(value)}" for word, value in counted if value is not None
+    ]
     if texts:
         words.append(f"counting {', '.join(texts)}")
     return " ".join(words)
@@ -163,7 +181,13 @@ def _statement(statement: syntax.Statement, indent: int) -> Iterator[Row]:
             word = "let" if isinstance(statement, syntax.Let) else "replica"
             cells = (f"{word} {statement.name}", f"= {expression(statement.value)}")
             yield Row(Line(indent, cells, word), start, end)
-        case syntax.Use() | syntax.Make() | syntax.Drop() | syntax.Include() | syntax.Require():
+        case (
+            syntax.Use()
+            | syntax.Make()
+            | syntax.Drop()
+            | syntax.Include()
+            | syntax.Require()
+        ):
             yield plain(indent, _one_line(statement), start, end)
         case _:
             assert_never(statement)
@@ -179,7 +203,9 @@ def _one_line(
             return _make(statement)
         case syntax.Drop():
             words = ["drop", statement.side, name(statement.name)]
-            words += [] if statement.condition is None else [condition(statement.condition)]
+            words += (
+                [] if statement.condition is None else [condition(statement.condition)]
+            )
             return " ".join(words)
         case syntax.Include():
             return f"include {string(statement.path)}"
@@ -225,7 +251,11 @@ def _if(choice: syntax.If, indent: int, start: int, before: str) -> Iterator[Row
     """`before` is `} else ` where the choice goes on with another one's line."""
     text = f"{before}if {expression(choice.test)} {{"
     brace = choice.body.span.start + 1
-    yield closing(indent, text, start, brace) if before else plain(indent, text, start, brace)
+    yield (
+        closing(indent, text, start, brace)
+        if before
+        else plain(indent, text, start, brace)
+    )
     yield from _body(choice.body, indent)
     yield from _else(choice.body, choice.otherwise, indent)
 

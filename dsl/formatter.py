@@ -65,7 +65,11 @@ class _Printer:
         while self._comments and self._comments[-1].span.start < place:
             comment = self._comments.pop()
             start = comment.span.start
-            if inside is None and self._end is not None and self._same_line(self._end, start):
+            if (
+                inside is None
+                and self._end is not None
+                and self._same_line(self._end, start)
+            ):
                 self.lines[-1] = replace(self.lines[-1], comment=comment.text)
             else:
                 if blanks:

@@ -22,9 +22,7 @@ from .source import Source, Span
 
 Piece: TypeAlias = "ParseTree | Token | None"
 
-DEEPEST = (
-    128  # Levels of rules; every recursion over a tree stays far from the interpreter's limit.
-)
+DEEPEST = 128  # Levels of rules; every recursion over a tree stays far from the interpreter's limit.
 _BRACES = frozenset({"block", "entries", "pack", "rules", "table"})
 
 
@@ -49,7 +47,9 @@ class Origin:
 
 def children(tree: Piece) -> list[Piece]:
     """The pieces of a rule; None stands for an optional one that is not there."""
-    assert tree is not None and not isinstance(tree, Token), f"a rule was expected: {tree!r}"
+    assert tree is not None and not isinstance(
+        tree, Token
+    ), f"a rule was expected: {tree!r}"
     return cast("list[Piece]", tree.children)
 
 
@@ -104,11 +104,17 @@ def _walk(tree: ParseTree) -> Iterator[tuple[int, ParseTree]]:
     while open_rules:
         depth, node = open_rules.pop()
         yield depth, node
-        below = [(depth + 1, child) for child in node.children if not isinstance(child, Token)]
+        below = [
+            (depth + 1, child)
+            for child in node.children
+            if not isinstance(child, Token)
+        ]
         open_rules.extend(pair for pair in reversed(below) if pair[1] is not None)
 
 
 def _check_brace(brace: Span) -> None:
     line, column = brace.source.position(brace.start)
     if not brace.source.line(line)[: column - 1].strip():
-        raise MapError(brace_on_own_line(Span(brace.source, brace.start, brace.start + 1)))
+        raise MapError(
+            brace_on_own_line(Span(brace.source, brace.start, brace.start + 1))
+        )

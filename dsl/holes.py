@@ -32,7 +32,10 @@ def name(node: Piece, at: Origin) -> syntax.Name:
     component, rest = children(node)
     found = name(rest, at)
     return syntax.Name(
-        found.parts, found.quoted, plain_word(component, at, "a component"), span=at.span(node)
+        found.parts,
+        found.quoted,
+        plain_word(component, at, "a component"),
+        span=at.span(node),
     )
 
 
@@ -41,7 +44,9 @@ def plain_word(node: Piece, at: Origin, what: str) -> str:
     if isinstance(node, Token) and WORD.fullmatch(node):
         return str(node)
     span = at.span(node)
-    raise MapError(Diagnostic("M0113", f"expected {what}: one word, found `{span.text}`", span))
+    raise MapError(
+        Diagnostic("M0113", f"expected {what}: one word, found `{span.text}`", span)
+    )
 
 
 def comments_of(span: Span) -> Iterator[Span]:
@@ -74,22 +79,30 @@ def _part(match: re.Match[str], span: Span) -> syntax.NamePart:
     if match["brace"]:
         message = f"expected a hole between `{{` and `}}`, found a single `{span.text}`"
         help = (f"`\\{span.text}` between quotes is the character itself",)
-        raise MapError(Diagnostic("M0106", message, span, "the other is missing", (), help))
+        raise MapError(
+            Diagnostic("M0106", message, span, "the other is missing", (), help)
+        )
     return syntax.Text(unescaped(span, _ESCAPES), span=span)
 
 
 def _hole(inner: Span, span: Span) -> syntax.NamePart:
     """What stands between braces. Raises MapError at a comment: it would hide the closing brace."""
     for comment in comments_of(inner):
-        raise MapError(Diagnostic("M0114", "a comment does not stand between braces", comment))
+        raise MapError(
+            Diagnostic("M0114", "a comment does not stand between braces", comment)
+        )
     at = Origin(inner.source, inner.start)
     tree = rules_of(inner, "hole")
     pieces = children(tree)
     match tree.data, pieces:
         case "several", _:
-            return syntax.Several(tuple(_item(piece, at) for piece in pieces), span=span)
+            return syntax.Several(
+                tuple(_item(piece, at) for piece in pieces), span=span
+            )
         case "alternates", _:
-            return syntax.Alternates(tuple(_item(piece, at) for piece in pieces), span=span)
+            return syntax.Alternates(
+                tuple(_item(piece, at) for piece in pieces), span=span
+            )
         case "hole", [value, mesh, width]:
             return syntax.Hole(
                 expression(value, at),

@@ -21,7 +21,18 @@ from .source import Span
 _CLOSERS = {"LPAR": ")", "LSQB": "]", "LBRACE": "}"}
 _OPENERS = {"RPAR": "LPAR", "RSQB": "LSQB", "RBRACE": "LBRACE"}
 _NO_ARROW = re.compile(r"<?[-=]+>|<-+|<=+|[:=]=?")
-_KEYWORDS = ("drop", "for", "if", "include", "let", "make", "replica", "require", "use", "variant")
+_KEYWORDS = (
+    "drop",
+    "for",
+    "if",
+    "include",
+    "let",
+    "make",
+    "replica",
+    "require",
+    "use",
+    "variant",
+)
 _STATEMENT = re.compile(rf"(?:{'|'.join(_KEYWORDS)})(?![\w.{{-])")
 _STRAY = {
     ";": "a newline ends a statement",
@@ -82,7 +93,9 @@ class Failure:
 
     def place(self) -> Span:
         """What was found; at the end of a line or of the text, the place behind the last token."""
-        if self.last is None or not (self.found.text.startswith("\n") or not self.found.text):
+        if self.last is None or not (
+            self.found.text.startswith("\n") or not self.found.text
+        ):
             return self.found
         end = self.span(self.last).end
         return Span(self.whole.source, end, end)
@@ -124,7 +137,9 @@ def _run(
     tokens: list[Token] = []
     try:
         for token in state.iter_parse():
-            tokens.append(token)  # noqa: PERF402 - what came before an error has to stay
+            tokens.append(
+                token
+            )  # noqa: PERF402 - what came before an error has to stay
         if whole:
             state.feed_eof(tokens[-1] if tokens else None)
     except UnexpectedInput as error:
@@ -150,7 +165,9 @@ def _advice(failure: Failure) -> tuple[str, ...]:
     rest = failure.found.source.line(line)[column - 1 :]
     if {"LAYOUT", "TENSORS"} <= failure.accepts and re.match(r"[\w{*]", rest):
         return ("equations and their blocks stand in `tensors {` and `}`",)
-    begins = re.match(r"\w.* <-> ", rest) or (_STATEMENT.match(rest) and not rest.startswith("if"))
+    begins = re.match(r"\w.* <-> ", rest) or (
+        _STATEMENT.match(rest) and not rest.startswith("if")
+    )
     if "_NL" in failure.accepts and begins:
         return ("each statement stands on a line of its own",)
     return ()
@@ -173,11 +190,15 @@ def _stray(failure: Failure) -> Diagnostic | None:
     if not failure.unknown:
         return None
     char = failure.found.text
-    named = f"`{char}`" if char.isascii() and char.isprintable() else f"U+{ord(char):04X}"
+    named = (
+        f"`{char}`" if char.isascii() and char.isprintable() else f"U+{ord(char):04X}"
+    )
     wanted = expected(failure.lark, failure.accepts, failure.start)
     help = (_STRAY[char],) if char in _STRAY else ()
     message = f"expected {wanted}, found {named}"
-    return Diagnostic("M0103", message, failure.found, "not a character of the language", (), help)
+    return Diagnostic(
+        "M0103", message, failure.found, "not a character of the language", (), help
+    )
 
 
 def _wrong_arrow(failure: Failure) -> Diagnostic | None:
@@ -186,7 +207,9 @@ def _wrong_arrow(failure: Failure) -> Diagnostic | None:
     for match in _NO_ARROW.finditer(text, max(0, at - 3), at + 4):
         if match[0] == "<->" or not match.start() <= at <= match.end():
             continue
-        _, _, accepts = _run(failure.lark, failure.start, text[: match.start()], whole=False)
+        _, _, accepts = _run(
+            failure.lark, failure.start, text[: match.start()], whole=False
+        )
         if "ARROW" in accepts:
             start = failure.whole.start + match.start()
             span = Span(failure.whole.source, start, start + len(match[0]))
@@ -200,16 +223,26 @@ def _tie_for_arrow(failure: Failure) -> Diagnostic | None:
     """`a = b` and no `<->`: it reads as a tie, or as a constant in `config`."""
     read = [token for token in failure.tokens if token.type != "_NL"]
     ends = failure.ends or (failure.last is not None and failure.last.type == "_NL")
-    if not (ends or failure.found.text == "[") or "ARROW" not in failure.accepts or not read:
+    if (
+        not (ends or failure.found.text == "[")
+        or "ARROW" not in failure.accepts
+        or not read
+    ):
         return None
     line = failure.span(read[-1]).line
-    here = [failure.span(t) for t in read if t.type == "EQUAL" and failure.span(t).line == line]
+    here = [
+        failure.span(t)
+        for t in read
+        if t.type == "EQUAL" and failure.span(t).line == line
+    ]
     if not here and not ends:
         return None
     if not here:
         end = failure.span(read[-1]).end
         place = Span(failure.whole.source, end, end)
-        return Diagnostic("M0104", "expected `<->`, found the end of the statement", place)
+        return Diagnostic(
+            "M0104", "expected `<->`, found the end of the statement", place
+        )
     sections = [token.type for token in read if token.type in ("CONFIG", "TENSORS")]
     help = "`=` gives a tensor a second name; `<->` stands between the two sides"
     if sections and sections[-1] == "CONFIG":
@@ -240,19 +273,25 @@ def _missing_side(failure: Failure) -> Diagnostic | None:
 
 
 def _number_on_axis(failure: Failure) -> Diagnostic | None:
-    number = re.compile(r"\d[\w.]*").match(failure.whole.source.text, failure.found.start)
+    number = re.compile(r"\d[\w.]*").match(
+        failure.whole.source.text, failure.found.start
+    )
     if number is None or "ONE" not in failure.accepts:
         return None
     span = Span(failure.whole.source, number.start(), number.end())
     message = f"expected an index or `1` on an axis, found `{number[0]}`"
     help = (f"`let c = {number[0]}` gives the size a name",)
-    return Diagnostic("M0107", message, span, "no other number may stand here", (), help)
+    return Diagnostic(
+        "M0107", message, span, "no other number may stand here", (), help
+    )
 
 
 def _glued_brace(failure: Failure) -> Diagnostic | None:
     """`tensors{`: a brace right behind a word belongs to a name."""
     source = failure.whole.source
-    word = re.compile(r"(config|else|tensors)\{").match(source.text, failure.found.start)
+    word = re.compile(r"(config|else|tensors)\{").match(
+        source.text, failure.found.start
+    )
     if word is None:
         return None
     span = Span(source, word.start(), word.end())
@@ -260,7 +299,11 @@ def _glued_brace(failure: Failure) -> Diagnostic | None:
 
 
 def _elif(failure: Failure) -> Diagnostic | None:
-    spans = [failure.found] if failure.last is None else [failure.span(failure.last), failure.found]
+    spans = (
+        [failure.found]
+        if failure.last is None
+        else [failure.span(failure.last), failure.found]
+    )
     for span in spans:
         if span.text == "elif":
             return Diagnostic("M0108", "expected `else if`, found `elif`", span)
@@ -273,7 +316,9 @@ def _open_hole(failure: Failure) -> Diagnostic | None:
         hole = re.search(r"\{[^{}]*?(?= *<->)", token) if token.type == "NAME" else None
         if hole is not None:
             start = failure.span(token).start
-            return _not_closed(Span(failure.whole.source, start + hole.start(), start + hole.end()))
+            return _not_closed(
+                Span(failure.whole.source, start + hole.start(), start + hole.end())
+            )
     found = failure.found
     glued = failure.last is not None and failure.span(failure.last).end == found.start
     if found.text == "{" and glued and "LBRACE" not in failure.accepts:
@@ -310,7 +355,10 @@ def _own_line(failure: Failure) -> Diagnostic | None:
     rest = re.compile(r"(?:\s|#[^\n]*)*\{(?=\s)").match(
         failure.whole.source.text, failure.found.start
     )
-    if rest is None or "\n" not in failure.whole.source.text[_end(failure) : rest.end()]:
+    if (
+        rest is None
+        or "\n" not in failure.whole.source.text[_end(failure) : rest.end()]
+    ):
         return None
     span = Span(failure.whole.source, rest.end() - 1, rest.end())
     return brace_on_own_line(span)
@@ -349,7 +397,9 @@ def _brackets(failure: Failure) -> Diagnostic | None:
         return None
     message = f"expected `{closer}`, found {failure.said()}"
     labels = (Label(failure.span(opened[-1]), "opened here"),)
-    return Diagnostic("M0106", message, failure.place(), "not closed before this", labels)
+    return Diagnostic(
+        "M0106", message, failure.place(), "not closed before this", labels
+    )
 
 
 _MISTAKES = (

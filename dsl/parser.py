@@ -21,7 +21,9 @@ def parse(source: Source) -> syntax.File:
     at = Origin(source)
     items = tuple(top_level(node, at) for node in children(rules_of(whole, "start")))
     _check_language(items, source)
-    return syntax.File(items, tuple(_comment(span) for span in comments_of(whole)), span=whole)
+    return syntax.File(
+        items, tuple(_comment(span) for span in comments_of(whole)), span=whole
+    )
 
 
 def _comment(span: Span) -> syntax.Comment:

@@ -105,7 +105,17 @@ class Conditional(Node):
 
 
 Expr: TypeAlias = (
-    Path | Number | String | Boolean | Nothing | ListOf | Call | Item | Unary | Binary | Conditional
+    Path
+    | Number
+    | String
+    | Boolean
+    | Nothing
+    | ListOf
+    | Call
+    | Item
+    | Unary
+    | Binary
+    | Conditional
 )
 
 
@@ -426,7 +436,18 @@ class Drop(Node):
 
 
 Statement: TypeAlias = (
-    Equation | For | If | Variant | Def | Use | Make | Drop | Let | Replica | Include | Require
+    Equation
+    | For
+    | If
+    | Variant
+    | Def
+    | Use
+    | Make
+    | Drop
+    | Let
+    | Replica
+    | Include
+    | Require
 )
 
 

@@ -1123,10 +1123,16 @@ class Recipe:
             else ""
         )
 
-    def match(self, left: Grid, right: Grid, again: int | None = None) -> None:
+    def match(
+        self,
+        left: Grid,
+        right: Grid,
+        left_again: bool = False,
+        right_again: bool = False,
+    ) -> None:
         """State that two grids of the same counts hold the same elements; ConversionError where padding is too short.
 
-        `again` is a side whose elements another match fills already.
+        A side that comes again has copies of elements that another match fills already.
         """
         if left.counts != right.counts:
             raise ConversionError(
@@ -1134,6 +1140,7 @@ class Recipe:
                 f"expected {list(left.counts)}, found {list(right.counts)}{self.legend()}"
             )
         self.pairs.append((left.piece, right.piece))
+        copies = {side for side, again in enumerate((left_again, right_again)) if again}
         repeats = [int(a == 0) - int(b == 0) for a, b in zip(left.steps, right.steps)]
         for first, counts in self._regions(left, right, repeats):
             filled = {
@@ -1148,7 +1155,7 @@ class Recipe:
                     ),
                     (left.steps, right.steps),
                     counts,
-                    frozenset(filled | ({again} if again is not None else set())),
+                    frozenset(filled | copies),
                 )
             )
 

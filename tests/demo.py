@@ -103,7 +103,9 @@ def save_model(folder: Path, tied: bool) -> None:
     with torch.no_grad():
         for (
             parameter
-        ) in model.parameters():  # the norms too, which begin as ones: any swap must show
+        ) in (
+            model.parameters()
+        ):  # the norms too, which begin as ones: any swap must show
             parameter.normal_(std=0.5 if parameter.ndim == 1 else 0.05)
     model.save_pretrained(folder, max_shard_size="1MB")
 
@@ -133,7 +135,9 @@ def logits(folder: Path) -> torch.Tensor:
 
 def run(*command: object) -> None:
     """A Python program in the environment of this one; its errors are shown, and its failure ends the demo."""
-    subprocess.run([sys.executable, *map(str, command)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, *map(str, command)], check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def say(line: str) -> None:

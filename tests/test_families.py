@@ -23,10 +23,14 @@ SOURCES = sorted(
 )
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix()
+)
 def test_no_family_is_named(path: Path) -> None:
     lines = path.read_text().splitlines()
-    assert [f"{n}: {line}" for n, line in enumerate(lines, 1) if FAMILY.search(line)] == []
+    assert [
+        f"{n}: {line}" for n, line in enumerate(lines, 1) if FAMILY.search(line)
+    ] == []
 
 
 def test_maps_are_where_the_families_are() -> None:
@@ -36,7 +40,9 @@ def test_maps_are_where_the_families_are() -> None:
         if ".venv" not in path.parts
     ]
     shipped = [path for path in maps if not path.startswith("tests/")]
-    assert shipped != [] and all(path.startswith("dsl/maps/") for path in shipped), shipped
+    assert shipped != [] and all(
+        path.startswith("dsl/maps/") for path in shipped
+    ), shipped
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,11 @@ every_module = pytest.mark.parametrize("path", MODULES, ids=of_the_repository)
 def test_packages_of_the_project(path: Path) -> None:
     folder = path.relative_to(ROOT).parts[0]
     inside = {name for name, _ in imports(path) if name.split(".")[0] == "mapc"}
-    outside = {name for name in inside if ".".join(name.split(".")[:2]) not in MAY_IMPORT[folder]}
+    outside = {
+        name
+        for name in inside
+        if ".".join(name.split(".")[:2]) not in MAY_IMPORT[folder]
+    }
     if folder == "generated" and path.name.startswith("test_"):
         outside -= {converter_beside(path)}
     assert outside == set()
@@ -82,7 +86,11 @@ def test_imports_are_found(tmp_path: Path) -> None:
     module.write_text(
         "import os.path as p\ntry:\n    import torch\nexcept ImportError:\n    pass\ndef f():\n    from black import Mode\n"
     )
-    assert sorted(imports(module)) == [("black", False), ("os.path", True), ("torch", True)]
+    assert sorted(imports(module)) == [
+        ("black", False),
+        ("os.path", True),
+        ("torch", True),
+    ]
 
 
 # ---- helpers ----------------------------------------------------------------------------------

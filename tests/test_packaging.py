@@ -28,7 +28,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     shutil.copytree(ROOT, copy, ignore=LEFT_OUT, symlinks=True)
     code = "from setuptools import build_meta; print(build_meta.build_wheel('.'))"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=copy, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return zipfile.ZipFile(copy / done.stdout.split()[-1])
 
@@ -50,7 +52,9 @@ def test_wheel_has_every_file(wheel: zipfile.ZipFile) -> None:
 
 def test_wheel_carries_the_licence_and_the_command(wheel: zipfile.ZipFile) -> None:
     info = {
-        name.split(".dist-info/")[1]: name for name in wheel.namelist() if ".dist-info/" in name
+        name.split(".dist-info/")[1]: name
+        for name in wheel.namelist()
+        if ".dist-info/" in name
     }
     assert wheel.read(info["licenses/LICENSE"]) == (ROOT / "LICENSE").read_bytes()
     commands = wheel.read(info["entry_points.txt"]).decode()
@@ -65,7 +69,11 @@ def test_every_folder_with_modules_is_a_package(wheel: zipfile.ZipFile) -> None:
         for path in (ROOT / folder).rglob("*.py")
     }
     folders = {folder for folder in folders if "__pycache__" not in folder}
-    packages = {Path(name).parent.as_posix() for name in wheel.namelist() if name.endswith(".py")}
+    packages = {
+        Path(name).parent.as_posix()
+        for name in wheel.namelist()
+        if name.endswith(".py")
+    }
     assert {f"mapc/{folder}" for folder in folders} == packages
     for folder in folders:
         assert (ROOT / folder / "__init__.py").exists(), folder

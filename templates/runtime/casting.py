@@ -30,7 +30,11 @@ def target_dtype(name: str, dtype: str, asked: str | None) -> str:
 def cast_scratch(dtypes: set[tuple[str, str]], chunk: int) -> int:
     """The bytes that hold the source of one chunk, for the worst of these pairs of dtypes (from, to)."""
     return max(
-        (math.ceil(chunk * item_size(one) / item_size(to)) for one, to in dtypes if one != to),
+        (
+            math.ceil(chunk * item_size(one) / item_size(to))
+            for one, to in dtypes
+            if one != to
+        ),
         default=0,
     )
 

@@ -17,7 +17,13 @@ from typing import Any
 from .casting import CAST_DTYPES, check_cast_library
 from .compare import check_equal, count_nonzero
 from .mapping import Converter, Side
-from .output_files import INDEX_FILE, OutputFile, rank_outputs, shard_index, shard_outputs
+from .output_files import (
+    INDEX_FILE,
+    OutputFile,
+    rank_outputs,
+    shard_index,
+    shard_outputs,
+)
 from .plan import Plan, make_plan
 from .report import Report, WrittenFile
 from .sizes import parse_size
@@ -68,12 +74,16 @@ def convert_directory(
         source = open_source(os.fspath(source_dir), here, converter.mesh, mesh)
         target = target_path(source.path, os.fspath(target_dir), overwrite)
         mesh = _mesh(converter, here, source, mesh)
-        plan = make_plan(converter, to, here.read(source.config, **choices), mesh, source.tensors)
+        plan = make_plan(
+            converter, to, here.read(source.config, **choices), mesh, source.tensors
+        )
         nonzero = _check_values(plan, source, check_replicas)
         if there.file is None:
             files = shard_outputs(plan, shard_size, stored_dtype)
         else:
-            files = rank_outputs(plan, there, converter.ranks(plan.target, mesh), stored_dtype)
+            files = rank_outputs(
+                plan, there, converter.ranks(plan.target, mesh), stored_dtype
+            )
     content = _content(plan, source, there, mesh, files)
     threads = prepare_writing(source, content, target, threads, memory)
     if not plan_only:
@@ -119,7 +129,9 @@ def _stored_dtype(dtype: str | None) -> str | None:
 
 def _check_request(converter: Converter, mesh: Any, threads: int | None) -> None:
     if mesh is not None and converter.mesh is None:
-        raise UsageError(f"mesh: expected none, since neither layout has ranks, found {mesh!r}")
+        raise UsageError(
+            f"mesh: expected none, since neither layout has ranks, found {mesh!r}"
+        )
     if threads is not None and threads < 1:
         raise UsageError(f"threads: expected 1 or more, found {threads}")
 
@@ -133,7 +145,9 @@ def _mesh(converter: Converter, here: Side, source: SourceFolder, asked: Any) ->
     return asked
 
 
-def _check_values(plan: Plan, source: SourceFolder, check_replicas: bool) -> dict[str, int]:
+def _check_values(
+    plan: Plan, source: SourceFolder, check_replicas: bool
+) -> dict[str, int]:
     """Compare what must be equal in the source; the elements of padding that are not zero, by tensor."""
     check_equal(source.tensors, plan.ties, "are one tensor in this map")
     if check_replicas:
@@ -177,7 +191,10 @@ def _report(
         bytes_read=sum(source.tensors[one.rank][one.name].size for one in read),
         tensors_written=len(tensors),
         bytes_written=sum(tensor.size for tensor in tensors),
-        files=tuple(WrittenFile(file.name, len(file.tensors), file.size) for file in content.files),
+        files=tuple(
+            WrittenFile(file.name, len(file.tensors), file.size)
+            for file in content.files
+        ),
         other_files=tuple(content.documents),
         copied=tuple(content.copied),
         not_copied=tuple(other_files(source.path, source.files)[1]),

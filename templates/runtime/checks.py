@@ -35,7 +35,9 @@ class Holders:
         at = (*place.at.items(), *piece.at)
         if at not in self._found:
             self._found[at] = [
-                rank for rank in self.ranks if all(getattr(rank, dim) == n for dim, n in at)
+                rank
+                for rank in self.ranks
+                if all(getattr(rank, dim) == n for dim, n in at)
             ]
         return self._found[at]
 
@@ -53,12 +55,16 @@ class Findings:
 
     def nearest(self, name: str) -> str:
         """A clause about the most similar name of the source, or nothing."""
-        names = sorted({other for tensors in self.found.values() for other in tensors} - {name})
+        names = sorted(
+            {other for tensors in self.found.values() for other in tensors} - {name}
+        )
         close = get_close_matches(name, names, n=1, cutoff=0.8)
         return f"; the nearest name is {close[0]}" if close else ""
 
 
-def check_sources(groups: Iterable[Group], side: int, holders: Holders, findings: Findings) -> None:
+def check_sources(
+    groups: Iterable[Group], side: int, holders: Holders, findings: Findings
+) -> None:
     """Every tensor that a statement reads is there, once, in the shape that the statement says."""
     for group in groups:
         for piece in group.recipe.pieces:
@@ -66,16 +72,22 @@ def check_sources(groups: Iterable[Group], side: int, holders: Holders, findings
                 _check_piece(group, piece, holders, findings)
 
 
-def _check_piece(group: Group, piece: Piece, holders: Holders, findings: Findings) -> None:
+def _check_piece(
+    group: Group, piece: Piece, holders: Holders, findings: Findings
+) -> None:
     places = group.sides[piece.side][piece.position]
     shape = group.recipe.tensors[piece.side][piece.position].shape
     padding = group.recipe.pads(piece)
     read: list[Source] = []
     for place in places:
         there = [Source(rank, place.name) for rank in holders.of(place, piece)]
-        present = [source for source in there if source.name in findings.found[source.rank]]
+        present = [
+            source for source in there if source.name in findings.found[source.rank]
+        ]
         if present and len(present) < len(there):
-            raise _missing(group, piece, next(s for s in there if s not in present), findings)
+            raise _missing(
+                group, piece, next(s for s in there if s not in present), findings
+            )
         for source in present:
             _check_shape(group, piece, source, shape, findings)
         read += present[:1]
@@ -97,11 +109,15 @@ def _check_shape(
             f"{source} {formula}: expected {list(shape)}{recipe.legend()}, found {list(have)} ({recipe.where})"
         )
     if source.name in findings.read[source.rank]:
-        raise ConversionError(f"{source}: read by two statements, the second is {recipe.where}")
+        raise ConversionError(
+            f"{source}: read by two statements, the second is {recipe.where}"
+        )
     findings.read[source.rank].add(source.name)
 
 
-def _missing(group: Group, piece: Piece, source: Source, findings: Findings) -> ConversionError:
+def _missing(
+    group: Group, piece: Piece, source: Source, findings: Findings
+) -> ConversionError:
     tensor = group.recipe.tensors[piece.side][piece.position]
     return ConversionError(
         f"{source}: missing; {group.recipe.where} reads it as {tensor.formula}, "
@@ -121,9 +137,13 @@ def check_drops(
     ]
     for drop in drops:
         kept = [
-            s for s in unread if not (holds(s.rank, drop.place) and _like(s.name, drop.place.name))
+            s
+            for s in unread
+            if not (holds(s.rank, drop.place) and _like(s.name, drop.place.name))
         ]
-        findings.drops[drop.where] = findings.drops.get(drop.where, 0) + len(unread) - len(kept)
+        findings.drops[drop.where] = (
+            findings.drops.get(drop.where, 0) + len(unread) - len(kept)
+        )
         unread = kept
     if unread:
         others = f" (and {len(unread) - 1} more tensors)" if len(unread) > 1 else ""
@@ -136,10 +156,17 @@ def check_drops(
 def _nearest(name: str, groups: list[Group], side: int) -> str:
     """A clause about the statement that reads the most similar name, or nothing."""
     known = {
-        place.name: group for group in groups for places in group.sides[side] for place in places
+        place.name: group
+        for group in groups
+        for places in group.sides[side]
+        for place in places
     }
     close = get_close_matches(name, known, n=1, cutoff=0.8)
-    return f"; the nearest name is {close[0]} ({known[close[0]].recipe.where})" if close else ""
+    return (
+        f"; the nearest name is {close[0]} ({known[close[0]].recipe.where})"
+        if close
+        else ""
+    )
 
 
 def _like(name: str, pattern: str) -> bool:
@@ -151,5 +178,9 @@ def _components(names: list[str], pattern: list[str]) -> bool:
     if not pattern:
         return not names
     if pattern[0] == "**":
-        return any(_components(names[skip:], pattern[1:]) for skip in range(len(names) + 1))
-    return bool(names) and names[0] == pattern[0] and _components(names[1:], pattern[1:])
+        return any(
+            _components(names[skip:], pattern[1:]) for skip in range(len(names) + 1)
+        )
+    return (
+        bool(names) and names[0] == pattern[0] and _components(names[1:], pattern[1:])
+    )

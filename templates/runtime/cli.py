@@ -47,7 +47,9 @@ def run_command(made: Converter, arguments: list[str]) -> int:
     except OSError as error:
         return _fail(arguments, 3, "io", str(error))
     except KeyboardInterrupt:
-        return _fail(arguments, 130, "interrupted", "interrupted, nothing is left behind")
+        return _fail(
+            arguments, 130, "interrupted", "interrupted, nothing is left behind"
+        )
 
 
 def _fail(arguments: list[str], code: int, kind: str, message: str) -> int:
@@ -115,23 +117,75 @@ def _parser(made: Converter) -> Parser:
     return parser
 
 
-def _add_arguments(command: argparse.ArgumentParser, made: Converter, from_ranks: bool) -> None:
+def _add_arguments(
+    command: argparse.ArgumentParser, made: Converter, from_ranks: bool
+) -> None:
     add = command.add_argument
-    add("source", metavar="SRC", help="the directory of the checkpoint; it is only read")
+    add(
+        "source", metavar="SRC", help="the directory of the checkpoint; it is only read"
+    )
     add("target", metavar="DST", help="the directory to make")
     for dim in _dims(made):
-        what = "the source has (default: what it says)" if from_ranks else "to write (default: 1)"
-        add(_flag(dim), type=int, dest=f"mesh_{dim}", metavar="N", help=f"{dim} ranks {what}")
+        what = (
+            "the source has (default: what it says)"
+            if from_ranks
+            else "to write (default: 1)"
+        )
+        add(
+            _flag(dim),
+            type=int,
+            dest=f"mesh_{dim}",
+            metavar="N",
+            help=f"{dim} ranks {what}",
+        )
     add("--dtype", choices=list(CAST_DTYPES), help="cast the floating-point tensors")
-    add("--set", action="append", default=[], metavar="NAME=VALUE", help=_known_options(made))
-    add("--variant", action="append", default=[], metavar="GROUP=NAME", help=_known_variants(made))
-    add("--plan", action="store_true", help="check everything and say what would be written")
-    add("--verify", action="store_true", help="compare every written element with the source")
-    add("--check-replicas", action="store_true", help="refuse copies that differ between ranks")
-    add("--max-memory", metavar="SIZE", help="lower the number of threads to stay below, as 2GiB")
-    add("--max-shard-size", metavar="SIZE", default="5GB", help="size of a shard (default: 5GB)")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=_known_options(made),
+    )
+    add(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="GROUP=NAME",
+        help=_known_variants(made),
+    )
+    add(
+        "--plan",
+        action="store_true",
+        help="check everything and say what would be written",
+    )
+    add(
+        "--verify",
+        action="store_true",
+        help="compare every written element with the source",
+    )
+    add(
+        "--check-replicas",
+        action="store_true",
+        help="refuse copies that differ between ranks",
+    )
+    add(
+        "--max-memory",
+        metavar="SIZE",
+        help="lower the number of threads to stay below, as 2GiB",
+    )
+    add(
+        "--max-shard-size",
+        metavar="SIZE",
+        default="5GB",
+        help="size of a shard (default: 5GB)",
+    )
     add("--overwrite", action="store_true", help="replace the target if it exists")
-    add("--threads", type=int, metavar="N", help="files written at once (default: at most 4)")
+    add(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="files written at once (default: at most 4)",
+    )
     add("--quiet", action="store_true", help="print nothing but errors")
     add("--json", action="store_true", help="print the report, or the error, as JSON")
 
@@ -142,7 +196,9 @@ def _known_options(made: Converter) -> str:
 
 
 def _known_variants(made: Converter) -> str:
-    known = ", ".join(f"{group} ({' or '.join(them)})" for group, them in made.variants.items())
+    known = ", ".join(
+        f"{group} ({' or '.join(them)})" for group, them in made.variants.items()
+    )
     return f"choose how a layout is written: {known or 'this converter has one way'}"
 
 
@@ -220,7 +276,12 @@ def _progress_line() -> Callable[[int, int], None]:
             f"{100 * done // max(total, 1):3}%  {size_text(done)} of {size_text(total)}, "
             f"{size_text(rate)}/s, {(total - done) / max(rate, 1):.0f} s left"
         )
-        print(f"\r{line:<70}", end="\n" if done >= total else "", file=sys.stderr, flush=True)
+        print(
+            f"\r{line:<70}",
+            end="\n" if done >= total else "",
+            file=sys.stderr,
+            flush=True,
+        )
 
     return show
 

@@ -49,7 +49,10 @@ def count_nonzero(
     """The elements of padding that are not zero, by tensor, where there are any."""
     assembler = Assembler(found, CHUNK, 0)
     try:
-        counts = {str(source): _nonzero(assembler, source, copies) for source, copies in paddings}
+        counts = {
+            str(source): _nonzero(assembler, source, copies)
+            for source, copies in paddings
+        }
     finally:
         assembler.close()
     return {name: count for name, count in counts.items() if count}
@@ -60,13 +63,26 @@ def verify_header(file: OutputFile, path: str) -> None:
     written = read_header(path)
     for tensor in file.tensors:
         name = tensor.transfer.name
-        meant = (tensor.dtype, tensor.transfer.shape, path, tensor.begin, tensor.size, None)
+        meant = (
+            tensor.dtype,
+            tensor.transfer.shape,
+            path,
+            tensor.begin,
+            tensor.size,
+            None,
+        )
         if written.get(name) != meant:
-            raise ConversionError(f"{path}: {name}: expected {meant}, found {written.get(name)}")
+            raise ConversionError(
+                f"{path}: {name}: expected {meant}, found {written.get(name)}"
+            )
 
 
 def verify_part(
-    assembler: Assembler, file: OutputFile, part: range, path: str, progress: Callable[[int], None]
+    assembler: Assembler,
+    file: OutputFile,
+    part: range,
+    path: str,
+    progress: Callable[[int], None],
 ) -> None:
     """Compute a part of a written file again and compare; ConversionError names the first element that differs."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -112,8 +128,12 @@ def _nonzero(assembler: Assembler, source: Source, copies: tuple[Copy, ...]) -> 
         copy._replace(source=0, offset=offset, strides=_dense_strides(copy.counts))
         for copy, offset in zip(copies, offsets)
     )
-    transfer = Transfer("", source.name, (offsets[-1],), (source,), dense, (), stored.dtype)
-    tensor = OutputTensor(transfer, find_blocks(dense), stored.dtype, 0, offsets[-1] * width)
+    transfer = Transfer(
+        "", source.name, (offsets[-1],), (source,), dense, (), stored.dtype
+    )
+    tensor = OutputTensor(
+        transfer, find_blocks(dense), stored.dtype, 0, offsets[-1] * width
+    )
     count = 0
     for first in range(0, offsets[-1], CHUNK // width):
         last = min(offsets[-1], first + CHUNK // width)
@@ -134,7 +154,8 @@ def _difference(
     """The error for a chunk of a file, from byte `low` on, that is not as expected."""
     at = _first_difference(expected, found)
     tensor = max(
-        (t for t in file.tensors if t.begin <= low + at), key=lambda t: t.begin + bool(t.size)
+        (t for t in file.tensors if t.begin <= low + at),
+        key=lambda t: t.begin + bool(t.size),
     )
     where = low + at - tensor.begin
     element = _element(tensor.transfer.shape, tensor.dtype, where, expected, found, at)
@@ -149,7 +170,9 @@ def _first_difference(one: bytes | bytearray, other: bytes | bytearray) -> int:
     low, high = 0, max(len(one), len(other))
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if one[low:middle] != other[low:middle] else (middle, high)
+        low, high = (
+            (low, middle) if one[low:middle] != other[low:middle] else (middle, high)
+        )
     return low
 
 

@@ -27,7 +27,9 @@ def check_kind(what: str, kind: str, value: Any) -> Any:
     """The value, if it is of the kind; a size is an int that is not negative."""
     if kind not in _KINDS or value is None:
         return value
-    if not isinstance(value, _KINDS[kind]) or (isinstance(value, bool) and kind != "bool"):
+    if not isinstance(value, _KINDS[kind]) or (
+        isinstance(value, bool) and kind != "bool"
+    ):
         raise ConversionError(f"{what}: expected {kind}, found {value!r}")
     if kind == "int" and value < 0:
         raise ConversionError(f"{what}: expected a size, 0 or more, found {value}")
@@ -46,7 +48,9 @@ class ConfigTable:
         variants: Mapping[str, tuple[str, ...]],
         constants: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        self.types = {name: str(field.type) for name, field in config.__dataclass_fields__.items()}
+        self.types = {
+            name: str(field.type) for name, field in config.__dataclass_fields__.items()
+        }
         self.layouts = layouts
         self.keys = keys
         self.options = options
@@ -86,12 +90,20 @@ class ConfigTable:
                 value = row[3][value]
             first, *others = (key,) if isinstance(key, str) else key
             _put(written, first, value)
-            for other in others:  # a spelling that this layout came with stays, with the same value
+            for (
+                other
+            ) in (
+                others
+            ):  # a spelling that this layout came with stays, with the same value
                 if _get(written, other) is not None:
                     _put(written, other, value)
         for key, value in self.constants.get(layout, {}).items():
             _put(written, key, value)
-        others = {name: deepcopy(rest) for name, rest in config.extra.items() if name != layout}
+        others = {
+            name: deepcopy(rest)
+            for name, rest in config.extra.items()
+            if name != layout
+        }
         return {**written, **({"mapc": others} if others else {})}
 
 
@@ -99,7 +111,11 @@ class ConfigReader:
     """Reads one layout's dict; `reader[field]` is a field, read once."""
 
     def __init__(
-        self, table: ConfigTable, layout: str, config: Mapping[str, Any], options: Mapping[str, Any]
+        self,
+        table: ConfigTable,
+        layout: str,
+        config: Mapping[str, Any],
+        options: Mapping[str, Any],
     ) -> None:
         self.table = table
         self.layout = layout
@@ -122,7 +138,9 @@ class ConfigReader:
             else:
                 row = self.table.keys[name]
                 value = self._read(name, row)
-                self._fields[name] = self._default(name, row) if value is None else value
+                self._fields[name] = (
+                    self._default(name, row) if value is None else value
+                )
         return self._fields[name]
 
     def key(self, key: str) -> Any:
@@ -135,7 +153,9 @@ class ConfigReader:
     def extra(self) -> dict[str, Any]:
         """What no equation reads, by layout."""
         stored = {
-            layout: rest for layout, rest in self._stored.items() if layout in self.table.layouts
+            layout: rest
+            for layout, rest in self._stored.items()
+            if layout in self.table.layouts
         }
         return {**stored, **({self.layout: self._rest} if self._rest else {})}
 
@@ -145,7 +165,10 @@ class ConfigReader:
         if keys is None or callable(keys):
             return keys(self) if keys else None
         first, *others = (keys,) if isinstance(keys, str) else keys
-        every = {first: self.key(first), **{key: _get(self.config, key) for key in others}}
+        every = {
+            first: self.key(first),
+            **{key: _get(self.config, key) for key in others},
+        }
         found = {key: value for key, value in every.items() if value is not None}
         for key, value in found.items():
             first = next(iter(found))
@@ -175,10 +198,16 @@ class ConfigReader:
         key = row[self.table.layouts.index(layout)]
         if layout != self.layout:
             kept = _get(self._stored.get(layout, {}), key)
-            value = given if given is not None else check_kind(f"mapc.{layout}: {key}", kind, kept)
+            value = (
+                given
+                if given is not None
+                else check_kind(f"mapc.{layout}: {key}", kind, kept)
+            )
             return self._default(name, row) if value is None else value
         # A config that was not made here is to come back whole, so what it says of options is kept as well.
-        made_here = any(other in self._stored for other in self.table.layouts if other != layout)
+        made_here = any(
+            other in self._stored for other in self.table.layouts if other != layout
+        )
         said = self.key(key) if made_here else _get(self.config, key)
         value = check_kind(f"{layout} config: {key}", kind, said)
         if value is not None and given is not None and value != given:
@@ -194,7 +223,9 @@ class ConfigReader:
             keys = row[self.table.layouts.index(self.layout)]
             spelled = " or ".join((keys,) if isinstance(keys, str) else keys or ())
             expected = (
-                f"expected {spelled} ({name}), found none" if keys else f"no key holds {name}"
+                f"expected {spelled} ({name}), found none"
+                if keys
+                else f"no key holds {name}"
             )
             raise ConversionError(f"{self.layout} config: {expected}")
         value = default(self) if callable(default) else deepcopy(default)
@@ -226,7 +257,9 @@ def _put(config: dict[str, Any], key: str, value: Any) -> None:
 def exactly(above: int, below: int, above_name: str, below_name: str) -> int:
     """above / below, which must divide."""
     if below == 0 or above % below:
-        raise ConversionError(f"{above_name}={above} is not a multiple of {below_name}={below}")
+        raise ConversionError(
+            f"{above_name}={above} is not a multiple of {below_name}={below}"
+        )
     return above // below
 
 

@@ -25,7 +25,9 @@ class Group(NamedTuple):
     right: tuple[tuple[Place, ...], ...]
 
     @property
-    def sides(self) -> tuple[tuple[tuple[Place, ...], ...], tuple[tuple[Place, ...], ...]]:
+    def sides(
+        self,
+    ) -> tuple[tuple[tuple[Place, ...], ...], tuple[tuple[Place, ...], ...]]:
         """Both, by number."""
         return self.left, self.right
 
@@ -78,13 +80,17 @@ class Converter(NamedTuple):
 
     def ranks(self, side: int, mesh: Any) -> list[Any]:
         """The ranks of a layout; [None] where it has no mesh."""
-        return [None] if (self.left, self.right)[side].file is None else list(mesh.ranks())
+        return (
+            [None] if (self.left, self.right)[side].file is None else list(mesh.ranks())
+        )
 
 
 class Shapes:
     """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter."""
 
-    def __init__(self, side: int | None, found: Mapping[Any, Mapping[str, Any]] | None) -> None:
+    def __init__(
+        self, side: int | None, found: Mapping[Any, Mapping[str, Any]] | None
+    ) -> None:
         self.side = side
         self.found = found
 
@@ -141,7 +147,9 @@ class Recipes:
         if key not in self._made:
             formula, shape = f"[{' '.join(sizes)}]", sizes.values()
             recipe = self._made[key] = Recipe(where, **sizes)
-            recipe.match(recipe.left(0, formula, *shape), recipe.right(0, formula, *shape))
+            recipe.match(
+                recipe.left(0, formula, *shape), recipe.right(0, formula, *shape)
+            )
         return self._made[key]
 
 
@@ -158,7 +166,9 @@ def tied(*names: tuple[tuple[Place, ...], ...]) -> tuple[tuple[Place, ...], ...]
 Expected: TypeAlias = "dict[str, tuple[Counts, None]]"
 
 
-def expected(converter: Converter, to: str, config: Any, mesh: Any, rank: Any) -> Expected:
+def expected(
+    converter: Converter, to: str, config: Any, mesh: Any, rank: Any
+) -> Expected:
     """Names and shapes of a target, without a source."""
     side = converter.side(to)
     names: Expected = {}
@@ -166,13 +176,22 @@ def expected(converter: Converter, to: str, config: Any, mesh: Any, rank: Any) -
         for position, places in enumerate(group.sides[side]):
             for place in places:
                 if holds(rank, place):
-                    names[place.name] = (group.recipe.tensors[side][position].shape, None)
+                    names[place.name] = (
+                        group.recipe.tensors[side][position].shape,
+                        None,
+                    )
     return names
 
 
-def groups(converter: Converter, config: Any, mesh: Any, shapes: Shapes) -> Iterator[Group]:
+def groups(
+    converter: Converter, config: Any, mesh: Any, shapes: Shapes
+) -> Iterator[Group]:
     """The statements of the map, without its drops."""
-    return (item for item in converter.statements(config, mesh, shapes) if isinstance(item, Group))
+    return (
+        item
+        for item in converter.statements(config, mesh, shapes)
+        if isinstance(item, Group)
+    )
 
 
 def holds(rank: Any, place: Place) -> bool:

@@ -38,7 +38,10 @@ def convert_tensors(
                 f"{one} and {other} are one tensor in this map, but their values differ"
             )
     return (
-        (transfer.name, _make(transfer, [found[s.rank][s.name] for s in transfer.sources], out))
+        (
+            transfer.name,
+            _make(transfer, [found[s.rank][s.name] for s in transfer.sources], out),
+        )
         for transfer in plan.transfers(rank)
     )
 
@@ -55,7 +58,9 @@ def one_rank(rank: Any, mesh: Any) -> Any:
     return ranks[0] if rank is None else rank
 
 
-def _by_rank(tensors: Mapping[Any, Any], ranks: list[Any]) -> Mapping[Any, Mapping[str, Tensor]]:
+def _by_rank(
+    tensors: Mapping[Any, Any], ranks: list[Any]
+) -> Mapping[Any, Mapping[str, Tensor]]:
     """Tensors by rank; a source of one rank may be given without it."""
     if len(ranks) == 1 and ranks[0] not in tensors:
         return {ranks[0]: tensors}
@@ -98,7 +103,9 @@ def _make(transfer: Transfer, sources: list[Tensor], out: Out | None) -> Tensor:
             whole.as_strided(
                 block.counts, block.strides, whole.storage_offset() + block.offset
             ).copy_(
-                source.as_strided(block.counts, block.steps, source.storage_offset() + block.start)
+                source.as_strided(
+                    block.counts, block.steps, source.storage_offset() + block.start
+                )
             )
         return target if whole is target else target.copy_(whole)
 

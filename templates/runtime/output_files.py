@@ -65,7 +65,10 @@ def rank_outputs(
                 f"{name}: expected a file name that ends in .safetensors, which alone can be written"
             )
     known: dict[tuple[Copy, ...], Blocks] = {}
-    return [output_file(name, plan.transfers(rank), dtype, known) for name, rank in files.items()]
+    return [
+        output_file(name, plan.transfers(rank), dtype, known)
+        for name, rank in files.items()
+    ]
 
 
 def shard_outputs(plan: Plan, max_size: int, dtype: str | None) -> list[OutputFile]:
@@ -83,7 +86,9 @@ def shard_outputs(plan: Plan, max_size: int, dtype: str | None) -> list[OutputFi
     if len(shards) == 1:
         return [output_file(SINGLE_FILE, shards[0], dtype, known)]
     return [
-        output_file(f"model-{n:05}-of-{len(shards):05}.safetensors", shard, dtype, known)
+        output_file(
+            f"model-{n:05}-of-{len(shards):05}.safetensors", shard, dtype, known
+        )
         for n, shard in enumerate(shards, 1)
     ]
 
@@ -105,7 +110,9 @@ def output_file(
 
 def shard_index(files: list[OutputFile]) -> dict[str, Any]:
     """The index of shards, as Hugging Face writes it."""
-    names = {tensor.transfer.name: file.name for file in files for tensor in file.tensors}
+    names = {
+        tensor.transfer.name: file.name for file in files for tensor in file.tensors
+    }
     total = sum(tensor.size for file in files for tensor in file.tensors)
     return {"metadata": {"total_size": total}, "weight_map": names}
 
@@ -114,7 +121,9 @@ def find_blocks(copies: tuple[Copy, ...]) -> Blocks:
     """The copies of one target, made ready to be found."""
     copies = tuple(sorted(copies, key=lambda copy: copy.offset))
     ends = tuple(
-        1 + copy.offset + sum(stride * (n - 1) for stride, n in zip(copy.strides, copy.counts))
+        1
+        + copy.offset
+        + sum(stride * (n - 1) for stride, n in zip(copy.strides, copy.counts))
         for copy in copies
     )
     starts = tuple(copy.offset for copy in copies)

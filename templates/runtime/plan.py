@@ -28,7 +28,11 @@ class Transfer(NamedTuple):
 
 
 def make_plan(
-    converter: Converter, to: str, config: Any, mesh: Any, found: Mapping[Any, Mapping[str, Any]]
+    converter: Converter,
+    to: str,
+    config: Any,
+    mesh: Any,
+    found: Mapping[Any, Mapping[str, Any]],
 ) -> Plan:
     """Check the tensors of a whole source checkpoint against the map, and plan the conversion.
 
@@ -45,12 +49,18 @@ def make_plan(
             f"first missing: {missing[0]}; first unexpected: {extra[0]}"
         )
     config = _detected(
-        converter, 1 - target, config, mesh, {n for names in found.values() for n in names}
+        converter,
+        1 - target,
+        config,
+        mesh,
+        {n for names in found.values() for n in names},
     )
     return Plan(converter, target, config, mesh, found)
 
 
-def _detected(converter: Converter, side: int, config: Any, mesh: Any, names: set[str]) -> Any:
+def _detected(
+    converter: Converter, side: int, config: Any, mesh: Any, names: set[str]
+) -> Any:
     """The config with every variant that the source's names decide."""
     for variant, choices in converter.variants.items():
         own = {
@@ -106,7 +116,11 @@ class Plan:
         self._holders = Holders(converter.ranks(1 - target, mesh))
         findings = Findings(found)
         check_sources(self._groups, 1 - target, self._holders, findings)
-        drops = [item for item in statements if isinstance(item, Drop) and item.side != target]
+        drops = [
+            item
+            for item in statements
+            if isinstance(item, Drop) and item.side != target
+        ]
         check_drops(converter.name, self._groups, 1 - target, drops, findings)
         self.ties, self.replicas = findings.ties, findings.replicas
         self.paddings, self.drops = findings.paddings, findings.drops
@@ -123,7 +137,9 @@ class Plan:
                         continue
                     at = tuple((dim, getattr(rank, dim)) for dim in tensor.dims)
                     filling = recipe.filling(Piece(self.target, position, at))
-                    sources = tuple(self._source(group, piece) for piece in filling.sources)
+                    sources = tuple(
+                        self._source(group, piece) for piece in filling.sources
+                    )
                     dtype = self._dtype(recipe.where, place.name, sources)
                     yield Transfer(
                         recipe.where,

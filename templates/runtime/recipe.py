@@ -17,7 +17,9 @@ Counts: TypeAlias = "tuple[int, ...]"
 Box: TypeAlias = "tuple[Counts, Counts]"  # the first index and the count of each dim
 
 
-def boxes(counts: Counts, weights: Counts, start: int, low: int, high: int) -> list[Box]:
+def boxes(
+    counts: Counts, weights: Counts, start: int, low: int, high: int
+) -> list[Box]:
     """The boxes of indices whose address, start + sum(weight * index), lies in [low, high).
 
     A box is cut along the dim of the largest weight only where the range cuts through it, so a range
@@ -30,12 +32,19 @@ def boxes(counts: Counts, weights: Counts, start: int, low: int, high: int) -> l
         return [((0,) * len(counts), counts)]
     dim = max(range(len(counts)), key=lambda d: weights[d] if counts[d] > 1 else -1)
     weight, rest = weights[dim], last - start - weights[dim] * (counts[dim] - 1)
-    first = max(0, (low - start - rest + weight - 1) // weight)  # the first index that is touched
+    first = max(
+        0, (low - start - rest + weight - 1) // weight
+    )  # the first index that is touched
     stop = min(counts[dim], (high - 1 - start) // weight + 1)
-    full = max(first, -((start - low) // weight))  # the first that lies inside as a whole
+    full = max(
+        first, -((start - low) // weight)
+    )  # the first that lies inside as a whole
     end = max(full, min(stop, (high - 1 - start - rest) // weight + 1))
     found: list[Box] = []
-    for begin, count in [*((i, 1) for i in range(first, min(full, stop))), (full, end - full)]:
+    for begin, count in [
+        *((i, 1) for i in range(first, min(full, stop))),
+        (full, end - full),
+    ]:
         found += _within(counts, weights, start, low, high, dim, begin, count)
     for begin in range(max(end, min(full, stop)), stop):
         found += _within(counts, weights, start, low, high, dim, begin, 1)
@@ -107,7 +116,9 @@ class Grid:
             counts=sizes,
             steps=tuple(self.steps[dim] * inner for dim, inner in dims),
             limits=tuple(
-                limit._replace(weights=tuple(limit.weights[dim] * inner for dim, inner in dims))
+                limit._replace(
+                    weights=tuple(limit.weights[dim] * inner for dim, inner in dims)
+                )
                 for limit in self.limits
             ),
         )
@@ -116,7 +127,9 @@ class Grid:
         """A part of the elements: an int takes a dim away, a slice keeps it."""
         keys = key if isinstance(key, tuple) else (key,)
         starts, counts, kept = [0] * len(self.counts), list(self.counts), []
-        for dim, item in enumerate((*keys, *[slice(None)] * (len(self.counts) - len(keys)))):
+        for dim, item in enumerate(
+            (*keys, *[slice(None)] * (len(self.counts) - len(keys)))
+        ):
             if isinstance(item, slice):
                 starts[dim], stop, _ = item.indices(self.counts[dim])
                 counts[dim] = max(0, stop - starts[dim])
@@ -260,9 +273,13 @@ class Recipe:
         self.tensors[side][position] = TensorAxes(formula, shape, tuple(at))
         piece = Piece(side, position, tuple(at.items()))
         self.pieces[piece] = None
-        return Grid(piece, shape, tuple(prod(shape[dim + 1 :]) for dim in range(len(shape))))
+        return Grid(
+            piece, shape, tuple(prod(shape[dim + 1 :]) for dim in range(len(shape)))
+        )
 
-    def share(self, formula: str, whole: int, dim: str, pieces: int, piece: int) -> Share:
+    def share(
+        self, formula: str, whole: int, dim: str, pieces: int, piece: int
+    ) -> Share:
         """The share of rank `piece` of `pieces` along a mesh dim; ConversionError where it does not divide."""
         if whole % pieces:
             raise ConversionError(
@@ -279,10 +296,16 @@ class Recipe:
             else ""
         )
 
-    def match(self, left: Grid, right: Grid, again: int | None = None) -> None:
+    def match(
+        self,
+        left: Grid,
+        right: Grid,
+        left_again: bool = False,
+        right_again: bool = False,
+    ) -> None:
         """State that two grids of the same counts hold the same elements; ConversionError where padding is too short.
 
-        `again` is a side whose elements another match fills already.
+        A side that comes again has copies of elements that another match fills already.
         """
         if left.counts != right.counts:
             raise ConversionError(
@@ -290,9 +313,12 @@ class Recipe:
                 f"expected {list(left.counts)}, found {list(right.counts)}{self.legend()}"
             )
         self.pairs.append((left.piece, right.piece))
+        copies = {side for side, again in enumerate((left_again, right_again)) if again}
         repeats = [int(a == 0) - int(b == 0) for a, b in zip(left.steps, right.steps)]
         for first, counts in self._regions(left, right, repeats):
-            filled = {int(side < 0) for index, side in zip(first, repeats) if index and side}
+            filled = {
+                int(side < 0) for index, side in zip(first, repeats) if index and side
+            }
             self.blocks.append(
                 Block(
                     (left.piece, right.piece),
@@ -302,7 +328,7 @@ class Recipe:
                     ),
                     (left.steps, right.steps),
                     counts,
-                    frozenset(filled | ({again} if again is not None else set())),
+                    frozenset(filled | copies),
                 )
             )
 
@@ -318,7 +344,9 @@ class Recipe:
         for limit in (*left.limits, *right.limits):
             found = [box for part in found for box in _inside(part, limit)]
         for cut in zip(first_copies[::2], first_copies[1::2]):
-            found = [box for part in found for limit in cut for box in _inside(part, limit)]
+            found = [
+                box for part in found for limit in cut for box in _inside(part, limit)
+            ]
         return [box for box in found if 0 not in box[1]]
 
     def zeros(self, grid: Grid) -> None:
@@ -333,10 +361,14 @@ class Recipe:
 
     def _fill(self, target: Piece) -> Filling:
         side, other = target.side, 1 - target.side
-        blocks = [b for b in self.blocks if b.pieces[side] == target and side not in b.again]
+        blocks = [
+            b for b in self.blocks if b.pieces[side] == target and side not in b.again
+        ]
         # A target that is all padding still takes its dtype from the tensor it is matched with.
         kin = [pair[other] for pair in self.pairs if pair[side][:2] == target[:2]]
-        sources = tuple(dict.fromkeys(b.pieces[other] for b in blocks)) or tuple(kin[:1])
+        sources = tuple(dict.fromkeys(b.pieces[other] for b in blocks)) or tuple(
+            kin[:1]
+        )
         copies = tuple(
             _copy(
                 sources.index(block.pieces[other]),
@@ -352,7 +384,10 @@ class Recipe:
         """The padding of one tensor."""
         return tuple(
             _copy(
-                -1, (grid.offset + offset, grid.steps), (grid.offset + offset, grid.steps), counts
+                -1,
+                (grid.offset + offset, grid.steps),
+                (grid.offset + offset, grid.steps),
+                counts,
             )
             for grid in self.padding
             if grid.piece == piece
@@ -369,10 +404,14 @@ def _inside(part: Box, limit: Limit) -> Iterator[Box]:
         yield tuple(a + b for a, b in zip(origin, first)), sizes
 
 
-def _copy(source: int, there: tuple[int, Counts], here: tuple[int, Counts], counts: Counts) -> Copy:
+def _copy(
+    source: int, there: tuple[int, Counts], here: tuple[int, Counts], counts: Counts
+) -> Copy:
     """A copy with its dims sorted by the step in the target and merged where both sides allow it."""
     dims: list[tuple[int, int, int]] = []
-    for stride, step, count in sorted(zip(here[1], there[1], counts), key=lambda dim: -dim[0]):
+    for stride, step, count in sorted(
+        zip(here[1], there[1], counts), key=lambda dim: -dim[0]
+    ):
         if count == 1:
             continue
         if dims and dims[-1][0] == stride * count and dims[-1][1] == step * count:

@@ -53,7 +53,11 @@ class Report:
         """The report as a JSON object."""
         files = [file._asdict() for file in self.files]
         return json.dumps(
-            {**asdict(self), "files": files, "gigabytes_per_second": self.gigabytes_per_second},
+            {
+                **asdict(self),
+                "files": files,
+                "gigabytes_per_second": self.gigabytes_per_second,
+            },
             indent=2,
         )
 
@@ -65,12 +69,20 @@ class Report:
             f"{self.direction}{mesh and f', {mesh}'}: {self.source} -> {self.target}",
             f"{read}, {self.tensors_written} {done} ({size_text(self.bytes_written)})",
             *(["every element compared with the source"] if self.verified else []),
-            *_columns([(f.name, f"{f.tensors} tensors", size_text(f.size)) for f in self.files]),
+            *_columns(
+                [
+                    (f.name, f"{f.tensors} tensors", size_text(f.size))
+                    for f in self.files
+                ]
+            ),
             *_list("besides", self.other_files),
             *_list("copied along", self.copied),
             *_list("not copied", self.not_copied),
             *_list("config keys kept", self.kept_keys),
-            *(f"left behind: {count} by {where}" for where, count in self.dropped.items()),
+            *(
+                f"left behind: {count} by {where}"
+                for where, count in self.dropped.items()
+            ),
             *(
                 f"not zero in the padding of {name}: {count} elements"
                 for name, count in self.nonzero_padding.items()

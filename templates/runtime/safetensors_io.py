@@ -30,7 +30,9 @@ def read_header(path: str) -> dict[str, StoredTensor]:
     text, data, size = _header_text(path)
     entries = parse_object(text, path)
     _check_metadata(path, entries.pop("__metadata__", {}))
-    tensors = {name: _stored_tensor(path, name, entry, data) for name, entry in entries.items()}
+    tensors = {
+        name: _stored_tensor(path, name, entry, data) for name, entry in entries.items()
+    }
     _check_cover(path, tensors, data, size)
     _check_second_reader(path, tensors)
     return tensors
@@ -81,7 +83,9 @@ def _header_text(path: str) -> tuple[bytes, int, int]:
 
 
 def _check_metadata(path: str, found: Any) -> None:
-    texts = isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+    texts = isinstance(found, dict) and all(
+        isinstance(value, str) for value in found.values()
+    )
     if not texts:
         raise ConversionError(
             f"{path}: __metadata__: expected an object of strings, found {found!r}"
@@ -91,7 +95,11 @@ def _check_metadata(path: str, found: Any) -> None:
 def _stored_tensor(path: str, name: str, entry: Any, data: int) -> StoredTensor:
     """The tensor of one header entry; `data` is where the data begin in the file."""
     where = f"{path}: {name}"
-    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+    if not isinstance(entry, dict) or entry.keys() != {
+        "dtype",
+        "shape",
+        "data_offsets",
+    }:
         raise ConversionError(
             f"{where}: expected an object of dtype, shape and data_offsets, found {entry!r}"
         )
@@ -101,7 +109,9 @@ def _stored_tensor(path: str, name: str, entry: Any, data: int) -> StoredTensor:
             f"{where}: expected a dtype among {', '.join(STORED_DTYPES)}, found {dtype!r}"
         )
     if not _are_sizes(shape):
-        raise ConversionError(f"{where}: expected a shape of sizes, 0 or more, found {shape!r}")
+        raise ConversionError(
+            f"{where}: expected a shape of sizes, 0 or more, found {shape!r}"
+        )
     if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise ConversionError(
             f"{where}: expected data_offsets [begin, end] with begin <= end, found {offsets!r}"
@@ -115,13 +125,19 @@ def _stored_tensor(path: str, name: str, entry: Any, data: int) -> StoredTensor:
 
 
 def _are_sizes(found: Any) -> bool:
-    return isinstance(found, list) and all(type(item) is int and item >= 0 for item in found)
+    return isinstance(found, list) and all(
+        type(item) is int and item >= 0 for item in found
+    )
 
 
-def _check_cover(path: str, tensors: dict[str, StoredTensor], data: int, size: int) -> None:
+def _check_cover(
+    path: str, tensors: dict[str, StoredTensor], data: int, size: int
+) -> None:
     """The tensors, in the order of their data, follow each other and end with the file."""
     end = data
-    for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].size)):
+    for name, tensor in sorted(
+        tensors.items(), key=lambda item: (item[1].begin, item[1].size)
+    ):
         if tensor.begin != end:
             what = "a hole" if tensor.begin > end else "an overlap"
             raise ConversionError(
@@ -148,9 +164,14 @@ def _check_second_reader(path: str, tensors: dict[str, StoredTensor]) -> None:
         with safe_open(path, framework="numpy") as file:
             names = file.keys()
             slices = {name: file.get_slice(name) for name in names}
-            found = {name: (s.get_dtype(), tuple(s.get_shape())) for name, s in slices.items()}
+            found = {
+                name: (s.get_dtype(), tuple(s.get_shape()))
+                for name, s in slices.items()
+            }
     except SafetensorError as error:
-        raise ConversionError(f"{path}: the safetensors package refuses it: {error}") from None
+        raise ConversionError(
+            f"{path}: the safetensors package refuses it: {error}"
+        ) from None
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise ConversionError(

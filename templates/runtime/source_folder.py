@@ -40,7 +40,9 @@ def open_source(path: str, side: Side, mesh_class: Any, claimed: Any) -> SourceF
     directory is not one whole checkpoint of this layout, FileNotFoundError where there is none.
     """
     if not os.path.isdir(path):
-        raise FileNotFoundError(f"{path}: expected the directory of a checkpoint, found none")
+        raise FileNotFoundError(
+            f"{path}: expected the directory of a checkpoint, found none"
+        )
     config = _read_config(path)
     if side.file is None:
         files, tensors = _read_shards(path)
@@ -48,7 +50,10 @@ def open_source(path: str, side: Side, mesh_class: Any, claimed: Any) -> SourceF
     mesh = _source_mesh(path, side, mesh_class, claimed, config)
     names = {rank: side.file(rank) for rank in mesh.ranks()}
     _check_rank_files(path, names, mesh)
-    read = {name: _read_weights(os.path.join(path, name)) for name in dict.fromkeys(names.values())}
+    read = {
+        name: _read_weights(os.path.join(path, name))
+        for name in dict.fromkeys(names.values())
+    }
     ranks = {rank: read[name] for rank, name in names.items()}
     return SourceFolder(path, config, mesh, tuple(read), ranks)
 
@@ -79,7 +84,9 @@ def _read_shards(path: str) -> tuple[tuple[str, ...], dict[str, StoredTensor]]:
         index, here = f"{whole}.index.json", _weight_files(path, whole)
         if os.path.isfile(os.path.join(path, index)):
             weight_map = _read_index(path, index, here)
-            return (index, *dict.fromkeys(weight_map.values())), _read_all(path, index, weight_map)
+            return (index, *dict.fromkeys(weight_map.values())), _read_all(
+                path, index, weight_map
+            )
         if here == [whole]:
             return (whole,), _read_weights(os.path.join(path, whole))
         if here:
@@ -118,20 +125,28 @@ def _read_index(path: str, index: str, here: list[str]) -> dict[str, str]:
     return weight_map
 
 
-def _read_all(path: str, index: str, weight_map: dict[str, str]) -> dict[str, StoredTensor]:
+def _read_all(
+    path: str, index: str, weight_map: dict[str, str]
+) -> dict[str, StoredTensor]:
     """The tensors of all shards, which must be where the index says, and no others."""
     tensors: dict[str, StoredTensor] = {}
     for file in sorted(set(weight_map.values())):
         for name, tensor in _read_weights(os.path.join(path, file)).items():
             if weight_map.get(name) != file:
                 where, said = os.path.join(path, file), weight_map.get(name)
-                found = f"expected in {said} by {index}, found here" if said else f"not in {index}"
+                found = (
+                    f"expected in {said} by {index}, found here"
+                    if said
+                    else f"not in {index}"
+                )
                 raise ConversionError(f"{where}: {name}: {found}; mend the index")
             tensors[name] = tensor
     for name, file in weight_map.items():
         if name not in tensors:
             where = os.path.join(path, file)
-            raise ConversionError(f"{where}: {name}: expected here by {index}, found nowhere")
+            raise ConversionError(
+                f"{where}: {name}: expected here by {index}, found nowhere"
+            )
     return {name: tensors[name] for name in weight_map}
 
 

@@ -25,7 +25,9 @@ def stages(
         raise ConversionError(
             f"{dim}={pieces}: the stages hold {counts} layers, expected {layers} in all"
         )
-    return [(stage, number) for stage, count in enumerate(counts) for number in range(count)]
+    return [
+        (stage, number) for stage, count in enumerate(counts) for number in range(count)
+    ]
 
 
 def _counts(

@@ -22,9 +22,13 @@ from .sources import SourceReader
 from .stored import StoredTensor, item_size
 from .strided import StridedBlock, copy_block
 
-CHUNK = 1 << 20  # bytes; measured: larger ones leave the cache, smaller ones cost more calls
+CHUNK = (
+    1 << 20
+)  # bytes; measured: larger ones leave the cache, smaller ones cost more calls
 SMALLEST_PART = 64 * CHUNK  # bytes; a smaller file is not worth two threads
-DIRECT_RUN = 1 << 16  # bytes; of many runs, longer ones are read, shorter ones copied from the map
+DIRECT_RUN = (
+    1 << 16
+)  # bytes; of many runs, longer ones are read, shorter ones copied from the map
 
 
 def assembler_memory(chunk: int, cast_scratch: int) -> int:
@@ -36,7 +40,10 @@ class Assembler:
     """Computes any stretch of an output file from the source. One thread's worth: it owns its buffers."""
 
     def __init__(
-        self, found: Mapping[Any, Mapping[str, StoredTensor]], chunk: int, cast_scratch: int
+        self,
+        found: Mapping[Any, Mapping[str, StoredTensor]],
+        chunk: int,
+        cast_scratch: int,
     ) -> None:
         self.found = found
         self.reader = SourceReader()
@@ -62,7 +69,9 @@ class Assembler:
         for tensor in file.tensors[first : bisect_left(file.starts, high)]:
             begin, end = max(low, tensor.begin), min(high, tensor.begin + tensor.size)
             if begin < end:
-                self._fill_part(tensor, begin - tensor.begin, view[begin - low : end - low])
+                self._fill_part(
+                    tensor, begin - tensor.begin, view[begin - low : end - low]
+                )
 
     def _fill_part(self, tensor: OutputTensor, begin: int, view: memoryview) -> None:
         """Put the bytes of one tensor from `begin` on into a view."""
@@ -75,12 +84,16 @@ class Assembler:
             self.fill_elements(tensor, first, last, source)
             cast_elements(source, dtype, view, tensor.dtype)
 
-    def fill_elements(self, tensor: OutputTensor, first: int, last: int, view: memoryview) -> None:
+    def fill_elements(
+        self, tensor: OutputTensor, first: int, last: int, view: memoryview
+    ) -> None:
         """Put the elements [first, last) of one tensor into a view, in the dtype of the source."""
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # what no copy covers
         blocks = tensor.blocks
-        for number in range(bisect_right(blocks.reach, first), bisect_left(blocks.starts, last)):
+        for number in range(
+            bisect_right(blocks.reach, first), bisect_left(blocks.starts, last)
+        ):
             if blocks.ends[number] > first:
                 copy = blocks.copies[number]
                 source = tensor.transfer.sources[copy.source]
@@ -99,7 +112,9 @@ class Assembler:
             return
         for index, counts in boxes(copy.counts, copy.strides, copy.offset, first, last):
             start = copy.start + sum(i * step for i, step in zip(index, copy.steps))
-            offset = copy.offset + sum(i * stride for i, stride in zip(index, copy.strides))
+            offset = copy.offset + sum(
+                i * stride for i, stride in zip(index, copy.strides)
+            )
             dims = [dim for dim, count in enumerate(counts) if count > 1]
             block = StridedBlock(
                 start * width,
@@ -126,9 +141,13 @@ class Assembler:
             skipped = max(0, first - begin)
             end = min(last, begin + run)
             piece = view[(begin + skipped - first) * width : (end - first) * width]
-            self.reader.read(stored, (copy.start + number * step + skipped) * width, piece)
+            self.reader.read(
+                stored, (copy.start + number * step + skipped) * width, piece
+            )
 
-    def _fill_block(self, block: StridedBlock, stored: StoredTensor, view: memoryview) -> None:
+    def _fill_block(
+        self, block: StridedBlock, stored: StoredTensor, view: memoryview
+    ) -> None:
         run, dims = block.run()
         if dims and run < DIRECT_RUN:
             copy_block(block, self.reader.memory(stored), view, self._turned)
@@ -140,14 +159,20 @@ class Assembler:
         """After the last element of a copy: what was mapped for it is given back."""
         if copy.steps not in ((), (1,)):
             width = item_size(stored.dtype)
-            end = copy.start + sum(step * (n - 1) for step, n in zip(copy.steps, copy.counts)) + 1
+            end = (
+                copy.start
+                + sum(step * (n - 1) for step, n in zip(copy.steps, copy.counts))
+                + 1
+            )
             self.reader.release(stored, copy.start * width, end * width)
 
 
 def _has_long_runs(copy: Copy, width: int) -> bool:
     if copy.steps[-1:] != (1,) or copy.strides[-1:] != (1,):
         return False
-    return len(copy.counts) == 1 or (len(copy.counts) == 2 and copy.counts[1] * width >= DIRECT_RUN)
+    return len(copy.counts) == 1 or (
+        len(copy.counts) == 2 and copy.counts[1] * width >= DIRECT_RUN
+    )
 
 
 def create_file(file: OutputFile, path: str) -> None:
@@ -164,11 +189,17 @@ def file_parts(file: OutputFile, count: int) -> list[range]:
     """The data of a file in `count` parts, or fewer where they would be small; they begin on pages."""
     begin = len(file.header)
     size = max(SMALLEST_PART, -(-(file.size - begin) // (count * CHUNK)) * CHUNK)
-    return [range(low, min(low + size, file.size)) for low in range(begin, file.size, size)]
+    return [
+        range(low, min(low + size, file.size)) for low in range(begin, file.size, size)
+    ]
 
 
 def write_part(
-    assembler: Assembler, file: OutputFile, part: range, path: str, progress: Callable[[int], None]
+    assembler: Assembler,
+    file: OutputFile,
+    part: range,
+    path: str,
+    progress: Callable[[int], None],
 ) -> None:
     """Write a part of a file that has been created; progress(bytes) is called after every chunk."""
     descriptor = os.open(path, os.O_WRONLY)

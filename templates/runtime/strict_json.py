@@ -18,9 +18,13 @@ def parse_object(text: bytes, where: str) -> dict[str, Any]:
             text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant
         )
     except RecursionError:
-        raise ConversionError(f"{where}: expected JSON, found it nested too deeply") from None
+        raise ConversionError(
+            f"{where}: expected JSON, found it nested too deeply"
+        ) from None
     except ValueError as error:
-        raise ConversionError(f"{where}: expected JSON, found a mistake: {error}") from None
+        raise ConversionError(
+            f"{where}: expected JSON, found a mistake: {error}"
+        ) from None
     if not isinstance(found, dict):
         raise ConversionError(
             f"{where}: expected a JSON object, found a {type(found).__name__} at the top"
@@ -38,7 +42,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         last = {name: index for index, (name, _) in enumerate(pairs)}
-        twice = next(name for index, (name, _) in enumerate(pairs) if last[name] != index)
+        twice = next(
+            name for index, (name, _) in enumerate(pairs) if last[name] != index
+        )
         raise ValueError(f"`{twice}` stands there twice")
     return found
 

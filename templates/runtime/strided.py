@@ -35,14 +35,18 @@ class StridedBlock(NamedTuple):
         """Where the parts that the first `dims` dims enumerate begin, in the source and in the target."""
         found = [(self.start, self.offset)]
         for count, step, stride in zip(self.counts[:dims], self.steps, self.strides):
-            found = [(s + i * step, t + i * stride) for s, t in found for i in range(count)]
+            found = [
+                (s + i * step, t + i * stride) for s, t in found for i in range(count)
+            ]
         return found
 
 
 class ArrayLibrary(NamedTuple):
     """What numpy and torch have in common."""
 
-    view: Callable[[memoryview, int, tuple[int, ...], list[int], int], Any]  # of strided memory
+    view: Callable[
+        [memoryview, int, tuple[int, ...], list[int], int], Any
+    ]  # of strided memory
     permute: Callable[[Any, list[int]], Any]
     copy: Callable[[Any, Any], Any]  # to, from
 
@@ -66,7 +70,11 @@ def _numpy_library() -> ArrayLibrary | None:
         return None
 
     def view(
-        memory: memoryview, start: int, steps: tuple[int, ...], counts: list[int], width: int
+        memory: memoryview,
+        start: int,
+        steps: tuple[int, ...],
+        counts: list[int],
+        width: int,
     ) -> Any:
         return numpy.ndarray(counts, f"u{width}", memory, start, steps)
 
@@ -90,7 +98,11 @@ def _torch_library() -> ArrayLibrary | None:
         torch.frombuffer(b"\0", dtype=torch.uint8)
 
     def view(
-        memory: memoryview, start: int, steps: tuple[int, ...], counts: list[int], width: int
+        memory: memoryview,
+        start: int,
+        steps: tuple[int, ...],
+        counts: list[int],
+        width: int,
     ) -> Any:
         count = 1 + sum(step // width * (size - 1) for step, size in zip(steps, counts))
         flat = torch.frombuffer(memory, dtype=words[width], count=count, offset=start)
@@ -115,7 +127,9 @@ def _copy_arrays(
         sizes = [counts[dim] for dim in order]
         between = library.view(scratch, 0, _row_major(sizes, width), sizes, width)
         library.copy(between, library.permute(there, order))
-        there = library.permute(between, [order.index(dim) for dim in range(len(counts))])
+        there = library.permute(
+            between, [order.index(dim) for dim in range(len(counts))]
+        )
     library.copy(here, there)
 
 
@@ -139,10 +153,14 @@ def _copy_slices(block: StridedBlock, source: memoryview, target: memoryview) ->
         if step:
             here[:] = _every(source, start, step, count, width)
         else:  # one element, again and again
-            here[:] = memoryview(bytes(source[start : start + width]) * count).cast(WORDS[width])
+            here[:] = memoryview(bytes(source[start : start + width]) * count).cast(
+                WORDS[width]
+            )
 
 
-def _every(memory: memoryview, first: int, step: int, count: int, width: int) -> memoryview:
+def _every(
+    memory: memoryview, first: int, step: int, count: int, width: int
+) -> memoryview:
     """`count` words of a memory, `step` bytes apart."""
     end = first + (count - 1) * step + width
     return memory[first:end].cast(WORDS[width])[:: step // width]

@@ -73,7 +73,9 @@ def check_room(target: str, size: int) -> None:
     free = shutil.disk_usage(os.path.dirname(target)).free
     if size > free:
         raise OSError(
-            errno.ENOSPC, f"expected {size_text(size)} free, found {size_text(free)}", target
+            errno.ENOSPC,
+            f"expected {size_text(size)} free, found {size_text(free)}",
+            target,
         )
 
 
@@ -108,7 +110,9 @@ def other_files(source: str, weights: tuple[str, ...]) -> tuple[list[str], list[
         name
         for name in names
         if (root / name).is_file()
-        and any(name == PurePath(name).name and fnmatch(name, form) for form in COPIED_FILES)
+        and any(
+            name == PurePath(name).name and fnmatch(name, form) for form in COPIED_FILES
+        )
     ]
     return copied, [name for name in names if name not in copied]
 
@@ -128,8 +132,12 @@ def _move(partial: str, target: str) -> None:
 
 
 def _partial(target: str) -> str:
-    return os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.mapc-partial")
+    return os.path.join(
+        os.path.dirname(target), f".{os.path.basename(target)}.mapc-partial"
+    )
 
 
 def _replaced(target: str) -> str:
-    return os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.mapc-replaced")
+    return os.path.join(
+        os.path.dirname(target), f".{os.path.basename(target)}.mapc-replaced"
+    )

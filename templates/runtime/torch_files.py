@@ -22,12 +22,16 @@ def read_torch_file(path: str) -> dict[str, StoredTensor]:
         raise ConversionError(
             f"{path}: expected a dictionary of tensors, found {type(tensors).__name__}"
         )
-    return {name: _mapped_tensor(path, name, tensor) for name, tensor in tensors.items()}
+    return {
+        name: _mapped_tensor(path, name, tensor) for name, tensor in tensors.items()
+    }
 
 
 def held_memory(tensors: dict[str, StoredTensor]) -> int:
     """The bytes of the tensors that are copied into memory."""
-    return sum(t.size for t in tensors.values() if t.memory is not None and not t.memory.mapped)
+    return sum(
+        t.size for t in tensors.values() if t.memory is not None and not t.memory.mapped
+    )
 
 
 def _load(path: str) -> Any:
@@ -58,7 +62,10 @@ def _mapped_tensor(path: str, name: Any, tensor: Any) -> StoredTensor:
             f"{path}: {name}: expected a name and a tensor, found {type(tensor).__name__}; "
             "save a flat dictionary of tensors"
         )
-    dtypes = {getattr(torch, spelled, None): dtype for dtype, (_, spelled) in STORED_DTYPES.items()}
+    dtypes = {
+        getattr(torch, spelled, None): dtype
+        for dtype, (_, spelled) in STORED_DTYPES.items()
+    }
     if tensor.layout != torch.strided or tensor.dtype not in dtypes:
         raise ConversionError(
             f"{path}: {name}: expected a dense tensor of a plain dtype, found {tensor.dtype}, {tensor.layout}"
@@ -68,7 +75,9 @@ def _mapped_tensor(path: str, name: Any, tensor: Any) -> StoredTensor:
         tensor = tensor.resolve_conj().resolve_neg().contiguous()
     size = tensor.numel() * tensor.element_size()
     memory = TorchMemory(_bytes_at(tensor.data_ptr(), size), tensor, mapped)
-    return StoredTensor(dtypes[tensor.dtype], tuple(tensor.shape), path, 0, size, memory)
+    return StoredTensor(
+        dtypes[tensor.dtype], tuple(tensor.shape), path, 0, size, memory
+    )
 
 
 def _bytes_at(address: int, size: int) -> memoryview:

@@ -13,4 +13,6 @@ def check_known(what: str, names: Iterable[str], known: Collection[str]) -> None
     """UsageError for the first name that is not known."""
     for name in names:
         if name not in known:
-            raise UsageError(f"{what}: expected {', '.join(known) or 'none'}, found {name!r}")
+            raise UsageError(
+                f"{what}: expected {', '.join(known) or 'none'}, found {name!r}"
+            )

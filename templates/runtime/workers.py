@@ -17,7 +17,9 @@ from .errors import ConversionError
 Progress: TypeAlias = "Callable[[int, int], None]"
 
 
-def choose_threads(wanted: int | None, per_thread: int, held: int, max_memory: int | None) -> int:
+def choose_threads(
+    wanted: int | None, per_thread: int, held: int, max_memory: int | None
+) -> int:
     """How many threads to run: as wanted, and fewer where the memory does not suffice.
 
     Each takes `per_thread` bytes besides the `held` ones. ConversionError where not even one fits.

@@ -16,7 +16,14 @@ from .compare import verify_header, verify_part
 from .output_files import OutputFile
 from .source_folder import SourceFolder
 from .stored import StoredTensor
-from .stream import CHUNK, Assembler, assembler_memory, create_file, file_parts, write_part
+from .stream import (
+    CHUNK,
+    Assembler,
+    assembler_memory,
+    create_file,
+    file_parts,
+    write_part,
+)
 from .target_folder import check_room, target_folder
 from .torch_files import held_memory
 from .workers import Meter, Progress, choose_threads, run_jobs
@@ -26,7 +33,9 @@ class TargetContent(NamedTuple):
     """All that a target directory will hold."""
 
     files: list[OutputFile]
-    documents: Mapping[str, Mapping[str, Any]]  # JSON files by name, in the order of writing
+    documents: Mapping[
+        str, Mapping[str, Any]
+    ]  # JSON files by name, in the order of writing
     copied: list[str]  # names of files of the source
 
 
@@ -41,7 +50,9 @@ def prepare_writing(
 
     Raises ConversionError where one thread takes more memory than allowed, OSError where the disk is too full.
     """
-    copied = sum(os.path.getsize(os.path.join(source.path, name)) for name in content.copied)
+    copied = sum(
+        os.path.getsize(os.path.join(source.path, name)) for name in content.copied
+    )
     check_room(target, copied + sum(file.size for file in content.files))
     held = sum(held_memory(tensors) for tensors in source.tensors.values())
     per_thread = assembler_memory(CHUNK, _cast_scratch(content.files))
@@ -64,7 +75,9 @@ def write_target(
             os.makedirs(os.path.dirname(os.path.join(folder, file.name)), exist_ok=True)
             create_file(file, os.path.join(folder, file.name))
         run_jobs(
-            _jobs(source.tensors, content.files, folder, threads, verify, meter), threads, meter
+            _jobs(source.tensors, content.files, folder, threads, verify, meter),
+            threads,
+            meter,
         )
         if verify:
             for file in content.files:
@@ -113,7 +126,9 @@ def _jobs(
             assembler.close()
 
     parts = -(-threads // max(1, len(files)))
-    return [partial(job, file, part) for file in files for part in file_parts(file, parts)]
+    return [
+        partial(job, file, part) for file in files for part in file_parts(file, parts)
+    ]
 
 
 def _cast_scratch(files: list[OutputFile]) -> int:

@@ -144,7 +144,9 @@ def test_a_folder_that_cannot_be_made(mapc: Mapc) -> None:
     assert mapc("build", "pair.map", "-o", "file/out") == Done(2, "", said)
 
 
-@pytest.mark.parametrize("parts", [(), ("--with", "core,files")], ids=["", "without cli"])
+@pytest.mark.parametrize(
+    "parts", [(), ("--with", "core,files")], ids=["", "without cli"]
+)
 def test_vendor_is_build_of_the_shipped_map(mapc: Mapc, parts: tuple[str, ...]) -> None:
     wrote = "wrote    vendored/llama_hf_mcore.py\nwrote    vendored/test_llama_hf_mcore.py\n"
     assert mapc("vendor", "llama_hf_mcore", "vendored", *parts) == Done(0, wrote, "")

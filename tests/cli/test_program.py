@@ -36,7 +36,11 @@ def test_help_imports_no_parser(tmp_path: Path) -> None:
         "print(codes, sorted({'lark', 'black', 'jinja2', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.splitlines()[-1] == "[0, 0, 0] []"
 
@@ -65,7 +69,9 @@ def test_interrupted(folder: Path) -> None:
     os.mkfifo(folder / "waits.map")
     command = [*COMMAND, "check", "waits.map"]
     with (
-        subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as program,
+        subprocess.Popen(
+            command, cwd=folder, stderr=subprocess.PIPE, text=True
+        ) as program,
         open(folder / "waits.map", "w"),  # opens once the program reads
     ):
         program.send_signal(signal.SIGINT)
@@ -75,7 +81,9 @@ def test_interrupted(folder: Path) -> None:
 
 def test_a_closed_pipe_is_no_traceback(folder: Path) -> None:
     """More is printed than a pipe takes, and nobody reads on."""
-    command = f"{' '.join(COMMAND)} build pair.map -o out --check --with core | head -n 1"
+    command = (
+        f"{' '.join(COMMAND)} build pair.map -o out --check --with core | head -n 1"
+    )
     done = subprocess.run(
         ["sh", "-c", command], cwd=folder, capture_output=True, text=True, check=False
     )

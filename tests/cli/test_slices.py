@@ -20,7 +20,10 @@ def copies(draw: st.DrawFn) -> tuple[Copy, int]:
     counts = [draw(st.integers(1, size - start)) for size, start in zip(sizes, first)]
     here = [prod(sizes[dim + 1 :]) for dim in range(len(sizes))]
     order = draw(st.permutations(range(len(sizes))))
-    there = [prod(sizes[d] for d in order[order.index(dim) + 1 :]) for dim in range(len(sizes))]
+    there = [
+        prod(sizes[d] for d in order[order.index(dim) + 1 :])
+        for dim in range(len(sizes))
+    ]
     dims = [(here[d], there[d], counts[d]) for d in range(len(sizes)) if counts[d] > 1]
     copy = Copy(
         0,
@@ -58,7 +61,9 @@ def test_blocks_are_the_copy(drawn: tuple[Copy, int]) -> None:
 
 
 @given(copies(), st.data())
-def test_positions_are_the_addresses(drawn: tuple[Copy, int], data: st.DataObject) -> None:
+def test_positions_are_the_addresses(
+    drawn: tuple[Copy, int], data: st.DataObject
+) -> None:
     """However the elements are cut into axes, the positions along these are the addresses, in order."""
     copy, size = drawn
     shape = data.draw(st.sampled_from(shapes(size)))
@@ -73,13 +78,20 @@ def test_positions_are_the_addresses(drawn: tuple[Copy, int], data: st.DataObjec
             for positions in product(*(axis.positions for axis in found))
         ]
         assert read == addresses(block.here, block.strides, block.counts)
-        assert all(max(axis.positions) == axis.last < n for axis, n in zip(found, shape))
+        assert all(
+            max(axis.positions) == axis.last < n for axis, n in zip(found, shape)
+        )
 
 
 def shapes(size: int) -> list[tuple[int, ...]]:
     """The ways to cut a size into three axes at most."""
     pairs = [(a, size // a) for a in range(1, size + 1) if size % a == 0]
-    threes = [(a, b, rest // b) for a, rest in pairs for b in range(1, rest + 1) if rest % b == 0]
+    threes = [
+        (a, b, rest // b)
+        for a, rest in pairs
+        for b in range(1, rest + 1)
+        if rest % b == 0
+    ]
     return [(size,), *pairs, *threes]
 
 
@@ -134,7 +146,10 @@ def test_elements_that_are_read_twice() -> None:
         (4, 0, (4,)),
     ]
     found = list(blocks(Copy(0, 3, (0,), 0, (4,), (2,))))
-    assert [(block.here, block.there, block.counts) for block in found] == [(0, 3, ()), (4, 3, ())]
+    assert [(block.here, block.there, block.counts) for block in found] == [
+        (0, 3, ()),
+        (4, 3, ()),
+    ]
 
 
 def test_positions_in_order() -> None:

@@ -30,7 +30,11 @@ def texts(folder: Path) -> dict[str, str]:
         ("a\n", "a\n", ""),
         (None, "a\n", "--- /dev/null\n+++ f\n@@ -0,0 +1 @@\n+a\n"),
         ("a\n", "b\n", "--- f\n+++ f\n@@ -1 +1 @@\n-a\n+b\n"),
-        ("a", "a\n", "--- f\n+++ f\n@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+a\n"),
+        (
+            "a",
+            "a\n",
+            "--- f\n+++ f\n@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+a\n",
+        ),
         ("a\x0cb\n", "a\x0cc\n", "--- f\n+++ f\n@@ -1 +1 @@\n-a\x0cb\n+a\x0cc\n"),
         ("", "a\n", "--- f\n+++ f\n@@ -0,0 +1 @@\n+a\n"),
     ],

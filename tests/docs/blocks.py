@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+)
 FENCE = re.compile(r"```([a-z]*)((?: [\w.=/-]+)*)")
 
 
@@ -31,7 +35,9 @@ class Block:
 
     def value(self, key: str) -> str | None:
         """What stands behind `key=`."""
-        found = [word.partition("=")[2] for word in self.words if word.startswith(f"{key}=")]
+        found = [
+            word.partition("=")[2] for word in self.words if word.startswith(f"{key}=")
+        ]
         return found[0] if found else None
 
 
@@ -41,12 +47,19 @@ def blocks_of(document: Path) -> Iterator[Block]:
     for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), 1):
         if not opened and line.startswith("```"):
             match = FENCE.fullmatch(line)
-            assert match, f"{document.name}:{number}: expected ```language words, found {line}"
+            assert (
+                match
+            ), f"{document.name}:{number}: expected ```language words, found {line}"
             opened, head, held = number, (match[1], match[2]), []
         elif opened and line == "```":
             words = tuple(head[1].split())
             yield Block(
-                document, found, opened, head[0], words, "".join(f"{one}\n" for one in held)
+                document,
+                found,
+                opened,
+                head[0],
+                words,
+                "".join(f"{one}\n" for one in held),
             )
             opened, found = 0, found + 1
         elif opened:
@@ -59,7 +72,11 @@ BLOCKS = tuple(block for document in DOCUMENTS for block in blocks_of(document))
 
 def below(block: Block) -> Block | None:
     """The block that follows in the same document."""
-    later = [one for one in BLOCKS if one.document == block.document and one.line > block.line]
+    later = [
+        one
+        for one in BLOCKS
+        if one.document == block.document and one.line > block.line
+    ]
     return later[0] if later else None
 
 

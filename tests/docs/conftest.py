@@ -54,13 +54,21 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     shapes = {f"{name}.weight": shape for name, shape in EMBEDDINGS.items()}
     for layer in range(LAYERS):
-        shapes |= {f"model.layers.{layer}.{n}.weight": shape for n, shape in LAYER.items()}
+        shapes |= {
+            f"model.layers.{layer}.{n}.weight": shape for n, shape in LAYER.items()
+        }
     tensors = {
-        name: (torch.arange(prod(shape)) % (251 - number)).to(torch.bfloat16).view(shape)
+        name: (torch.arange(prod(shape)) % (251 - number))
+        .to(torch.bfloat16)
+        .view(shape)
         for number, (name, shape) in enumerate(shapes.items())
     }
     folder = tmp_path_factory.mktemp("checkpoint")
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    for name, content in (("config", CONFIG), ("tokenizer", {}), ("generation_config", {})):
+    for name, content in (
+        ("config", CONFIG),
+        ("tokenizer", {}),
+        ("generation_config", {}),
+    ):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
     return folder

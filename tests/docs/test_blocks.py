@@ -30,7 +30,9 @@ KINDS = {
 # The blocks that are not run: they install, download or take minutes.
 NOT_RUN = {"README.md": ["make demo\nmake test\n", "pip install '.[fast]'\n"]}
 
-every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+every_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda path: path.name
+)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
@@ -59,15 +61,21 @@ def test_an_excerpt_is_verbatim(block: Block) -> None:
             assert block.text == text
         return
     lines, size = text.splitlines(keepends=True), len(block.text.splitlines())
-    windows = ("".join(lines[start : start + size]) for start in range(len(lines) - size + 1))
-    assert any(dedent(window) == block.text for window in windows), f"not in {file.name}"
+    windows = (
+        "".join(lines[start : start + size]) for start in range(len(lines) - size + 1)
+    )
+    assert any(
+        dedent(window) == block.text for window in windows
+    ), f"not in {file.name}"
 
 
 @every_document
 def test_the_text_is_plain(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     assert text.isascii()
-    prose = [line for line in without_blocks(text).splitlines() if not line.startswith("|")]
+    prose = [
+        line for line in without_blocks(text).splitlines() if not line.startswith("|")
+    ]
     assert [line for line in prose if len(line) > 120 or line != line.rstrip()] == []
 
 
@@ -88,5 +96,10 @@ def without_blocks(text: str) -> str:
 
 def anchors_of(document: Path) -> set[str]:
     """The anchors of headings, as they are made of their words."""
-    headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    headings = re.findall(
+        r"^#+ (.*)$", document.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    return {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for heading in headings
+    }

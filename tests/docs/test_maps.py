@@ -51,7 +51,9 @@ def text_of(block: Block) -> str:
     """The whole map: a part stands in the frame of its document, its top-level lines before `tensors`."""
     if "part" not in block.words:
         return block.text
-    frame = next(b.text for b in MAPS if b.document == block.document and "frame" in b.words)
+    frame = next(
+        b.text for b in MAPS if b.document == block.document and "frame" in b.words
+    )
     above: list[str] = []
     below_them: list[str] = []
     for line in block.text.splitlines(keepends=True):

@@ -33,7 +33,9 @@ RUN = [
 
 
 @pytest.mark.parametrize(
-    "document", [d for d in DOCUMENTS if any(b.document == d for b in RUN)], ids=lambda d: d.name
+    "document",
+    [d for d in DOCUMENTS if any(b.document == d for b in RUN)],
+    ids=lambda d: d.name,
 )
 def test_a_reader_sees_what_is_shown(
     document: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -47,13 +49,17 @@ def test_a_reader_sees_what_is_shown(
     try:
         for block in [b for b in RUN if b.document == document]:
             for shown, printed in run(block, names):
-                if os.environ.get("MAPC_BLESS") == "1" and not matches(shown.text, printed):
+                if os.environ.get("MAPC_BLESS") == "1" and not matches(
+                    shown.text, printed
+                ):
                     replace_text(shown, printed)
                 elif not matches(shown.text, printed):
                     assert printed == shown.text, str(shown)
     finally:
         for name in {*sys.modules} - loaded:
-            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(
+                str(tmp_path)
+            ):
                 del sys.modules[name]
 
 
@@ -71,7 +77,9 @@ def run(block: Block, names: dict[str, Any]) -> Iterator[tuple[Block, str]]:
         case "sh":
             run_commands(block, [line for line in block.text.splitlines() if line])
         case "console":
-            lines = [line[2:] for line in block.text.splitlines() if line.startswith("$ ")]
+            lines = [
+                line[2:] for line in block.text.splitlines() if line.startswith("$ ")
+            ]
             yield block, run_commands(block, lines)
 
 
@@ -105,7 +113,11 @@ def command(line: str) -> tuple[int, str]:
         return code, printed.getvalue()
     start = [sys.executable] if program == "python" else [program]
     done = subprocess.run(
-        [*start, *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        [*start, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     return done.returncode, done.stdout + done.stderr
 

@@ -11,7 +11,9 @@ from .blocks import ROOT
 TOUR = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("folder", ["dsl", "compiler", "templates", "templates/runtime"])
+@pytest.mark.parametrize(
+    "folder", ["dsl", "compiler", "templates", "templates/runtime"]
+)
 def test_every_file_is_named(folder: str) -> None:
     section = re.split(r"\n##", TOUR.split(f"\n### `{folder}/`\n")[1])[0]
     named = re.findall(r"^\| `([^`]*)` \|", section, flags=re.MULTILINE) or re.findall(
@@ -33,4 +35,7 @@ def test_every_command_is_there() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     documents = TOUR + (ROOT / "README.md").read_text(encoding="utf-8")
     named = set(re.findall(r"(?:`|^)make ([a-z-]+)", documents, flags=re.MULTILINE))
-    assert sorted(named - set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))) == []
+    assert (
+        sorted(named - set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE)))
+        == []
+    )

@@ -16,7 +16,9 @@ def same_as() -> Callable[[Path, str], None]:
     def compare(path: Path, text: str) -> None:
         if os.environ.get("MAPC_BLESS") == "1":
             path.write_text(text, encoding="utf-8", newline="")
-        assert path.exists(), f"{path.name} is missing: run once with MAPC_BLESS=1, and read it"
+        assert (
+            path.exists()
+        ), f"{path.name} is missing: run once with MAPC_BLESS=1, and read it"
         assert text == path.read_bytes().decode()
 
     return compare

@@ -45,7 +45,11 @@ error[M0301]: the two sides differ
 def test_texts_side_by_side_where_they_fit() -> None:
     label = Label(span("k[(g d) e]"), "2 parts here")
     assert (
-        shown(Diagnostic("M0301", "the two sides differ", span("h + 1"), "3 parts", (label,)))
+        shown(
+            Diagnostic(
+                "M0301", "the two sides differ", span("h + 1"), "3 parts", (label,)
+            )
+        )
         == """
 error[M0301]: the two sides differ
  --> test.map:4:29
@@ -65,7 +69,9 @@ def test_labels_on_other_lines_and_in_another_file() -> None:
         Label(span("let h", other), "set here"),
         Label(span("long"), ""),
     )
-    assert shown(Diagnostic("M0302", "no `h`", span("(h + 1)"), "used here", labels)) == """
+    assert (
+        shown(Diagnostic("M0302", "no `h`", span("(h + 1)"), "used here", labels))
+        == """
 error[M0302]: no `h`
  --> test.map:4:28
   |
@@ -87,13 +93,21 @@ error[M0302]: no `h`
   | -----
   | set here
 """
+    )
 
 
 def test_the_primary_mark_lies_above_a_label() -> None:
     labels = (Label(span("qkv[(g (h + 1) d) e]"), "the term"),)
     assert (
         shown(
-            Diagnostic("M0303", "`h`", span("(h + 1)"), "the part", labels, ("one\ntwo", "three"))
+            Diagnostic(
+                "M0303",
+                "`h`",
+                span("(h + 1)"),
+                "the part",
+                labels,
+                ("one\ntwo", "three"),
+            )
         )
         == """
 error[M0303]: `h`
@@ -142,9 +156,9 @@ error[M0305]: expected more
 def test_a_long_line_is_shown_in_part() -> None:
     source = Source("wide.map", "a" * 200 + "bbb" + "c" * 200)
     middle, last = Span(source, 200, 203), Span(source, 399, 403)
-    lines = render(Diagnostic("M0306", "too long", middle, "here", (Label(last, "end"),))).split(
-        "\n"
-    )
+    lines = render(
+        Diagnostic("M0306", "too long", middle, "here", (Label(last, "end"),))
+    ).split("\n")
     assert lines[3] == "1 | ..." + "a" * 37 + "bbb" + "c" * 94 + "..."
     assert lines[4] == "  | " + " " * 40 + "^^^" + " " * 96 + "-"
     assert lines[5] == "  | " + " " * 40 + "here" + " " * 95 + "end"
@@ -152,7 +166,9 @@ def test_a_long_line_is_shown_in_part() -> None:
 
 def test_json() -> None:
     labels = (Label(Span(SOURCE, 0, 12), "the head"),)
-    diagnostic = Diagnostic("M0307", "no `h`", span("h + 1"), "used", labels, ("one", "two"))
+    diagnostic = Diagnostic(
+        "M0307", "no `h`", span("h + 1"), "used", labels, ("one", "two")
+    )
     assert to_json(diagnostic) == {
         "code": "M0307",
         "message": "no `h`",

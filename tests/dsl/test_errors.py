@@ -28,5 +28,9 @@ def test_every_code_has_a_case() -> None:
     """The codes that the front end's source names, and those in the expected texts, are the same."""
     folder = Path(__file__).parents[2] / "dsl"
     source = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
-    texts = "".join(path.with_suffix(".txt").read_text(encoding="utf-8") for path in CASES)
-    assert set(re.findall(r'"(M01\d\d)"', source)) == set(re.findall(r"error\[(M\d+)\]", texts))
+    texts = "".join(
+        path.with_suffix(".txt").read_text(encoding="utf-8") for path in CASES
+    )
+    assert set(re.findall(r'"(M01\d\d)"', source)) == set(
+        re.findall(r"error\[(M\d+)\]", texts)
+    )

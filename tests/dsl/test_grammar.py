@@ -22,14 +22,25 @@ for in if else elif unless where with bias lora lossy decode make drop left righ
 mesh stages over by first last first,last virtual counting embedding loss files codec prefix
 compose inverse true false none and or not a b.c x{i} {q,k} {i@pp}
 """
-SPACED = ("{w | v}", '"text"', '"a {i} b"', '"\\{"', "grouped {", "\u00e9", "\u2194", "\x00")
+SPACED = (
+    "{w | v}",
+    '"text"',
+    '"a {i} b"',
+    '"\\{"',
+    "grouped {",
+    "\u00e9",
+    "\u2194",
+    "\x00",
+)
 BLANKS = ("\n", "\n\n", "\r\n", "\t", "# comment\n", "\n# own line\n")
 TOKENS = (*WORDS.split(), *SPACED, *BLANKS)
 texts = st.lists(st.sampled_from(TOKENS), max_size=30).map(" ".join)
 
 
 def test_the_grammar_is_strict() -> None:
-    pytest.importorskip("interegular", reason="needed to compare the terminals with each other")
+    pytest.importorskip(
+        "interegular", reason="needed to compare the terminals with each other"
+    )
     assert load(strict=True).options.strict
 
 
@@ -54,7 +65,10 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
 
 
 @given(
-    texts, st.sampled_from(("{}", "tensors {{\n{}\n}}", "config {{\n{}\n}}", "layout m {{\n{}\n}}"))
+    texts,
+    st.sampled_from(
+        ("{}", "tensors {{\n{}\n}}", "config {{\n{}\n}}", "layout m {{\n{}\n}}")
+    ),
 )
 def test_any_text_in_a_section_parses_or_is_refused(text: str, section: str) -> None:
     check("language 1\n" + section.format(text))
@@ -67,10 +81,14 @@ def test_a_damaged_map_parses_or_is_refused(start: int, length: int, text: str) 
 
 @given(
     st.lists(
-        st.sampled_from([i for i, char in enumerate(WHOLE) if char == " "]), unique=True, max_size=9
+        st.sampled_from([i for i, char in enumerate(WHOLE) if char == " "]),
+        unique=True,
+        max_size=9,
     ),
     st.lists(
-        st.sampled_from(("# c\n", "\n", "\n\n\n", "\n  # own\n", "\t")), min_size=9, max_size=9
+        st.sampled_from(("# c\n", "\n", "\n\n\n", "\n  # own\n", "\t")),
+        min_size=9,
+        max_size=9,
     ),
 )
 def test_comments_and_lines_may_stand_wherever_they_parse(
@@ -90,8 +108,15 @@ def test_comments_and_lines_may_stand_wherever_they_parse(
         "tensors { a[" + "(" * 5000,
         "tensors {" + "if a {" * 5000,
     ]
-    + ["let x = " + "-" * 5000 + "1", "let x = 1" + " + 1" * 5000, "let x = " + "not " * 5000 + "a"]
-    + ["let x = " + "a if b else " * 5000 + "c", "tensors { a + 1" + " + 1" * 5000 + " <-> b }"],
+    + [
+        "let x = " + "-" * 5000 + "1",
+        "let x = 1" + " + 1" * 5000,
+        "let x = " + "not " * 5000 + "a",
+    ]
+    + [
+        "let x = " + "a if b else " * 5000 + "c",
+        "tensors { a + 1" + " + 1" * 5000 + " <-> b }",
+    ],
 )
 def test_deep_nesting_is_refused(text: str) -> None:
     assert not check("language 1\n" + text)

@@ -64,7 +64,9 @@ def test_a_map_is_formatted(path: Path, same_as: Callable[[Path, str], None]) ->
     assert format_file(read(text)) == text
 
 
-@pytest.mark.parametrize("path", sorted(SHIPPED.rglob("*.map")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(SHIPPED.rglob("*.map")), ids=lambda path: path.stem
+)
 def test_the_shipped_maps_keep_their_meaning(path: Path) -> None:
     file = read(path.read_text(encoding="utf-8"), path.name)
     text = format_file(file)
@@ -77,10 +79,14 @@ def test_every_rule_of_the_grammar_is_covered() -> None:
     texts = [AROUND[section].format(line) for section, line in lines()]
     texts += [path.read_text(encoding="utf-8") for path in MAPS]
     trees = [load().parse(text, start="start") for text in texts]
-    trees += [load().parse(hole, start="hole") for tree in trees for hole in holes(tree)]
+    trees += [
+        load().parse(hole, start="hole") for tree in trees for hole in holes(tree)
+    ]
     used = {str(node.data) for tree in trees for node in tree.iter_subtrees()}
     rules = load().rules
-    kept = {rule.origin.name for rule in rules if not (rule.alias or rule.options.expand1)}
+    kept = {
+        rule.origin.name for rule in rules if not (rule.alias or rule.options.expand1)
+    }
     named = {name for name in kept if not name.startswith("_") and "{" not in name}
     assert (named | {rule.alias for rule in rules if rule.alias}) - used == set()
 

@@ -12,10 +12,24 @@ from mapc.dsl.source import Source
 
 HERE = Path(__file__).parent
 EXPRESSIONS = (
-    *(syntax.Path, syntax.Number, syntax.String, syntax.Boolean, syntax.Nothing, syntax.ListOf),
+    *(
+        syntax.Path,
+        syntax.Number,
+        syntax.String,
+        syntax.Boolean,
+        syntax.Nothing,
+        syntax.ListOf,
+    ),
     *(syntax.Call, syntax.Item, syntax.Unary, syntax.Binary, syntax.Conditional),
 )
-AXES = (syntax.Index, syntax.One, syntax.Product, syntax.Sum, syntax.Padded, syntax.Split)
+AXES = (
+    syntax.Index,
+    syntax.One,
+    syntax.Product,
+    syntax.Sum,
+    syntax.Padded,
+    syntax.Split,
+)
 
 
 def nodes(value: object) -> Iterator[syntax.Node]:
@@ -65,7 +79,11 @@ def test_spans_are_exact() -> None:
             if text is not None:
                 seen.add(type(node))
                 assert node.span.text == text, str(node.span)
-    assert seen >= {*EXPRESSIONS, *AXES} - {syntax.Nothing, syntax.Conditional, syntax.Item}
+    assert seen >= {*EXPRESSIONS, *AXES} - {
+        syntax.Nothing,
+        syntax.Conditional,
+        syntax.Item,
+    }
 
 
 def test_spans_of_statements_and_of_what_stands_in_holes() -> None:
@@ -79,7 +97,6 @@ def test_spans_of_statements_and_of_what_stands_in_holes() -> None:
     assert found["Hole"] == "{x@ep:02}"
     assert found["Binary"] == "i + L"
     assert found["Comment"] == "# end"
-    assert [str(node.span) for node in nodes(file) if isinstance(node, syntax.Hole)] == [
-        "test.map:3:7",
-        "test.map:3:23",
-    ]
+    assert [
+        str(node.span) for node in nodes(file) if isinstance(node, syntax.Hole)
+    ] == ["test.map:3:7", "test.map:3:23"]

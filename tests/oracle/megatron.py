@@ -51,7 +51,11 @@ def options(case: Case) -> dict[str, Any]:
 def variant(case: Case) -> dict[str, str]:
     """How the case stores what the layout stores in several ways."""
     first = load_file(case.path / case.meta["ranks"][0]["file"])
-    return {"norms": "local" if any(name.endswith(LOCAL_NORM) for name in first) else "fused"}
+    return {
+        "norms": (
+            "local" if any(name.endswith(LOCAL_NORM) for name in first) else "fused"
+        )
+    }
 
 
 def spelled(config: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +75,9 @@ def configured(case: Case, start: str, stored: dict[str, str]) -> Any:
 
 
 def mesh_of(module: ModuleType, case: Case) -> Any:
-    return module.Mesh(**{name: case.meta["mesh"][name] for name in module.Rank._fields})
+    return module.Mesh(
+        **{name: case.meta["mesh"][name] for name in module.Rank._fields}
+    )
 
 
 def ranks_of(module: ModuleType, case: Case) -> dict[Any, Tensors]:

@@ -22,7 +22,9 @@ from safetensors.torch import load_file
 
 Tensors = dict[str, torch.Tensor]
 
-ROOT = Path(os.environ.get("MAPC_ORACLE_DIR") or Path(__file__).parents[3] / "shared" / "oracle")
+ROOT = Path(
+    os.environ.get("MAPC_ORACLE_DIR") or Path(__file__).parents[3] / "shared" / "oracle"
+)
 
 
 @dataclass(frozen=True)
@@ -55,33 +57,52 @@ class Case:
         files: dict[tuple[int, ...], str] = {}
         for rank in self.meta["ranks"]:
             files.setdefault(tuple(rank[field] for field in fields), rank["file"])
-        spare = {name: n for name, n in self.meta["mesh"].items() if name not in fields and n > 1}
-        assert not spare, f"the case is sharded over {spare}, the converter over {fields}"
+        spare = {
+            name: n
+            for name, n in self.meta["mesh"].items()
+            if name not in fields and n > 1
+        }
+        assert (
+            not spare
+        ), f"the case is sharded over {spare}, the converter over {fields}"
         return {at: load_file(self.path / name) for at, name in files.items()}
 
 
 def cases(*patterns: str) -> list[Any]:
     """The cases that match, as parameters of a test; one skipped parameter where there is none."""
-    found = sorted(path for pattern in patterns for path in ROOT.glob(pattern) if path.is_dir())
+    found = sorted(
+        path for pattern in patterns for path in ROOT.glob(pattern) if path.is_dir()
+    )
     if found:
         return [pytest.param(Case(path), id=path.name) for path in found]
-    reason = f"no recorded case {' or '.join(patterns)} (MAPC_ORACLE_DIR names their folder)"
+    reason = (
+        f"no recorded case {' or '.join(patterns)} (MAPC_ORACLE_DIR names their folder)"
+    )
     return [pytest.param(None, id="missing", marks=pytest.mark.skip(reason=reason))]
 
 
-def assert_same(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
+def assert_same(
+    found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]
+) -> None:
     """The same names, shapes, dtypes and bytes."""
     assert kinds(found) == kinds(expected)
     wrong = {name: first_difference(found[name], expected[name]) for name in expected}
     assert {name: at for name, at in wrong.items() if at is not None} == {}
 
 
-def kinds(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-    return {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in sorted(tensors.items())}
+def kinds(
+    tensors: Mapping[str, torch.Tensor],
+) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    return {
+        name: (tuple(tensor.shape), tensor.dtype)
+        for name, tensor in sorted(tensors.items())
+    }
 
 
 def first_difference(found: torch.Tensor, expected: torch.Tensor) -> int | None:
     """The offset of the first byte that differs, or None. Bytes, since NaN differs from itself and -0 equals 0."""
-    a, b = (t.detach().contiguous().reshape(-1).view(torch.uint8) for t in (found, expected))
+    a, b = (
+        t.detach().contiguous().reshape(-1).view(torch.uint8) for t in (found, expected)
+    )
     different = torch.nonzero(a != b)
     return int(different[0]) if len(different) else None

@@ -21,7 +21,11 @@ from .records import Case, Tensors, assert_same
 
 @every_case
 def test_config_of_either_side(case: Case) -> None:
-    module, hf, mcore = converter(case), case.json("config_src.json"), case.json("config_dst.json")
+    module, hf, mcore = (
+        converter(case),
+        case.json("config_src.json"),
+        case.json("config_dst.json"),
+    )
     config = module.Config.from_hf(hf, **options(case), **variant(case))
     assert config.to_hf() == spelled(hf)
     written = config.to_mcore()

@@ -9,7 +9,15 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from .megatron import converter, every_case, mesh_of, options, ranks_of, spelled, variant
+from .megatron import (
+    converter,
+    every_case,
+    mesh_of,
+    options,
+    ranks_of,
+    spelled,
+    variant,
+)
 from .records import Case, Tensors, assert_same
 
 RANK_FILE = "mp_rank_{tp:02}_{pp:03}/model.safetensors"
@@ -23,7 +31,12 @@ def test_out_and_back(case: Case, tmp_path: Path) -> None:
     config = case.json("config_src.json")
     write_folder(source, config, {"model.safetensors": case.source})
     module.convert_checkpoint(
-        source, ranks, to="mcore", mesh=mesh_of(module, case), **options(case), **variant(case)
+        source,
+        ranks,
+        to="mcore",
+        mesh=mesh_of(module, case),
+        **options(case),
+        **variant(case),
     )
     recorded = by_file(module, case)
     assert files(ranks) == {"config.json", *recorded}
@@ -43,7 +56,9 @@ def test_from_recorded_ranks(case: Case, tmp_path: Path) -> None:
     write_folder(ranks, config, recorded)
     module.convert_checkpoint(ranks, hf, to="hf")
     assert_same(read_folder(hf), case.source)
-    module.convert_checkpoint(hf, again, to="mcore", mesh=mesh_of(module, case), **variant(case))
+    module.convert_checkpoint(
+        hf, again, to="mcore", mesh=mesh_of(module, case), **variant(case)
+    )
     for name, expected in recorded.items():
         assert_same(load_file(again / name), expected)
     written = read_config(again)
@@ -53,10 +68,15 @@ def test_from_recorded_ranks(case: Case, tmp_path: Path) -> None:
 def by_file(module: ModuleType, case: Case) -> dict[str, Tensors]:
     """The recorded tensors by the file that a converter keeps them in."""
     recorded = ranks_of(module, case)
-    return {RANK_FILE.format(**rank._asdict()): tensors for rank, tensors in recorded.items()}
+    return {
+        RANK_FILE.format(**rank._asdict()): tensors
+        for rank, tensors in recorded.items()
+    }
 
 
-def write_folder(folder: Path, config: dict[str, Any], contents: dict[str, Tensors]) -> None:
+def write_folder(
+    folder: Path, config: dict[str, Any], contents: dict[str, Tensors]
+) -> None:
     for name, tensors in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, folder / name, metadata={"format": "pt"})
@@ -76,4 +96,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def files(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }

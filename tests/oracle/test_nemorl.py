@@ -24,24 +24,34 @@ MAPS = Path(__file__).parent / "maps"
 @pytest.mark.parametrize("case", cases("megatron/nemorl_split_qkv_*"))
 def test_split_qkv(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = compiled("split_qkv", tmp_path, monkeypatch)
-    config = module.Config.from_mcore(case.json("config_src.json") | places(case.source))
+    config = module.Config.from_mcore(
+        case.json("config_src.json") | places(case.source)
+    )
     assert_same(dict(module.to_hf(case.source, config)), case.target)
     assert_same(dict(module.to_mcore(case.target, config)), case.source)
 
 
 @pytest.mark.parametrize("case", cases("megatron/nemorl_split_fc1_tp_*"))
-def test_split_fc1_tp(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_split_fc1_tp(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     split_fc1(case, "tp", tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("case", cases("megatron/nemorl_split_fc1_etp_*"))
-def test_split_fc1_etp(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_split_fc1_etp(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     split_fc1(case, "etp", tmp_path, monkeypatch)
 
 
-def split_fc1(case: Case, dim: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def split_fc1(
+    case: Case, dim: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = compiled(f"split_fc1_{dim}", folder, monkeypatch)
-    config = module.Config.from_mcore(case.json("config_src.json") | places(case.source))
+    config = module.Config.from_mcore(
+        case.json("config_src.json") | places(case.source)
+    )
     mesh = module.Mesh(**{dim: case.meta["mesh"][dim]})
     ranks = local_tensors(case.source, mesh.ranks())
     source = ranks if len(ranks) > 1 else next(iter(ranks.values()))
@@ -58,7 +68,9 @@ def compiled(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Module
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, name, module)  # where a dataclass looks for its module
+    monkeypatch.setitem(
+        sys.modules, name, module
+    )  # where a dataclass looks for its module
     spec.loader.exec_module(module)
     return module
 
@@ -76,4 +88,7 @@ def places(tensors: Tensors) -> dict[str, Any]:
 def local_tensors(gathered: Tensors, ranks: Any) -> dict[Any, Tensors]:
     """Undoes the gathering: one piece of the first axis for each rank."""
     cut = {name: tensor.chunk(len(ranks), dim=0) for name, tensor in gathered.items()}
-    return {rank: {name: pieces[i] for name, pieces in cut.items()} for i, rank in enumerate(ranks)}
+    return {
+        rank: {name: pieces[i] for name, pieces in cut.items()}
+        for i, rank in enumerate(ranks)
+    }

@@ -8,7 +8,16 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-WIDTHS = {"U8": 1, "F8_E4M3": 1, "BF16": 2, "F16": 2, "I16": 2, "F32": 4, "I32": 4, "F64": 8}
+WIDTHS = {
+    "U8": 1,
+    "F8_E4M3": 1,
+    "BF16": 2,
+    "F16": 2,
+    "I16": 2,
+    "F32": 4,
+    "I32": 4,
+    "F64": 8,
+}
 
 
 class Stored(NamedTuple):
@@ -24,7 +33,9 @@ def coded(number: int, dtype: str, *shape: int) -> Stored:
     width = WIDTHS[dtype]
     first = number * 977 + 1
     words = ((first + i) % 256**width for i in range(prod(shape)))
-    return Stored(dtype, shape, b"".join(word.to_bytes(width, "little") for word in words))
+    return Stored(
+        dtype, shape, b"".join(word.to_bytes(width, "little") for word in words)
+    )
 
 
 def with_header(header: Any, data: bytes = b"") -> bytes:
@@ -37,7 +48,11 @@ def write(path: Path, tensors: Mapping[str, Stored]) -> Path:
     """A safetensors file; its data begin wherever the header happens to end."""
     header, end = {}, 0
     for name, (dtype, shape, data) in tensors.items():
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + len(data)]}
+        header[name] = {
+            "dtype": dtype,
+            "shape": shape,
+            "data_offsets": [end, end + len(data)],
+        }
         end += len(data)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(with_header(header, b"".join(t.data for t in tensors.values())))

@@ -31,7 +31,9 @@ def main(*arguments: str | Path) -> int:
     return load_toy().main([str(argument) for argument in arguments])
 
 
-def run(script: Path, *arguments: str | Path, blocked: str = "") -> tuple[int, str, str]:
+def run(
+    script: Path, *arguments: str | Path, blocked: str = ""
+) -> tuple[int, str, str]:
     """Exit code, stdout and stderr; `blocked` are packages that are not there."""
     before = [f"sys.modules[{name!r}] = None" for name in blocked.split()]
     program = [
@@ -41,7 +43,15 @@ def run(script: Path, *arguments: str | Path, blocked: str = "") -> tuple[int, s
         f"sys.argv[0] = {script.name!r}",
         f"runpy.run_path({str(script)!r}, run_name='__main__')",
     ]
-    command = [sys.executable, "-I", "-W", "error", "-c", "\n".join(program), *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-I",
+        "-W",
+        "error",
+        "-c",
+        "\n".join(program),
+        *map(str, arguments),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
 
@@ -49,7 +59,15 @@ def run(script: Path, *arguments: str | Path, blocked: str = "") -> tuple[int, s
 def test_both_directions_with_nothing_installed(script: Path, tmp_path: Path) -> None:
     source = write_hf(tmp_path / "hf", note="kept")
     code, out, err = run(
-        script, "to-mcore", source, tmp_path / "mcore", "--tp", "2", "--pp", "2", *PADDED
+        script,
+        "to-mcore",
+        source,
+        tmp_path / "mcore",
+        "--tp",
+        "2",
+        "--pp",
+        "2",
+        *PADDED,
     )
     assert (code, err) == (0, "")
     assert out.splitlines()[:2] == [
@@ -57,10 +75,26 @@ def test_both_directions_with_nothing_installed(script: Path, tmp_path: Path) ->
         "26 tensors read (3.86 KB), 38 written (4.82 KB)",
     ]
     packages = "torch numpy safetensors"
-    arguments = (tmp_path / "mcore", tmp_path / "back", "--tp", "2", "--pp", "2", "--verify")
+    arguments = (
+        tmp_path / "mcore",
+        tmp_path / "back",
+        "--tp",
+        "2",
+        "--pp",
+        "2",
+        "--verify",
+    )
     assert run(script, "to-hf", *arguments, "--quiet", blocked=packages) == (0, "", "")
     assert read(tmp_path / "back/model.safetensors") == hf_tensors()
-    arguments = (tmp_path / "back", tmp_path / "again", "--tp", "2", "--pp", "2", *PADDED)
+    arguments = (
+        tmp_path / "back",
+        tmp_path / "again",
+        "--tp",
+        "2",
+        "--pp",
+        "2",
+        *PADDED,
+    )
     code, out, err = run(script, "to-mcore", *arguments, blocked=packages)
     assert (code, err) == (0, "")
     assert files_of(tmp_path / "again") == files_of(tmp_path / "mcore")
@@ -94,7 +128,12 @@ def test_plan_as_json(script: Path, tmp_path: Path) -> None:
         script, "to-mcore", source, tmp_path / "mcore", "--plan", "--json", "--quiet"
     )
     report = json.loads(out)
-    assert (code, err, report["written"], report["direction"]) == (0, "", False, "hf -> mcore")
+    assert (code, err, report["written"], report["direction"]) == (
+        0,
+        "",
+        False,
+        "hf -> mcore",
+    )
     assert report["files"] == [{"name": rank_file(0, 0), "tensors": 18, "size": 7956}]
 
 
@@ -134,8 +173,12 @@ USAGE: list[tuple[list[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize("arguments, message", USAGE, ids=[" ".join(case[0]) for case in USAGE])
-def test_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments, message", USAGE, ids=[" ".join(case[0]) for case in USAGE]
+)
+def test_usage(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(*arguments) == 2
     out, err = capsys.readouterr()
     assert (out, err.splitlines()[-1]) == ("", f"error: {message}")
@@ -162,7 +205,8 @@ def test_kinds_of_options(kind: str, text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind, text", [("int", "1.5"), ("bool", "yes"), ("list", "1,2"), ("any", "a"), ("float", "")]
+    "kind, text",
+    [("int", "1.5"), ("bool", "yes"), ("list", "1,2"), ("any", "a"), ("float", "")],
 )
 def test_no_value_of_the_kind(kind: str, text: str) -> None:
     with pytest.raises(ValueError):
@@ -188,7 +232,10 @@ def test_interrupted(
     out, err = capsys.readouterr()
     assert err == "error: interrupted, nothing is left behind\n"
     assert json.loads(out) == {
-        "error": {"kind": "interrupted", "message": "interrupted, nothing is left behind"}
+        "error": {
+            "kind": "interrupted",
+            "message": "interrupted, nothing is left behind",
+        }
     }
 
 
@@ -208,7 +255,13 @@ def test_help_names_everything(script: Path) -> None:
     code, out, err = run(script, "to-mcore", "--help")
     assert (code, err) == (0, "")
     words = " ".join(out.split())
-    for text in ("--tp N", "--pp N", "vocab_multiple (int)", "final (own or shared)", "130"):
+    for text in (
+        "--tp N",
+        "--pp N",
+        "vocab_multiple (int)",
+        "final (own or shared)",
+        "130",
+    ):
         assert text in words
 
 
@@ -237,7 +290,14 @@ def defined(node: Any) -> list[str]:
 
 
 def test_no_name_is_undefined(script: Path) -> None:
-    rules = ["--isolated", "--select", "F,E9", "--output-format", "concise", str(script)]
+    rules = [
+        "--isolated",
+        "--select",
+        "F,E9",
+        "--output-format",
+        "concise",
+        str(script),
+    ]
     command = [sys.executable, "-m", "ruff", "check", *rules]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("All checks passed!\n", 0)

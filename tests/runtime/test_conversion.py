@@ -33,7 +33,9 @@ def test_to_ranks(tmp_path: Path, tp: int, pp: int) -> None:
     assert sorted(files) == ["config.json", *(rank_file(*rank) for rank in ranks)]
     for rank in ranks:
         expected = mcore_tensors(hf, tp, pp, *rank)
-        assert list(read(tmp_path / "mcore" / rank_file(*rank)).items()) == list(expected.items())
+        assert list(read(tmp_path / "mcore" / rank_file(*rank)).items()) == list(
+            expected.items()
+        )
     assert json.loads(files["config.json"]) == {
         **{f"mcore_{name}": size for name, size in SIZES.items()},
         "tied": False,
@@ -43,7 +45,9 @@ def test_to_ranks(tmp_path: Path, tp: int, pp: int) -> None:
 
 
 @every_mesh
-@pytest.mark.parametrize("recorded", [True, False], ids=["mesh-in-config", "mesh-of-names"])
+@pytest.mark.parametrize(
+    "recorded", [True, False], ids=["mesh-in-config", "mesh-of-names"]
+)
 def test_from_ranks(tmp_path: Path, tp: int, pp: int, recorded: bool) -> None:
     hf = hf_tensors()
     write_mcore(tmp_path / "mcore", hf, tp, pp, recorded)
@@ -92,10 +96,14 @@ def test_shards_and_their_index(tmp_path: Path) -> None:
     report = to_hf(tmp_path / "mcore", tmp_path / "hf", max_shard_size=1000)
     names = sorted(file.name for file in report.files)
     count = len(names)
-    assert names == [f"model-{n:05}-of-{count:05}.safetensors" for n in range(1, count + 1)]
+    assert names == [
+        f"model-{n:05}-of-{count:05}.safetensors" for n in range(1, count + 1)
+    ]
     shards = {name: read(tmp_path / "hf" / name) for name in names}
     assert read_folder(tmp_path / "hf") == hf
-    sizes = [sum(len(tensor.data) for tensor in shard.values()) for shard in shards.values()]
+    sizes = [
+        sum(len(tensor.data) for tensor in shard.values()) for shard in shards.values()
+    ]
     assert all(size <= 1000 for size in sizes) and count > 3
     index = json.loads((tmp_path / "hf/model.safetensors.index.json").read_text())
     assert index == {
@@ -122,14 +130,24 @@ def test_bytes_do_not_depend_on_threads(tmp_path: Path, threads: int) -> None:
 
 def test_files_copied_along(tmp_path: Path) -> None:
     source = write_hf(tmp_path / "hf")
-    for name in ("tokenizer.json", "LICENSE.txt", "spiece.model", "chat_template.jinja"):
+    for name in (
+        "tokenizer.json",
+        "LICENSE.txt",
+        "spiece.model",
+        "chat_template.jinja",
+    ):
         (source / name).write_text(name)
     for name in ("modeling.py", "optimizer.pt", ".gitattributes"):
         (source / name).write_text(name)
     (source / "original").mkdir()
     (source / "original/tokenizer.model").write_text("not the model's own")
     report = to_mcore(source, tmp_path / "mcore")
-    assert report.copied == ("LICENSE.txt", "chat_template.jinja", "spiece.model", "tokenizer.json")
+    assert report.copied == (
+        "LICENSE.txt",
+        "chat_template.jinja",
+        "spiece.model",
+        "tokenizer.json",
+    )
     assert report.not_copied == ("modeling.py", "optimizer.pt", "original")
     files = files_of(tmp_path / "mcore")
     assert {name: files[name] for name in report.copied} == {
@@ -145,7 +163,10 @@ def test_files_beside_those_of_ranks(tmp_path: Path) -> None:
     (source / "vocab.json").write_text("copied")
     report = to_hf(source, tmp_path / "hf")
     assert report.copied == ("vocab.json",)
-    assert report.not_copied == ("mp_rank_01_000/optimizer.pt", "mp_rank_01_000/spiece.model")
+    assert report.not_copied == (
+        "mp_rank_01_000/optimizer.pt",
+        "mp_rank_01_000/spiece.model",
+    )
 
 
 def test_report(tmp_path: Path) -> None:
@@ -156,7 +177,10 @@ def test_report(tmp_path: Path) -> None:
     read_size = sum(len(tensor.data) for tensor in tensors.values()) - 10
     files = files_of(tmp_path / "mcore")
     names = (rank_file(0, 0), rank_file(1, 0))
-    written = [sum(len(t.data) for t in read(tmp_path / "mcore" / name).values()) for name in names]
+    written = [
+        sum(len(t.data) for t in read(tmp_path / "mcore" / name).values())
+        for name in names
+    ]
     toy = load_toy()
     assert report == toy.Report(
         source=str(source),

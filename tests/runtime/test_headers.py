@@ -17,7 +17,9 @@ from .files import coded, with_header
 DTYPES = ", ".join(STORED_DTYPES)
 
 
-def entry(dtype: Any = "F32", shape: Any = (2, 3), offsets: Any = (0, 24), **more: Any) -> Any:
+def entry(
+    dtype: Any = "F32", shape: Any = (2, 3), offsets: Any = (0, 24), **more: Any
+) -> Any:
     return {"dtype": dtype, "shape": shape, "data_offsets": offsets, **more}
 
 
@@ -103,8 +105,18 @@ BROKEN: list[tuple[str, Any, bytes, str]] = [
             "invalid start byte"
         ),
     ),
-    ("nested", b'{"a":' + b"[" * 100_000, b"", "expected JSON, found it nested too deeply"),
-    ("NaN", b'{"a": NaN}', b"", "expected JSON, found a mistake: NaN is no JSON number"),
+    (
+        "nested",
+        b'{"a":' + b"[" * 100_000,
+        b"",
+        "expected JSON, found it nested too deeply",
+    ),
+    (
+        "NaN",
+        b'{"a": NaN}',
+        b"",
+        "expected JSON, found a mistake: NaN is no JSON number",
+    ),
     (
         "a name twice",
         b'{"a": {"dtype": "U8"}, "b": 1, "a": {}}',
@@ -147,8 +159,18 @@ BROKEN: list[tuple[str, Any, bytes, str]] = [
             "found {'dtype': 'U8', 'shape': [1], 'data_offsets': [0, 1], 'stride': [1]}"
         ),
     ),
-    ("dtype", {"a": entry("F12")}, bytes(24), f"a: expected a dtype among {DTYPES}, found 'F12'"),
-    ("dtype list", {"a": entry([])}, bytes(24), f"a: expected a dtype among {DTYPES}, found []"),
+    (
+        "dtype",
+        {"a": entry("F12")},
+        bytes(24),
+        f"a: expected a dtype among {DTYPES}, found 'F12'",
+    ),
+    (
+        "dtype list",
+        {"a": entry([])},
+        bytes(24),
+        f"a: expected a dtype among {DTYPES}, found []",
+    ),
     (
         "half bytes",
         {"a": entry("F4", [2], [0, 1])},
@@ -237,7 +259,9 @@ BROKEN: list[tuple[str, Any, bytes, str]] = [
 
 
 @pytest.mark.parametrize(
-    "header, data, message", [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN]
+    "header, data, message",
+    [case[1:] for case in BROKEN],
+    ids=[case[0] for case in BROKEN],
 )
 def test_broken(tmp_path: Path, header: Any, data: bytes, message: str) -> None:
     path = tmp_path / "model.safetensors"
@@ -275,7 +299,9 @@ LENGTHS: list[tuple[str, bytes, str]] = [
 
 
 @pytest.mark.parametrize(
-    "content, message", [case[1:] for case in LENGTHS], ids=[case[0] for case in LENGTHS]
+    "content, message",
+    [case[1:] for case in LENGTHS],
+    ids=[case[0] for case in LENGTHS],
 )
 def test_broken_length(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "model.safetensors"

@@ -23,7 +23,9 @@ def test_size(text: int | str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "GB", "5 GBB", "0", "-1GB", "5gb", "nan", "infGB", 0, -3])
+@pytest.mark.parametrize(
+    "text", ["", "GB", "5 GBB", "0", "-1GB", "5gb", "nan", "infGB", 0, -3]
+)
 def test_no_size(text: int | str) -> None:
     with pytest.raises(ValueError) as error:
         parse_size(text)

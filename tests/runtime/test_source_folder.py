@@ -33,7 +33,9 @@ class Mesh:
 
 
 HF = Side("hf", dict, dict, None)
-MCORE = HF._replace(file=lambda rank: f"mp_rank_{rank.tp:02}_{rank.pp:03}/model.safetensors")
+MCORE = HF._replace(
+    file=lambda rank: f"mp_rank_{rank.tp:02}_{rank.pp:03}/model.safetensors"
+)
 
 
 def shards(path: Path, names: str = "ab cd ef") -> dict[str, Any]:
@@ -56,7 +58,9 @@ def ranks(path: Path, tp: int, pp: int, mesh: Any = None) -> Path:
         for at_tp in range(tp):
             file = path / f"mp_rank_{at_tp:02}_{at_pp:03}/model.safetensors"
             write(file, {"a": coded(at_tp + 10 * at_pp, "BF16", 3)})
-    (path / "config.json").write_text(json.dumps({"mapc": {"mesh": mesh}} if mesh else {}))
+    (path / "config.json").write_text(
+        json.dumps({"mapc": {"mesh": mesh}} if mesh else {})
+    )
     return path
 
 
@@ -74,12 +78,16 @@ def contents(folder: SourceFolder) -> dict[Any, dict[str, Stored]]:
     for rank, tensors in folder.tensors.items():
         found[rank] = {}
         for name, tensor in tensors.items():
-            data = Path(tensor.path).read_bytes()[tensor.begin : tensor.begin + tensor.size]
+            data = Path(tensor.path).read_bytes()[
+                tensor.begin : tensor.begin + tensor.size
+            ]
             found[rank][name] = Stored(tensor.dtype, tensor.shape, data)
     return found
 
 
-def refused(path: Path, name: str, message: str, claimed: Any = None, mesh: bool = False) -> None:
+def refused(
+    path: Path, name: str, message: str, claimed: Any = None, mesh: bool = False
+) -> None:
     with pytest.raises(ConversionError) as error:
         opened_ranks(path, claimed) if mesh else opened(path)
     assert str(error.value) == f"{path / name if name else path}: {message}"
@@ -90,7 +98,11 @@ def test_one_file(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"a": 1}')
     folder = opened(tmp_path)
     assert contents(folder) == {None: TENSORS}
-    assert (folder.config, folder.mesh, folder.files) == ({"a": 1}, None, ("model.safetensors",))
+    assert (folder.config, folder.mesh, folder.files) == (
+        {"a": 1},
+        None,
+        ("model.safetensors",),
+    )
 
 
 def test_shards_in_the_order_of_the_index(tmp_path: Path) -> None:
@@ -130,7 +142,9 @@ def test_no_directory(tmp_path: Path) -> None:
 
 def test_no_config(tmp_path: Path) -> None:
     write(tmp_path / "model.safetensors", TENSORS)
-    refused(tmp_path, "", "expected a config.json, found none; it says what the tensors are")
+    refused(
+        tmp_path, "", "expected a config.json, found none; it says what the tensors are"
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,9 +152,18 @@ def test_no_config(tmp_path: Path) -> None:
     [
         ("[]", "expected a JSON object, found a list at the top"),
         ('{"eps": NaN}', "expected JSON, found a mistake: NaN is no JSON number"),
-        ('{"eps": -Infinity}', "expected JSON, found a mistake: -Infinity is no JSON number"),
-        ('{"a": {"b": 1, "b": 2}}', "expected JSON, found a mistake: `b` stands there twice"),
-        ("", "expected JSON, found a mistake: Expecting value: line 1 column 1 (char 0)"),
+        (
+            '{"eps": -Infinity}',
+            "expected JSON, found a mistake: -Infinity is no JSON number",
+        ),
+        (
+            '{"a": {"b": 1, "b": 2}}',
+            "expected JSON, found a mistake: `b` stands there twice",
+        ),
+        (
+            "",
+            "expected JSON, found a mistake: Expecting value: line 1 column 1 (char 0)",
+        ),
     ],
 )
 def test_a_broken_config(tmp_path: Path, text: str, message: str) -> None:
@@ -204,7 +227,11 @@ def test_shards_without_index(tmp_path: Path) -> None:
 def test_a_missing_shard(tmp_path: Path) -> None:
     shards(tmp_path)
     (tmp_path / "model-00002-of-00003.safetensors").unlink()
-    refused(tmp_path, "model-00002-of-00003.safetensors", "expected a file of tensors, found none")
+    refused(
+        tmp_path,
+        "model-00002-of-00003.safetensors",
+        "expected a file of tensors, found none",
+    )
 
 
 def test_a_shard_too_many(tmp_path: Path) -> None:
@@ -221,7 +248,9 @@ def with_index(path: Path, **weight_map: Any) -> None:
     """The index with some entries changed; None takes one away."""
     index = json.loads((path / "model.safetensors.index.json").read_text())
     index["weight_map"].update(weight_map)
-    index["weight_map"] = {k: v for k, v in index["weight_map"].items() if v is not None}
+    index["weight_map"] = {
+        k: v for k, v in index["weight_map"].items() if v is not None
+    }
     (path / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
@@ -266,7 +295,19 @@ def test_a_tensor_that_is_nowhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["../model.safetensors", "/etc/passwd", "a/b", "a\\b", "..", ".", "", "a\0", 3, None]
+    "file",
+    [
+        "../model.safetensors",
+        "/etc/passwd",
+        "a/b",
+        "a\\b",
+        "..",
+        ".",
+        "",
+        "a\0",
+        3,
+        None,
+    ],
 )
 def test_a_path_in_the_index(tmp_path: Path, file: Any) -> None:
     index = shards(tmp_path)
@@ -290,13 +331,17 @@ def test_an_index_without_map(tmp_path: Path, weight_map: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("recorded", [None, {"tp": 2, "pp": 3}], ids=["names", "config"])
+@pytest.mark.parametrize(
+    "recorded", [None, {"tp": 2, "pp": 3}], ids=["names", "config"]
+)
 @pytest.mark.parametrize("claimed", [None, Mesh(2, 3)], ids=["unclaimed", "claimed"])
 def test_a_file_a_rank(tmp_path: Path, recorded: Any, claimed: Any) -> None:
     folder = opened_ranks(ranks(tmp_path, 2, 3, recorded), claimed)
     assert folder.mesh == Mesh(2, 3)
     assert contents(folder) == {
-        Rank(tp, pp): {"a": coded(tp + 10 * pp, "BF16", 3)} for tp in range(2) for pp in range(3)
+        Rank(tp, pp): {"a": coded(tp + 10 * pp, "BF16", 3)}
+        for tp in range(2)
+        for pp in range(3)
     }
 
 
@@ -390,4 +435,8 @@ def test_a_name_twice_in_one_file(tmp_path: Path) -> None:
     text = b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}'
     (tmp_path / "model.safetensors").write_bytes(with_header(text, b"ab"))
     (tmp_path / "config.json").write_text("{}")
-    refused(tmp_path, "model.safetensors", "expected JSON, found a mistake: `a` stands there twice")
+    refused(
+        tmp_path,
+        "model.safetensors",
+        "expected JSON, found a mistake: `a` stands there twice",
+    )

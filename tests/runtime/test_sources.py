@@ -24,14 +24,18 @@ def open_descriptors() -> int:
 def test_few_files_are_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "OPEN_FILES", 3)
     stored = [coded(number, "I32", 50) for number in range(20)]
-    paths = [write(tmp_path / f"{n}.safetensors", {"a": one}) for n, one in enumerate(stored)]
+    paths = [
+        write(tmp_path / f"{n}.safetensors", {"a": one}) for n, one in enumerate(stored)
+    ]
     tensors = [read_header(str(path))["a"] for path in paths]
     before, most = open_descriptors(), 0
     reader = SourceReader()
     for number in [*range(20), *range(0, 20, 3), 19, 19]:
         view = memoryview(bytearray(200))
         reader.read(tensors[number], 0, view)
-        assert bytes(view) == bytes(reader.memory(tensors[number])) == stored[number].data
+        assert (
+            bytes(view) == bytes(reader.memory(tensors[number])) == stored[number].data
+        )
         reader.release(tensors[number], 0, 200)
         assert bytes(reader.memory(tensors[number])) == stored[number].data
         most = max(most, open_descriptors() - before)
@@ -40,7 +44,9 @@ def test_few_files_are_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert open_descriptors() == before
 
 
-def test_more_files_than_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_files_than_may_be_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = write_mcore(tmp_path / "mcore", hf_tensors(), 2, 4)
     to_hf(source, tmp_path / "many")
     monkeypatch.setattr(load_toy(), "OPEN_FILES", 1)

@@ -40,7 +40,11 @@ def drawn_targets(draw: st.DrawFn) -> Drawn:
     shape = tuple(draw(st.lists(st.integers(1, 7), min_size=1, max_size=4)))
     strides = tuple(prod(shape[dim + 1 :]) for dim in range(len(shape)))
     axis = draw(st.integers(0, len(shape) - 1))
-    cuts = sorted(draw(st.sets(st.integers(1, shape[axis] - 1)))) if shape[axis] > 1 else []
+    cuts = (
+        sorted(draw(st.sets(st.integers(1, shape[axis] - 1))))
+        if shape[axis] > 1
+        else []
+    )
     copies, zeros, sources = [], [], []
     for low, high in zip([0, *cuts], [*cuts, shape[axis]]):
         counts = (*shape[:axis], high - low, *shape[axis + 1 :])
@@ -54,7 +58,9 @@ def drawn_targets(draw: st.DrawFn) -> Drawn:
                 steps[dim] = extent * draw(st.sampled_from([1, 1, 1, 2]))
                 extent = steps[dim] * counts[dim]
         start = draw(st.integers(0, 5))
-        copies.append(merged(Copy(len(sources), start, tuple(steps), offset, strides, counts)))
+        copies.append(
+            merged(Copy(len(sources), start, tuple(steps), offset, strides, counts))
+        )
         sources.append(start + extent)
     draw_order = draw(st.permutations(copies))
     dtype = draw(st.sampled_from(DTYPES))
@@ -85,7 +91,9 @@ def expected_bytes(target: Drawn, sources: list[Stored]) -> bytes:
         source = sources[copy.source].data
         for index in product(*map(range, copy.counts)):
             start = copy.start + sum(i * step for i, step in zip(index, copy.steps))
-            offset = copy.offset + sum(i * stride for i, stride in zip(index, copy.strides))
+            offset = copy.offset + sum(
+                i * stride for i, stride in zip(index, copy.strides)
+            )
             data[offset * width : (offset + 1) * width] = source[
                 start * width : (start + 1) * width
             ]
@@ -98,7 +106,9 @@ def drawn_file(
     """The file of these targets, what is expected in it, and an assembler with tiny chunks."""
     transfers, expected, tensors = [], {}, {}
     for number, target in enumerate(targets):
-        names = [f"{number}.{i}" for i in range(len(target.sources))] or [f"{number}.none"]
+        names = [f"{number}.{i}" for i in range(len(target.sources))] or [
+            f"{number}.none"
+        ]
         stored = [
             coded(number * 5 + i, target.dtype, size)
             for i, size in enumerate(target.sources or (1,))
@@ -173,6 +183,8 @@ def test_cast(tmp_path_factory: pytest.TempPathFactory, targets: list[Drawn]) ->
     for name, found in read(path).items():
         dtype, shape, data = expected[name]
         if dtype in names:
-            whole = torch.frombuffer(bytearray(data), dtype=names[dtype]).to(torch.bfloat16)
+            whole = torch.frombuffer(bytearray(data), dtype=names[dtype]).to(
+                torch.bfloat16
+            )
             dtype, data = "BF16", whole.view(torch.int16).numpy().tobytes()
         assert found == Stored(dtype, shape, data)

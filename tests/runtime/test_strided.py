@@ -48,7 +48,9 @@ def blocks(draw: st.DrawFn) -> tuple[StridedBlock, int, int]:
         if draw(st.integers(0, 5)):  # else replicated
             steps[dim] = extent + draw(st.integers(0, 2))
             extent = steps[dim] * counts[dim]
-    start, offset = draw(st.integers(0, 9)), draw(st.integers(0, 9))  # aligned to nothing
+    start, offset = draw(st.integers(0, 9)), draw(
+        st.integers(0, 9)
+    )  # aligned to nothing
     block = StridedBlock(
         start,
         tuple(step * width for step in steps),
@@ -63,7 +65,9 @@ def blocks(draw: st.DrawFn) -> tuple[StridedBlock, int, int]:
 def element_by_element(block: StridedBlock, source: bytes, target: bytearray) -> None:
     for index in product(*map(range, block.counts)):
         start = block.start + sum(i * step for i, step in zip(index, block.steps))
-        offset = block.offset + sum(i * stride for i, stride in zip(index, block.strides))
+        offset = block.offset + sum(
+            i * stride for i, stride in zip(index, block.strides)
+        )
         target[offset : offset + block.width] = source[start : start + block.width]
 
 
@@ -104,10 +108,21 @@ def test_the_first_library_that_is_there(monkeypatch: pytest.MonkeyPatch) -> Non
             for name in absent:
                 context.setitem(__import__("sys").modules, name, None)
             target = bytearray(32)
-            strided.copy_block(block, source, memoryview(target), memoryview(bytearray(32)))
-            used = (strided._numpy_library() is not None, strided._torch_library() is not None)
+            strided.copy_block(
+                block, source, memoryview(target), memoryview(bytearray(32))
+            )
+            used = (
+                strided._numpy_library() is not None,
+                strided._torch_library() is not None,
+            )
             results.append((bytes(target), used))
     strided._numpy_library.cache_clear()
     strided._torch_library.cache_clear()
-    turned = b"".join(bytes(source[2 * i : 2 * i + 2]) for c in range(4) for i in range(c, 16, 4))
-    assert results == [(turned, (True, True)), (turned, (False, True)), (turned, (False, False))]
+    turned = b"".join(
+        bytes(source[2 * i : 2 * i + 2]) for c in range(4) for i in range(c, 16, 4)
+    )
+    assert results == [
+        (turned, (True, True)),
+        (turned, (False, True)),
+        (turned, (False, False)),
+    ]

@@ -29,7 +29,9 @@ def test_an_existing_target(tmp_path: Path) -> None:
     source, target = write_hf(tmp_path / "hf"), tmp_path / "mcore"
     target.mkdir()
     refused(
-        source, target, f"{target}: expected no such directory, found one; --overwrite replaces it"
+        source,
+        target,
+        f"{target}: expected no such directory, found one; --overwrite replaces it",
     )
 
 
@@ -61,7 +63,9 @@ def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["hf", "hf/below", "hf/../hf", ".", "..", "link"], ids=lambda t: t.replace("/", "-")
+    "target",
+    ["hf", "hf/below", "hf/../hf", ".", "..", "link"],
+    ids=lambda t: t.replace("/", "-"),
 )
 def test_target_and_source_apart(tmp_path: Path, target: str) -> None:
     root = tmp_path / "root"
@@ -121,7 +125,9 @@ def test_a_target_that_was_moved_aside_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, OSError, RuntimeError])
-def test_nothing_is_left_behind(tmp_path: Path, kind: type[BaseException], threads: int) -> None:
+def test_nothing_is_left_behind(
+    tmp_path: Path, kind: type[BaseException], threads: int
+) -> None:
     source = write_hf(tmp_path / "hf")
     (tmp_path / "mcore").mkdir()
     (tmp_path / "mcore/old").write_text("old")
@@ -133,7 +139,13 @@ def test_nothing_is_left_behind(tmp_path: Path, kind: type[BaseException], threa
 
     with pytest.raises(kind, match="stop"):
         to_mcore(
-            source, tmp_path / "mcore", tp=2, pp=2, overwrite=True, progress=stop, threads=threads
+            source,
+            tmp_path / "mcore",
+            tp=2,
+            pp=2,
+            overwrite=True,
+            progress=stop,
+            threads=threads,
         )
     assert files_of(tmp_path) == before
     assert sorted(os.listdir(tmp_path)) == ["hf", "mcore"]
@@ -144,7 +156,10 @@ def test_an_interrupt_ends_the_threads(tmp_path: Path) -> None:
     """The interrupt comes to the main thread, which waits while others write."""
     source = write_hf(tmp_path / "hf")
     main = threading.main_thread().ident
-    assert main is not None and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert (
+        main is not None
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
     once = iter([signal.SIGINT])
 
     def interrupt(done: int, total: int) -> None:
@@ -160,7 +175,9 @@ def test_an_interrupt_ends_the_threads(tmp_path: Path) -> None:
     assert threading.active_count() == 1
 
 
-def test_a_failed_swap_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_swap_is_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = write_hf(tmp_path / "hf")
     (tmp_path / "mcore").mkdir()
     (tmp_path / "mcore/old").write_text("old")
@@ -201,11 +218,15 @@ def test_memory_is_a_promise(tmp_path: Path) -> None:
         max_memory="4MB",
     )
     for memory, threads in (("4MiB", 1), ("9MB", 2), (1 << 30, 3)):
-        report = to_mcore(source, tmp_path / "x", max_memory=memory, threads=3, plan_only=True)
+        report = to_mcore(
+            source, tmp_path / "x", max_memory=memory, threads=3, plan_only=True
+        )
         assert report.threads == threads
 
 
-def test_verify_finds_a_flipped_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_finds_a_flipped_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, target = write_hf(tmp_path / "hf"), tmp_path / "mcore"
     toy = load_toy()
     verify = toy.verify_part
@@ -230,7 +251,9 @@ def test_verify_finds_a_flipped_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert os.listdir(tmp_path) == ["hf"]
 
 
-def test_verify_finds_another_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_finds_another_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, target = write_hf(tmp_path / "hf"), tmp_path / "mcore"
     toy = load_toy()
     verify = toy.verify_header
@@ -251,12 +274,18 @@ def test_verify_finds_another_header(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     "how, message",
     [
-        ({"vocab": 1}, "option or variant: expected vocab_multiple, final, found 'vocab'"),
+        (
+            {"vocab": 1},
+            "option or variant: expected vocab_multiple, final, found 'vocab'",
+        ),
         ({"x": "y"}, "option or variant: expected vocab_multiple, final, found 'x'"),
         ({"final": "y"}, "variant final: expected own, shared, found 'y'"),
         ({"dtype": "f8"}, "dtype: expected f32, bf16, f16, found 'f8'"),
         ({"threads": 0}, "threads: expected 1 or more, found 0"),
-        ({"max_shard_size": "5 apples"}, "expected a size such as 5GB or 2GiB, found '5 apples'"),
+        (
+            {"max_shard_size": "5 apples"},
+            "expected a size such as 5GB or 2GiB, found '5 apples'",
+        ),
         ({"max_memory": 0}, "expected a size such as 5GB or 2GiB, found 0"),
     ],
 )

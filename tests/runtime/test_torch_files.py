@@ -20,7 +20,14 @@ from mapc.templates.runtime.torch_files import held_memory, read_torch_file
 
 from .files import Stored, files_of, read
 from .toy import load_toy
-from .toy_checkpoint import hf_tensors, mcore_tensors, rank_file, to_mcore, write_hf, write_mcore
+from .toy_checkpoint import (
+    hf_tensors,
+    mcore_tensors,
+    rank_file,
+    to_mcore,
+    write_hf,
+    write_mcore,
+)
 
 
 def as_torch(tensor: Stored) -> torch.Tensor:
@@ -30,7 +37,9 @@ def as_torch(tensor: Stored) -> torch.Tensor:
 
 def save(path: Path, tensors: dict[str, Stored]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(OrderedDict((name, as_torch(tensor)) for name, tensor in tensors.items()), path)
+    torch.save(
+        OrderedDict((name, as_torch(tensor)) for name, tensor in tensors.items()), path
+    )
 
 
 def test_one_file(tmp_path: Path) -> None:
@@ -53,7 +62,9 @@ def test_shards(tmp_path: Path) -> None:
         names = list(tensors)[first : 7 if first == 0 else None]
         save(source / file, {name: tensors[name] for name in names})
         weight_map.update(dict.fromkeys(names, file))
-    (source / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    (source / "pytorch_model.bin.index.json").write_text(
+        json.dumps({"weight_map": weight_map})
+    )
     to_mcore(source, tmp_path / "mcore", 2, 2)
     assert files_of(tmp_path / "mcore") == files_of(tmp_path / "expected")
 
@@ -67,7 +78,9 @@ def test_a_file_a_rank(tmp_path: Path) -> None:
         file.unlink()
     toy = load_toy()
     side = toy.converter().right
-    side = side._replace(file=lambda rank: rank_file(*rank).replace(".safetensors", ".pt"))
+    side = side._replace(
+        file=lambda rank: rank_file(*rank).replace(".safetensors", ".pt")
+    )
     made = toy.converter()._replace(right=side)
     toy.convert_directory(made, source, tmp_path / "hf", to="hf")
     assert read(tmp_path / "hf/model.safetensors") == hf
@@ -106,13 +119,17 @@ def test_tensors_that_are_views(tmp_path: Path) -> None:
         expected = tensors[name].detach().resolve_conj().contiguous()
         assert (tensor.shape, tensor.dtype) == (
             tuple(expected.shape),
-            {torch.int32: "I32", torch.float32: "F32", torch.complex64: "C64"}[expected.dtype],
+            {torch.int32: "I32", torch.float32: "F32", torch.complex64: "C64"}[
+                expected.dtype
+            ],
         )
         assert bytes(view) == expected.numpy().tobytes()
         if tensor.size:
             reader.release(tensor, 0, tensor.size)
             reader.read(tensor, 0, view)
-            assert bytes(view) == expected.numpy().tobytes(), f"{name} is gone once released"
+            assert (
+                bytes(view) == expected.numpy().tobytes()
+            ), f"{name} is gone once released"
 
 
 def test_memory_for_tensors_that_are_turned(tmp_path: Path) -> None:

@@ -52,7 +52,9 @@ def hf_tensors(dtype: str = "BF16", tied: bool = False) -> dict[str, Stored]:
     return {**tensors, "final.weight": coded(len(tensors), dtype, E)}
 
 
-def write_hf(path: Path, tensors: dict[str, Stored] | None = None, **config: Any) -> Path:
+def write_hf(
+    path: Path, tensors: dict[str, Stored] | None = None, **config: Any
+) -> Path:
     """A source directory of the hf layout."""
     write(path / "model.safetensors", hf_tensors() if tensors is None else tensors)
     sizes = {f"hf_{name}": size for name, size in SIZES.items()}
@@ -120,12 +122,19 @@ def gather(
 
 
 def write_mcore(
-    path: Path, hf: dict[str, Stored], tp: int, pp: int, recorded: bool = True, **config: Any
+    path: Path,
+    hf: dict[str, Stored],
+    tp: int,
+    pp: int,
+    recorded: bool = True,
+    **config: Any,
 ) -> Path:
     """A source directory of the mcore layout; if `recorded` its config says which ranks there are."""
     for at_pp in range(pp):
         for at_tp in range(tp):
-            write(path / rank_file(at_tp, at_pp), mcore_tensors(hf, tp, pp, at_tp, at_pp))
+            write(
+                path / rank_file(at_tp, at_pp), mcore_tensors(hf, tp, pp, at_tp, at_pp)
+            )
     sizes = {f"mcore_{name}": size for name, size in SIZES.items()}
     block = {"mapc": {"mesh": {"tp": tp, "pp": pp}}} if recorded else {}
     text = json.dumps({**sizes, "vocab_multiple": 8, **block, **config})
