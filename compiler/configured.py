@@ -18,12 +18,12 @@ from ..templates.runtime.errors import ConversionError
 from ..templates.runtime.strict_json import parse_object
 from . import codegen
 from .answer import Refused
-from .check import Proven
 from .driver import VERSION
 from .instance import running
 from .lower_functions import place
 from .plan import Plan
 from .problems import nearest
+from .proof import Proven
 
 
 @dataclass(frozen=True, slots=True)

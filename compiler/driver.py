@@ -11,8 +11,7 @@ from ..dsl import syntax
 from ..dsl.diagnostics import MapError
 from ..dsl.parser import parse
 from ..dsl.source import Source
-from . import check as checking
-from . import codegen, hir, plan
+from . import codegen, hir, plan, proof
 from .check import check
 from .lower import lower
 from .problems import refuse
@@ -37,7 +36,7 @@ class Compiled:
 PASSES: tuple[Callable[[Any], Any], ...] = (
     *(parse, support),
     *(resolve, hir.verify),
-    *(check, checking.verify),
+    *(check, proof.verify),
     *(lower, plan.verify),
 )
 

@@ -9,11 +9,11 @@ from textwrap import dedent
 from ..dsl.source import Span
 from . import hir
 from .answer import Answer, of_each
-from .check import Proof, Proven, equation, spelled
 from .driver import plan_file
 from .layout import formula
 from .locating import drops
 from .lower_functions import place
+from .proof import Proof, Proven, equation, spelled
 from .wording import local_shape, parts, surroundings, text_of, where
 
 

@@ -15,11 +15,11 @@ from typing import Any
 from ..dsl import syntax
 from ..dsl.never import assert_never
 from . import hir
-from .check import Proof, Proven, spelled
 from .configured import Instance
 from .kinds import infer
 from .lower_config import kinds
 from .lower_functions import place
+from .proof import Proof, Proven, spelled
 
 _DEEP = "\0"  # stands for `**` while a pattern is put together
 

@@ -9,12 +9,12 @@ from hashlib import sha256
 
 from ..dsl import syntax
 from . import hir
-from .check import Proof, Proven, equation
 from .emit import Env, expression, fstring, quoted
 from .lower_config import config_env, depends, lower_config, mesh_dependent, requirement
 from .lower_functions import lower_functions, plain, wrapped
 from .lower_statements import Emitter, Place, uses
 from .plan import Function, MeshView, Plan, SideView
+from .proof import Proof, Proven, equation
 
 
 def lower(proven: Proven) -> Plan:

@@ -8,13 +8,13 @@ from textwrap import wrap
 
 from ..dsl import syntax
 from . import hir
-from .check import Proof, Proven, equation
 from .emit import Env, escaped, expression, function_name, identifier, quoted
 from .layout import formula
 from .lower_recipe import bundled_names, measured_sizes, needed, recipe_lines
 from .lower_statements import same_axes
 from .measure import measuring
 from .plan import Function
+from .proof import Proof, Proven, equation
 from .splice import defined
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from ..dsl import syntax
 from ..dsl.never import assert_never
 from . import hir
-from .check import Proof
 from .emit import Env, attribute, expression, fstring, identifier, quoted
 from .kinds import paths
 from .layout import formula
 from .lower_recipe import bundled_names, each
+from .proof import Proof
 
 
 @dataclass(frozen=True, slots=True)

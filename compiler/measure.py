@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from ..dsl import syntax
 from . import hir
-from .check import Proof
 from .emit import Env, expression, identifier, quoted
 from .layout import Size, axis_indices, plus, size, times
 from .lower_recipe import bundled_names
 from .plan import Function
 from .problems import refuse
+from .proof import Proof
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ..templates.runtime.recipe import Copy, Counts
+from ..templates.runtime.grid import Counts
+from ..templates.runtime.recipe import Copy
 from .configured import Instance
 from .locating import Held
 from .slices import blocks, words

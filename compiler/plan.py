@@ -9,7 +9,7 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .check import Proven
+from .proof import Proven
 
 
 @dataclass(frozen=True, slots=True)

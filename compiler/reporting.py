@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .answer import Answer, of_each
-from .check import Proof, Proven, equation, spelled
 from .configured import Given, configured
 from .counting import counted
 from .driver import plan_file
@@ -15,6 +14,7 @@ from .explaining import drop_data, statement_data
 from .locating import drops
 from .lower_functions import place, wrapped
 from .plan import Plan
+from .proof import Proof, Proven, equation, spelled
 from .wording import surroundings
 
 WIDTH = 118  # of a line, equations aside that have no blank to break at

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import product
 
 from ..dsl import syntax
 from ..dsl.diagnostics import MapError
 from ..dsl.never import assert_never
 from . import hir
 from .derive import bias
-from .kinds import paths
-from .problems import nearest, refuse
+from .problems import refuse
+from .resolve_names import Context, check_axes, names_of, place_of
 from .scope import Scope
-
-Prefix = tuple[syntax.NamePart, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Where a statement stands: bound names, prefixes of both sides, the loop over the staged range."""
-
-    scope: Scope
-    prefixes: tuple[Prefix, Prefix] = ((), ())
-    staged: str | None = None
 
 
 @dataclass(slots=True)
@@ -88,7 +76,7 @@ def _statement(
             number = ("left", "right").index(side)
             drops = tuple(
                 hir.Drop(number, one, statement.span)
-                for one in _names(name, number, context, deep=True)
+                for one in names_of(name, number, context, deep=True)
             )
             yield from _when(condition, drops, context)
         case syntax.Let() | syntax.Replica():
@@ -138,7 +126,7 @@ def _loop(node: syntax.For, context: Context, numbers: _Numbers) -> hir.Loop:
     )
     prefixes = None
     if node.names is not None:
-        sides = [_names(name, side, inner) for side, name in enumerate(node.names)]
+        sides = [names_of(name, side, inner) for side, name in enumerate(node.names)]
         for side, found in enumerate(sides):
             if len(found) > 1:
                 refuse(
@@ -259,21 +247,21 @@ def _tensors(term: syntax.Term, side: int, context: Context) -> Iterator[hir.Ten
     assert (
         isinstance(term.tensor, syntax.Name) and term.axes is not None
     ), "others were refused before"
-    _check_axes(term, side, context)
-    main = _names(term.tensor, side, context)
-    ties = [(_names(tie.name, side, context), tie) for tie in term.ties]
+    check_axes(term, side, context)
+    main = names_of(term.tensor, side, context)
+    ties = [(names_of(tie.name, side, context), tie) for tie in term.ties]
     for names, tie in ties:
         if len(names) != len(main):
             refuse("M0232", f"{len(names)} names tied to {len(main)}", tie.name.span)
     for number, name in enumerate(main):
-        placed = [hir.Placed(name, _place(term.at, side, name, context), None)]
+        placed = [hir.Placed(name, place_of(term.at, side, name, context), None)]
         for names, tie in ties:
             if tie.condition is not None:
                 context.scope.check(tie.condition.test)
             placed.append(
                 hir.Placed(
                     names[number],
-                    _place(tie.at, side, names[number], context),
+                    place_of(tie.at, side, names[number], context),
                     _test(tie.condition),
                 )
             )
@@ -284,141 +272,3 @@ def _test(condition: syntax.Condition | None) -> syntax.Expr | None:
     if condition is None or not condition.unless:
         return condition.test if condition else None
     return syntax.Unary("not", condition.test, span=condition.span)
-
-
-def _place(
-    at: syntax.At | None, side: int, name: syntax.Name, context: Context
-) -> str | None:
-    """`first`, `last` or `first,last` where the layout has stages and no staged loop decides."""
-    stages = context.scope.layouts[side].stages
-    if stages is None:
-        if at is not None:
-            refuse(
-                "M0233",
-                f"`at {at.mesh}` on a layout without stages",
-                at.span,
-                help="leave it out",
-            )
-        return None
-    if context.staged is not None:
-        if at is not None:
-            refuse(
-                "M0234",
-                f"`at` inside the loop over `{context.staged}`, whose stage decides",
-                at.span,
-            )
-        return None
-    if at is None:
-        refuse(
-            "M0235",
-            f"on which stage of `{stages.mesh}` does it live",
-            name.span,
-            help=f"say `at {stages.mesh}=first`, `at {stages.mesh}=last` or `at {stages.mesh}=first,last`",
-        )
-    if at.mesh != stages.mesh:
-        refuse(
-            "M0236",
-            f"`{at.mesh}` has no stages",
-            at.span,
-            help=f"`at {stages.mesh}={at.place}`",
-        )
-    return "first,last" if "," in at.place else at.place
-
-
-def _names(
-    name: syntax.Name, side: int, context: Context, deep: bool = False
-) -> list[syntax.Name]:
-    """A name with its prefix, once for every choice of its lists, the right list fastest."""
-    choices: list[tuple[syntax.NamePart, ...]] = []
-    for part in name.parts:
-        match part:
-            case syntax.Several(items=items):
-                choices.append(
-                    tuple(syntax.Text(item, span=part.span) for item in items)
-                )
-            case syntax.Hole():
-                _check_hole(part, side, context)
-                choices.append((part,))
-            case syntax.Deep() if not deep:
-                refuse("M0200", "a tail (`**`) is not supported yet", part.span)
-            case syntax.Text() | syntax.Deep() | syntax.Alternates():
-                choices.append((part,))
-            case _:
-                assert_never(part)
-    prefix = context.prefixes[side]
-    joined = (*prefix, syntax.Text(".", span=name.span)) if prefix else ()
-    return [
-        syntax.Name((*joined, *parts), name.quoted, span=name.span)
-        for parts in product(*choices)
-    ]
-
-
-def _check_hole(hole: syntax.Hole, side: int, context: Context) -> None:
-    context.scope.check(hole.value)
-    for path in paths(hole.value):
-        if context.scope.names[path.text] == "mesh dimension":
-            refuse(
-                "M0241", f"`{path.text}` is a mesh dimension, not an index", path.span
-            )
-    if hole.width is not None:
-        refuse(
-            "M0237",
-            "a width in a tensor's name",
-            hole.span,
-            help="widths belong to `files`",
-        )
-    if hole.mesh is None:
-        return
-    stages = context.scope.layouts[side].stages
-    if stages is None or hole.mesh != stages.mesh:
-        refuse(
-            "M0200",
-            f"a name index split over a mesh dimension without stages (`@{hole.mesh}`) is not supported yet",
-            hole.span,
-        )
-    if not isinstance(hole.value, syntax.Path) or hole.value.text != context.staged:
-        refuse(
-            "M0238",
-            f"`@{hole.mesh}` on something else than the index of the staged loop",
-            hole.span,
-        )
-
-
-def _check_axes(term: syntax.Term, side: int, context: Context) -> None:
-    """Mesh dimensions and padded sizes on the axes are known; no index has the name of a mesh dimension."""
-    assert term.axes is not None
-    layout = context.scope.layouts[side]
-    for node in (node for axis in term.axes.items for node in syntax.walk(axis)):
-        match node:
-            case syntax.Split(mesh=mesh) if mesh not in layout.dims:
-                refuse(
-                    "M0239",
-                    f"`{mesh}` is no dimension of the mesh of `{layout.name}`",
-                    node.span,
-                    help=nearest(mesh, layout.dims),
-                )
-            case syntax.Split(mesh=mesh) if (
-                layout.stages is not None and mesh == layout.stages.mesh
-            ):
-                refuse(
-                    "M0240",
-                    f"`{mesh}` has stages and splits layers, not axes",
-                    node.span,
-                )
-            case syntax.Padded(size=size) if size not in context.scope.names:
-                refuse(
-                    "M0212",
-                    f"nothing is called `{size}`",
-                    node.span,
-                    help=nearest(size, context.scope.names),
-                )
-            case syntax.Index(name=name) if context.scope.names.get(name) in (
-                "mesh dimension",
-                "option",
-            ):
-                article = "an" if context.scope.names[name] == "option" else "a"
-                refuse(
-                    "M0241",
-                    f"`{name}` is {article} {context.scope.names[name]}, not an index",
-                    node.span,
-                )

@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 
 from ..dsl import syntax
 from . import hir
-from .check import Proven
 from .instance import running
 from .kinds import paths
 from .layout import splits
 from .lower_config import config_env, mesh_dependent
+from .proof import Proven
 from .witness import Walk, Witness
 
 PRIMES = (

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from math import prod
 
-from ..templates.runtime.recipe import Copy, Counts
+from ..templates.runtime.grid import Counts
+from ..templates.runtime.recipe import Copy
 
 SHOWN = 3  # Of more runs than this along an axis, the first two and the last are told.
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from ..dsl import syntax
 from . import hir
 from .answer import Answer, Refused, of_each
-from .check import Proven
 from .configured import Given, Instance, configured
 from .driver import plan_file
 from .explaining import (
@@ -25,6 +24,7 @@ from .locating import Held, Owner, dropped, held, nearest, nearest_held, owners
 from .lower_functions import place, wrapped
 from .pieces import piece_data, piece_lines, pieces
 from .plan import Plan
+from .proof import Proven
 from .wording import full_equation, local_shape, parts, surroundings, text_of, where
 
 WIDTH = 100  # of an equation

@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 from ..dsl import syntax
 from ..dsl.never import assert_never
 from . import hir
-from .check import Proof
 from .emit import Env, attribute, expression, identifier
 from .layout import Cut, Front, Picked, Place, Row, size
+from .proof import Proof
 
 Index: TypeAlias = "tuple[int, ...]"
 Element: TypeAlias = "tuple[str, Index, str, Index]"

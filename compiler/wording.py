@@ -8,8 +8,8 @@ from ..dsl import syntax
 from ..dsl.never import assert_never
 from ..dsl.syntax import Axis
 from . import hir
-from .check import Proof, spelled
 from .layout import axis_indices, formula, spell, splits
+from .proof import Proof, spelled
 
 _PLACES = {
     "first": "the first",

@@ -137,9 +137,8 @@ def _run(
     tokens: list[Token] = []
     try:
         for token in state.iter_parse():
-            tokens.append(
-                token
-            )  # noqa: PERF402 - what came before an error has to stay
+            # One by one, since what came before an error has to stay.
+            tokens.append(token)  # noqa: PERF402
         if whole:
             state.feed_eof(tokens[-1] if tokens else None)
     except UnexpectedInput as error:

@@ -837,7 +837,7 @@ def _counts(
     return counts
 
 
-# ---- runtime: Recipes: where each element of one statement's tensors lives on both sides.
+# ---- runtime: Grids: strided views of tensors without their data, and the boxes of indices that a rank or a chunk holds.
 
 
 Counts: TypeAlias = "tuple[int, ...]"
@@ -965,9 +965,9 @@ class Grid:
                 starts[dim] = item
         return replace(
             self,
-            offset=self.offset + _dot(self.steps, starts),
+            offset=self.offset + dot(self.steps, starts),
             limits=tuple(
-                limit._replace(start=limit.start + _dot(limit.weights, starts))
+                limit._replace(start=limit.start + dot(limit.weights, starts))
                 for limit in self.limits
             ),
             counts=tuple(counts),
@@ -1014,7 +1014,8 @@ class Grid:
         )
 
 
-def _dot(steps: Counts, indices: list[int] | Counts) -> int:
+def dot(steps: Counts, indices: list[int] | Counts) -> int:
+    """How far apart two elements are: the sum of step * index."""
     return sum(step * index for step, index in zip(steps, indices))
 
 
@@ -1031,6 +1032,9 @@ def _factored(counts: Counts, sizes: Counts) -> list[tuple[int, int]]:
         assert prod(group) == count, f"{counts} cannot be viewed as {sizes}"
         found += [(dim, prod(group[i + 1 :])) for i in range(len(group))]
     return found
+
+
+# ---- runtime: Recipes: where each element of one statement's tensors lives on both sides.
 
 
 class Block(NamedTuple):
@@ -1150,8 +1154,8 @@ class Recipe:
                 Block(
                     (left.piece, right.piece),
                     (
-                        left.offset + _dot(left.steps, first),
-                        right.offset + _dot(right.steps, first),
+                        left.offset + dot(left.steps, first),
+                        right.offset + dot(right.steps, first),
                     ),
                     (left.steps, right.steps),
                     counts,
@@ -1219,14 +1223,14 @@ class Recipe:
             for grid in self.padding
             if grid.piece == piece
             for first, counts in self._regions(grid, grid, [])
-            for offset in (_dot(grid.steps, first),)
+            for offset in (dot(grid.steps, first),)
         )
 
 
 def _inside(part: Box, limit: Limit) -> Iterator[Box]:
     """The boxes of a box that lie inside a limit."""
     origin, counts = part
-    start = limit.start + _dot(limit.weights, origin)
+    start = limit.start + dot(limit.weights, origin)
     for first, sizes in boxes(counts, limit.weights, start, limit.low, limit.high):
         yield tuple(a + b for a, b in zip(origin, first)), sizes
 

@@ -7,8 +7,9 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from .errors import ConversionError
+from .grid import Counts, Piece
 from .mapping import Drop, Group, Place, holds
-from .recipe import Copy, Counts, Piece
+from .recipe import Copy
 
 
 class Source(NamedTuple):

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from .config import ConfigTable
 from .errors import ConversionError
-from .recipe import Counts, Recipe
+from .grid import Counts
+from .recipe import Recipe
 
 
 class Place(NamedTuple):

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from .checks import Findings, Holders, Source, check_drops, check_sources
 from .errors import ConversionError
+from .grid import Counts, Piece
 from .mapping import Converter, Drop, Group, Shapes, holds
-from .recipe import Copy, Counts, Piece
+from .recipe import Copy
 
 
 class Transfer(NamedTuple):

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .casting import cast_elements
+from .grid import boxes
 from .output_files import OutputFile, OutputTensor
-from .recipe import Copy, boxes
+from .recipe import Copy
 from .sources import SourceReader
 from .stored import StoredTensor, item_size
 from .strided import StridedBlock, copy_block

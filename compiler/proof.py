@@ -1,0 +1,103 @@
+"""Proofs: statements whose leaves are matched one to one.
+
+Third form of a map (hir -check-> proof -lower-> plan). What holds here is said by `verify`, which runs after the pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..dsl import syntax
+from . import hir
+from .kinds import paths
+from .layout import Leaf, axis_indices, formula, leaves, spell
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A statement with its matched leaves (left, right), where it stands, and what it is.
+
+    `bundled` are the loops whose index stands on an axis: they belong to the statement and not around it.
+    `measured` are the indices whose size is found on the source's tensors, `local` the names that a `let` around
+    the statement binds.
+    """
+
+    statement: hir.Statement
+    pairs: tuple[tuple[Leaf, Leaf], ...]
+    loops: tuple[hir.Loop, ...]
+    tests: tuple[str, ...]
+    bundled: tuple[hir.Loop, ...]
+    measured: tuple[str, ...]
+    local: frozenset[str]
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The map and a proof of each of its statements, in order."""
+
+    hir: hir.Map
+    proofs: tuple[Proof, ...]
+
+
+def name_indices(name: syntax.Name) -> list[str]:
+    """The names that a tensor's name is printed from."""
+    return [
+        path.text
+        for part in name.parts
+        if isinstance(part, syntax.Hole)
+        for path in paths(part.value)
+    ]
+
+
+def spelled(name: syntax.Name) -> str:
+    """A name as the map writes it, prefixes included."""
+    return "".join(
+        (
+            part.text
+            if isinstance(part, syntax.Text)
+            else (
+                "**"
+                if isinstance(part, syntax.Deep)
+                else "{" + part.span.text.strip("{}") + "}"
+            )
+        )
+        for part in name.parts
+    )
+
+
+def equation(proof: Proof) -> str:
+    """The statement on one line, its names without the prefixes of the loops."""
+    prefixes = next(
+        (loop.prefixes for loop in reversed(proof.loops) if loop.prefixes), None
+    )
+    sides = []
+    for side, tensors in enumerate(proof.statement.sides):
+        cut = len(prefixes[side].parts) + 1 if prefixes else 0
+        names = [
+            replace(t.names[0].name, parts=t.names[0].name.parts[cut:]) for t in tensors
+        ]
+        sides.append(
+            ", ".join(
+                spelled(name) + formula(t.axes) for name, t in zip(names, tensors)
+            )
+        )
+    return " <-> ".join(sides)
+
+
+def verify(proven: Proven) -> Proven:
+    """Assert what `check` promises; a failure here is a bug of the compiler."""
+    numbers = [statement.number for statement in hir.statements(proven.hir.items)]
+    assert [
+        proof.statement.number for proof in proven.proofs
+    ] == numbers, "one proof a statement"
+    for proof in proven.proofs:
+        for side in (0, 1):
+            found = leaves(tuple(tensor.axes for tensor in proof.statement.sides[side]))
+            assert sorted(map(repr, found)) == sorted(
+                repr(pair[side]) for pair in proof.pairs
+            ), "each leaf once"
+        for tensor in proof.statement.left + proof.statement.right:
+            for axis in tensor.axes:
+                assert all(axis_indices(axis)), spell(axis)
+    return proven

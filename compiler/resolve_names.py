@@ -1,0 +1,161 @@
+"""Names and axes of tensors where they stand: prefixes joined, lists written out, places and meshes checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+from ..dsl import syntax
+from ..dsl.never import assert_never
+from .kinds import paths
+from .problems import nearest, refuse
+from .scope import Scope
+
+Prefix = tuple[syntax.NamePart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where a statement stands: bound names, prefixes of both sides, the loop over the staged range."""
+
+    scope: Scope
+    prefixes: tuple[Prefix, Prefix] = ((), ())
+    staged: str | None = None
+
+
+def names_of(
+    name: syntax.Name, side: int, context: Context, deep: bool = False
+) -> list[syntax.Name]:
+    """A name with its prefix, once for every choice of its lists, the right list fastest."""
+    choices: list[tuple[syntax.NamePart, ...]] = []
+    for part in name.parts:
+        match part:
+            case syntax.Several(items=items):
+                choices.append(
+                    tuple(syntax.Text(item, span=part.span) for item in items)
+                )
+            case syntax.Hole():
+                _check_hole(part, side, context)
+                choices.append((part,))
+            case syntax.Deep() if not deep:
+                refuse("M0200", "a tail (`**`) is not supported yet", part.span)
+            case syntax.Text() | syntax.Deep() | syntax.Alternates():
+                choices.append((part,))
+            case _:
+                assert_never(part)
+    prefix = context.prefixes[side]
+    joined = (*prefix, syntax.Text(".", span=name.span)) if prefix else ()
+    return [
+        syntax.Name((*joined, *parts), name.quoted, span=name.span)
+        for parts in product(*choices)
+    ]
+
+
+def place_of(
+    at: syntax.At | None, side: int, name: syntax.Name, context: Context
+) -> str | None:
+    """`first`, `last` or `first,last` where the layout has stages and no staged loop decides."""
+    stages = context.scope.layouts[side].stages
+    if stages is None:
+        if at is not None:
+            refuse(
+                "M0233",
+                f"`at {at.mesh}` on a layout without stages",
+                at.span,
+                help="leave it out",
+            )
+        return None
+    if context.staged is not None:
+        if at is not None:
+            refuse(
+                "M0234",
+                f"`at` inside the loop over `{context.staged}`, whose stage decides",
+                at.span,
+            )
+        return None
+    if at is None:
+        refuse(
+            "M0235",
+            f"on which stage of `{stages.mesh}` does it live",
+            name.span,
+            help=f"say `at {stages.mesh}=first`, `at {stages.mesh}=last` or `at {stages.mesh}=first,last`",
+        )
+    if at.mesh != stages.mesh:
+        refuse(
+            "M0236",
+            f"`{at.mesh}` has no stages",
+            at.span,
+            help=f"`at {stages.mesh}={at.place}`",
+        )
+    return "first,last" if "," in at.place else at.place
+
+
+def check_axes(term: syntax.Term, side: int, context: Context) -> None:
+    """Mesh dimensions and padded sizes on the axes are known; no index has the name of a mesh dimension."""
+    assert term.axes is not None
+    layout = context.scope.layouts[side]
+    for node in (node for axis in term.axes.items for node in syntax.walk(axis)):
+        match node:
+            case syntax.Split(mesh=mesh) if mesh not in layout.dims:
+                refuse(
+                    "M0239",
+                    f"`{mesh}` is no dimension of the mesh of `{layout.name}`",
+                    node.span,
+                    help=nearest(mesh, layout.dims),
+                )
+            case syntax.Split(mesh=mesh) if (
+                layout.stages is not None and mesh == layout.stages.mesh
+            ):
+                refuse(
+                    "M0240",
+                    f"`{mesh}` has stages and splits layers, not axes",
+                    node.span,
+                )
+            case syntax.Padded(size=size) if size not in context.scope.names:
+                refuse(
+                    "M0212",
+                    f"nothing is called `{size}`",
+                    node.span,
+                    help=nearest(size, context.scope.names),
+                )
+            case syntax.Index(name=name) if context.scope.names.get(name) in (
+                "mesh dimension",
+                "option",
+            ):
+                article = "an" if context.scope.names[name] == "option" else "a"
+                refuse(
+                    "M0241",
+                    f"`{name}` is {article} {context.scope.names[name]}, not an index",
+                    node.span,
+                )
+
+
+def _check_hole(hole: syntax.Hole, side: int, context: Context) -> None:
+    context.scope.check(hole.value)
+    for path in paths(hole.value):
+        if context.scope.names[path.text] == "mesh dimension":
+            refuse(
+                "M0241", f"`{path.text}` is a mesh dimension, not an index", path.span
+            )
+    if hole.width is not None:
+        refuse(
+            "M0237",
+            "a width in a tensor's name",
+            hole.span,
+            help="widths belong to `files`",
+        )
+    if hole.mesh is None:
+        return
+    stages = context.scope.layouts[side].stages
+    if stages is None or hole.mesh != stages.mesh:
+        refuse(
+            "M0200",
+            f"a name index split over a mesh dimension without stages (`@{hole.mesh}`) is not supported yet",
+            hole.span,
+        )
+    if not isinstance(hole.value, syntax.Path) or hole.value.text != context.staged:
+        refuse(
+            "M0238",
+            f"`@{hole.mesh}` on something else than the index of the staged loop",
+            hole.span,
+        )
