@@ -52,7 +52,7 @@ OLDEST        := .venv-oldest
 $(OLDEST)/stamp: pyproject.toml constraints-oldest.txt
 	$(PYTHON_OLDEST) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints-oldest.txt \
-		--editable '.[fast]' hypothesis pytest setuptools
+		--editable '.[fast]' hypothesis pytest ruff setuptools
 	@touch $@
 
 test-oldest: $(OLDEST)/stamp  ## the tests at the oldest versions that are supported (downloads gigabytes)

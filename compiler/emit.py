@@ -8,7 +8,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..dsl import syntax
 from ..dsl.never import assert_never
@@ -56,7 +56,18 @@ FIELDS = frozenset(keyword.kwlist) | {
     *("int", "float", "bool", "str", "list", "dict"),
 }
 
-_LEVELS = {"??": 1, "or": 2, "and": 3, "in": 5, "+": 6, "-": 6, "*": 7, "%": 7, "/": 7}
+_LEVELS = {
+    "??": 1,
+    "or": 2,
+    "and": 3,
+    "in": 5,
+    "not in": 5,
+    "+": 6,
+    "-": 6,
+    "*": 7,
+    "%": 7,
+    "/": 7,
+}
 _CALLS = {
     "ceil": "math.ceil",
     "floor": "math.floor",
@@ -144,6 +155,12 @@ def _expr(value: Expr, env: Env) -> tuple[str, int]:
             return f"{_at(base, env, 10)}[{expression(index, env)}]", 10
         case syntax.Call():
             return _call(value, env), 10
+        case syntax.Unary(
+            operator="not",
+            operand=syntax.Binary(operator="==" | "!=" | "in" as operator) as operand,
+        ):
+            opposite = {"==": "!=", "!=": "==", "in": "not in"}[operator]
+            return _binary(replace(operand, operator=opposite), env)
         case syntax.Unary(operator="not", operand=operand):
             return f"not {_at(operand, env, 4)}", 4
         case syntax.Unary(operator=operator, operand=operand):

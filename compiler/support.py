@@ -54,6 +54,8 @@ def _unsupported(node: syntax.Node) -> str | None:
             return "`with lora`"
         case syntax.Files(format=form) if form not in (None, "safetensors"):
             return f"the file format `{form}`"
+        case syntax.Name(component=str()):
+            return "a name in a component (`text:`)"
         case syntax.Equation():
             return _in_equation(node)
         case syntax.Term():
@@ -70,8 +72,6 @@ def _in_equation(node: syntax.Equation) -> str | None:
 
 
 def _in_term(node: syntax.Term) -> str | None:
-    if node.component is not None:
-        return "a name in a component (`text:`)"
     if node.arithmetic:
         return "arithmetic on a tensor"
     if node.dtype is not None:

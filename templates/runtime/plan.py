@@ -162,6 +162,11 @@ class Plan:
 
     def _dtype(self, where: str, name: str, sources: tuple[Source, ...]) -> Any:
         """The dtype that all sources of a target have."""
+        if not sources:
+            raise ConversionError(
+                f"{name}: no tensor of the source goes into it, so nothing says its dtype "
+                f"({where})"
+            )
         first = sources[0]
         expected = self.found[first.rank][first.name].dtype
         for source in sources:

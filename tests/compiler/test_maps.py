@@ -1,0 +1,146 @@
+"""Small maps, one a construct, against plain torch code that was written by hand beside each of them.
+
+`maps/NAME.py` says for `maps/NAME.map`: `CASES`, each a config, a mesh and options; `whole(c)`, the names and shapes on
+the side without a mesh; and `parts(tensors, c, mesh, rank)`, what a rank of the other side holds of them.
+"""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from .generated import of_file
+
+MAPS = sorted((Path(__file__).parent / "maps").glob("*.map"))
+Tensors = dict[str, torch.Tensor]
+
+
+@cache
+def sidecar(path: Path) -> SimpleNamespace:
+    return SimpleNamespace(**runpy.run_path(str(path.with_suffix(".py"))))
+
+
+class Run:
+    """A case of a map, ready to be converted in both directions."""
+
+    def __init__(self, path: Path, case: dict[str, Any]) -> None:
+        self.side, self.module = sidecar(path), of_file(path)
+        self.here: str = getattr(self.side, "WHOLE", "hf")
+        self.there = {"hf": "mcore", "mcore": "hf"}[self.here]
+        self.config = self.read(self.here)(case["config"], **case.get("options", {}))
+        self.mesh = (
+            self.module.Mesh(**case.get("mesh", {}))
+            if "Mesh" in vars(self.module)
+            else None
+        )
+        self.numbers = SimpleNamespace(**case["config"], **case.get("options", {}))
+
+    def read(self, layout: str) -> Any:
+        return getattr(self.module.Config, f"from_{layout}")
+
+    @property
+    def ranks(self) -> list[Any]:
+        return self.mesh.ranks() if self.mesh else [None]
+
+    def source(self) -> Tensors:
+        """The tensors of the side without a mesh: every element its own number."""
+        found, start = {}, 1
+        same = getattr(self.side, "SAME", {})
+        for name, shape in self.side.whole(self.numbers).items():
+            count = torch.Size(shape).numel()
+            found[name] = torch.arange(start, start + count).reshape(shape)
+            start += count
+        return {name: found[same.get(name, name)] for name in found}
+
+    def parts(self, rank: Any) -> Tensors:
+        made = self.side.parts(self.source(), self.numbers, self.mesh, rank)
+        return {name: tensor.contiguous() for name, tensor in made.items()}
+
+    def there_from(self, tensors: Tensors, rank: Any) -> Tensors:
+        where = () if self.mesh is None else (self.mesh, rank)
+        return dict(
+            getattr(self.module, f"to_{self.there}")(tensors, self.config, *where)
+        )
+
+    def here_from(self, tensors: Any, config: Any) -> Tensors:
+        where = () if self.mesh is None else (self.mesh,)
+        return dict(getattr(self.module, f"to_{self.here}")(tensors, config, *where))
+
+    def expected(self, layout: str, rank: Any = None) -> dict[str, Any]:
+        where = () if self.mesh is None else (self.mesh,)
+        where += (rank,) if rank is not None else ()
+        found = getattr(self.module, f"expected_{layout}")(self.config, *where)
+        return {name: shape for name, (shape, _) in found.items()}
+
+
+def cases() -> Iterator[Any]:
+    for path in MAPS:
+        for number, case in enumerate(sidecar(path).CASES):
+            yield pytest.param(path, case, id=f"{path.stem}-{number}")
+
+
+every_case = pytest.mark.parametrize(("path", "case"), list(cases()))
+
+
+@every_case
+def test_there(path: Path, case: dict[str, Any]) -> None:
+    run = Run(path, case)
+    source = run.source()
+    given = shuffled(source) | extra(run.side, "GONE_LEFT")
+    for rank in run.ranks:
+        found = run.there_from(given, rank)
+        assert_same(found, run.parts(rank))
+        if "measured" not in path.stem:
+            shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+            assert list(run.expected(run.there, rank).items()) == list(shapes.items())
+    assert_same(source, run.source())  # inputs are not changed
+    if case.get("ranks"):
+        assert [tuple(rank) for rank in run.ranks] == case["ranks"]
+
+
+@every_case
+def test_back(path: Path, case: dict[str, Any]) -> None:
+    run = Run(path, case)
+    given = {rank: shuffled(run.parts(rank)) for rank in reversed(run.ranks)}
+    given[run.ranks[-1]] |= extra(run.side, "GONE_RIGHT")
+    written = getattr(run.config, f"to_{run.there}")()
+    config = run.read(run.there)(written, **options_of(run, case, written))
+    assert_same(run.here_from(given, config), run.source())
+    if len(run.ranks) == 1:
+        assert_same(run.here_from(given[run.ranks[0]], config), run.source())
+    if "measured" not in path.stem:
+        shapes = {name: tuple(tensor.shape) for name, tensor in run.source().items()}
+        assert run.expected(run.here) == shapes
+
+
+def options_of(
+    run: Run, case: dict[str, Any], written: dict[str, Any]
+) -> dict[str, Any]:
+    """The options that the config of the other side does not hold; the names of the source decide its variants."""
+    options = {n: v for n, v in case.get("options", {}).items() if n not in written}
+    return {n: v for n, v in options.items() if n != "experts"}
+
+
+def shuffled(tensors: Tensors) -> Tensors:
+    return dict(sorted(tensors.items(), key=lambda item: item[0][::-1]))
+
+
+def extra(side: SimpleNamespace, which: str) -> Tensors:
+    """Tensors that the map leaves behind."""
+    return {name: torch.zeros(2) for name in getattr(side, which, ())}
+
+
+def assert_same(found: Tensors, expected: Tensors) -> None:
+    """The same names, shapes, dtypes and elements."""
+    assert sorted(found) == sorted(expected)
+    for name, tensor in expected.items():
+        assert found[name].shape == tensor.shape, name
+        assert found[name].dtype == tensor.dtype, name
+        assert found[name].tolist() == tensor.tolist(), name
