@@ -52,12 +52,13 @@ import mmap
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -1852,7 +1853,7 @@ def one_rank(rank: Any, mesh: Any) -> Any:
         )
     if rank is not None and rank not in ranks:
         raise ValueError(f"{rank!r} is not a rank of {mesh!r}")
-    return ranks[0] if rank is None else rank
+    return ranks[0 if rank is None else ranks.index(rank)]
 
 
 def _by_rank(
@@ -3562,22 +3563,27 @@ def run_jobs(jobs: Sequence[Callable[[], None]], threads: int, meter: Meter) -> 
         for job in jobs:
             job()
         return
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="convert")
-    futures: list[Future[None]] = []
+    with ThreadPoolExecutor(threads, thread_name_prefix="convert") as pool:
+        try:
+            with _no_interrupt():
+                futures = [pool.submit(job) for job in jobs]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            meter.stopped = True
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """An interrupt comes at the end: one that comes while a thread is being started would leave it half made."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        futures += (pool.submit(job) for job in jobs)
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
-    except BaseException:
-        # Not by `with`: it joins every thread, and an interrupt may have come while one was being started.
-        meter.stopped = True
-        pool.shutdown(wait=False, cancel_futures=True)
-        for future in futures:
-            if not future.cancelled():
-                future.exception()  # waits until it has ended
-        raise
-    pool.shutdown()
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 # ---- runtime: Writing a checked conversion: the files of tensors on several threads, then what stands beside them.

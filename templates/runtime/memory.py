@@ -55,7 +55,7 @@ def one_rank(rank: Any, mesh: Any) -> Any:
         )
     if rank is not None and rank not in ranks:
         raise ValueError(f"{rank!r} is not a rank of {mesh!r}")
-    return ranks[0] if rank is None else rank
+    return ranks[0 if rank is None else ranks.index(rank)]
 
 
 def _by_rank(

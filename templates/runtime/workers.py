@@ -6,8 +6,10 @@ What is written does not depend on how many threads there are.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from threading import Lock
 from typing import TypeAlias
 
@@ -64,19 +66,24 @@ def run_jobs(jobs: Sequence[Callable[[], None]], threads: int, meter: Meter) -> 
         for job in jobs:
             job()
         return
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="convert")
-    futures: list[Future[None]] = []
+    with ThreadPoolExecutor(threads, thread_name_prefix="convert") as pool:
+        try:
+            with _no_interrupt():
+                futures = [pool.submit(job) for job in jobs]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            meter.stopped = True
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """An interrupt comes at the end: one that comes while a thread is being started would leave it half made."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        futures += (pool.submit(job) for job in jobs)
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
-    except BaseException:
-        # Not by `with`: it joins every thread, and an interrupt may have come while one was being started.
-        meter.stopped = True
-        pool.shutdown(wait=False, cancel_futures=True)
-        for future in futures:
-            if not future.cancelled():
-                future.exception()  # waits until it has ended
-        raise
-    pool.shutdown()
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -48,11 +48,13 @@ def test_every_dtype_is_the_one_of_torch(tmp_path: Path) -> None:
     tensors = {
         name: torch.zeros(3, dtype=getattr(torch, spelled))
         for name, (_, spelled) in STORED_DTYPES.items()
+        if hasattr(torch, spelled)  # the oldest torch lacks the newest ones
     }
+    assert len(tensors) >= 15
     save_file(tensors, tmp_path / "model.safetensors")
     found = read_header(str(tmp_path / "model.safetensors"))
     assert {name: (tensor.dtype, tensor.size) for name, tensor in found.items()} == {
-        name: (name, 3 * width) for name, (width, _) in STORED_DTYPES.items()
+        name: (name, 3 * STORED_DTYPES[name][0]) for name in tensors
     }
 
 
