@@ -13,6 +13,7 @@ from ..dsl import syntax
 from ..dsl.diagnostics import Diagnostic, Label, MapError
 from ..dsl.never import assert_never
 from . import hir
+from .facts import Fact, exclusive, facts
 from .kinds import infer, paths
 from .layout import Leaf, leaves, matched, place_dims, splits
 from .problems import refuse
@@ -31,6 +32,7 @@ class _Context:
     replicas: frozenset[str]
     kinds: Mapping[str, str]
     decided: frozenset[str] = frozenset()
+    facts: tuple[Fact, ...] = ()
     lets: Mapping[str, frozenset[str]] = field(default_factory=dict)
     local: frozenset[str] = frozenset()
 
@@ -71,16 +73,22 @@ def _items(
                 )
             case hir.Choice(test=test, then=then, otherwise=otherwise):
                 text, decided = test.span.text, context.decided | _mentioned(test)
-                inner = replace(context, decided=decided, tests=(*context.tests, text))
-                found += _items(then, inner, problems)
-                inner = replace(inner, tests=(*context.tests, f"not ({text})"))
-                found += _items(otherwise, inner, problems)
+                for holds, branch in ((True, then), (False, otherwise)):
+                    inner = replace(
+                        context,
+                        decided=decided,
+                        tests=(*context.tests, text if holds else f"not ({text})"),
+                        facts=(*context.facts, *facts(test, holds)),
+                    )
+                    found += _items(branch, inner, problems)
             case hir.Stored(variant=variant, bodies=bodies):
                 for choice, body in zip(variant.choices, bodies):
                     found += _items(
                         body,
                         replace(
-                            context, tests=(*context.tests, f"{variant.name}={choice}")
+                            context,
+                            tests=(*context.tests, f"{variant.name}={choice}"),
+                            facts=(*context.facts, (f"variant {variant.name}", choice)),
                         ),
                         problems,
                     )
@@ -131,6 +139,7 @@ def _prove(statement: hir.Statement, context: _Context) -> Proof:
         pairs,
         context.loops,
         context.tests,
+        context.facts,
         bundled,
         measured,
         context.local,
@@ -317,32 +326,18 @@ def _kinds(
 
 
 def _check_names(proofs: tuple[Proof, ...], problems: list[Diagnostic]) -> None:
-    """Two statements that can both hold never write the same name."""
-    seen: dict[tuple[int, str], list[tuple[tuple[str, ...], hir.Placed]]] = {}
+    """No name stands in two statements, unless their conditions contradict each other."""
+    seen: dict[tuple[int, str], list[tuple[tuple[Fact, ...], hir.Placed]]] = {}
     for proof in proofs:
+        loops = " ".join(loop.index + loop.range.span.text for loop in proof.loops)
         for side, tensors in enumerate(proof.statement.sides):
-            for tensor in tensors:
-                for placed in tensor.names:
-                    tests = (
-                        *proof.tests,
-                        *([placed.when.span.text] if placed.when else []),
-                    )
-                    key = (
-                        side,
-                        " ".join(
-                            (
-                                spelled(placed.name),
-                                *(
-                                    loop.index + loop.range.span.text
-                                    for loop in proof.loops
-                                ),
-                            )
-                        ),
-                    )
-                    for others, other in seen.get(key, []):
-                        if set(others) <= set(tests) or set(tests) <= set(others):
-                            problems.append(_twice(placed, other))
-                    seen.setdefault(key, []).append((tests, placed))
+            for placed in (placed for tensor in tensors for placed in tensor.names):
+                said = proof.facts + (facts(placed.when, True) if placed.when else ())
+                key = (side, f"{spelled(placed.name)} {loops}")
+                for others, other in seen.get(key, []):
+                    if not exclusive(others, said):
+                        problems.append(_twice(placed, other))
+                seen.setdefault(key, []).append((said, placed))
 
 
 def _twice(placed: hir.Placed, other: hir.Placed) -> Diagnostic:
@@ -351,5 +346,7 @@ def _twice(placed: hir.Placed, other: hir.Placed) -> Diagnostic:
         f"the name `{spelled(placed.name)}` stands twice on this side",
         placed.name.span,
         labels=(Label(other.name.span, "first here"),),
-        help=("a tensor belongs to one statement",),
+        help=(
+            "a tensor belongs to one statement, or to the two branches of a condition",
+        ),
     )

@@ -6,6 +6,7 @@ All that comes from a map reaches Python as a literal or as a checked identifier
 from __future__ import annotations
 
 import keyword
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -142,7 +143,8 @@ def _expr(value: Expr, env: Env) -> tuple[str, int]:
         case syntax.Path(text=text):
             return env.names[text], 10
         case syntax.Number(text=text):
-            return repr(value.value), 10
+            finite = math.isfinite(value.value)
+            return repr(value.value) if finite else f'float("{text}")', 10
         case syntax.String(value=string):
             return quoted(string), 10
         case syntax.Boolean(value=flag):

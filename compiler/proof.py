@@ -26,6 +26,7 @@ class Proof:
     pairs: tuple[tuple[Leaf, Leaf], ...]
     loops: tuple[hir.Loop, ...]
     tests: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
     bundled: tuple[hir.Loop, ...]
     measured: tuple[str, ...]
     local: frozenset[str]

@@ -216,6 +216,13 @@ def _option(
             help="a number, a text, `true`, `false` or `none` stands there; compute with a `let`",
         )
     kind = "int" if option.name in scope.sizes else infer(option.default, scope.kinds)
+    if kind == "int" and isinstance(option.default, (syntax.String, syntax.Boolean)):
+        refuse(
+            "M0228",
+            f"`{option.name}` is used as a size, and its default is none",
+            option.default.span,
+            help="a whole number, or `none`",
+        )
     resolved = hir.Option(
         option.name, kind, option.default, option.layout, option.key, option.span
     )

@@ -66,6 +66,14 @@ def _entry(entry: syntax.Entry, scope: Scope) -> hir.Entry:
             entry.span,
             help="use `let`",
         )
+    sides = (left, right)
+    if any(isinstance(side, hir.Fixed) for side in sides) and None not in sides:
+        refuse(
+            "M0227",
+            "a constant on one side, and a key on the other whose value goes nowhere",
+            entry.span,
+            help="a constant stands alone: `<-> key = value`",
+        )
     return hir.Entry(
         entry.binder or _field(left, right),
         entry.binder is not None,

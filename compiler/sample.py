@@ -134,7 +134,7 @@ class _Trial:
             return all(
                 self.names["groups"](self.names["converter"](), config, made, shapes)
             )
-        except (self.names["ConversionError"], LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, ArithmeticError):
             return False  # a value of the wrong kind was drawn for a name that is only carried
 
 

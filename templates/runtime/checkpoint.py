@@ -16,6 +16,7 @@ from typing import Any
 
 from .casting import CAST_DTYPES, check_cast_library
 from .compare import check_equal, count_nonzero
+from .errors import ConversionError
 from .mapping import Converter, Side
 from .output_files import (
     INDEX_FILE,
@@ -77,6 +78,7 @@ def convert_directory(
         plan = make_plan(
             converter, to, here.read(source.config, **choices), mesh, source.tensors
         )
+        _check_variants(converter, choices, plan.config)
         nonzero = _check_values(plan, source, check_replicas)
         if there.file is None:
             files = shard_outputs(plan, shard_size, stored_dtype)
@@ -116,6 +118,18 @@ def _check_choices(converter: Converter, choices: Mapping[str, Any]) -> None:
     check_known("option or variant", choices, [*converter.options, *converter.variants])
     for name in choices.keys() & converter.variants.keys():
         check_known(f"variant {name}", [choices[name]], converter.variants[name])
+
+
+def _check_variants(
+    converter: Converter, choices: Mapping[str, Any], config: Any
+) -> None:
+    """ConversionError for an alternative that is asked for and that the source's names deny."""
+    for name in choices.keys() & converter.variants.keys():
+        if getattr(config, name) != choices[name]:
+            raise ConversionError(
+                f"{name}: {choices[name]} is asked for, the source has the names of {getattr(config, name)}; "
+                "leave it out, it is read off the names"
+            )
 
 
 def _stored_dtype(dtype: str | None) -> str | None:

@@ -68,18 +68,27 @@ def check_sources(
 ) -> None:
     """Every tensor that a statement reads is there, once, in the shape that the statement says."""
     for group in groups:
+        first: dict[int, Source] = {}
         for piece in group.recipe.pieces:
             if piece.side == side:
-                _check_piece(group, piece, holders, findings)
+                for source in _check_piece(group, piece, holders, findings):
+                    _check_dtype(
+                        group,
+                        first.setdefault(piece.position, source),
+                        source,
+                        findings,
+                    )
 
 
 def _check_piece(
     group: Group, piece: Piece, holders: Holders, findings: Findings
-) -> None:
+) -> list[Source]:
+    """Everything that holds the piece, under all of its names and on all ranks."""
     places = group.sides[piece.side][piece.position]
     shape = group.recipe.tensors[piece.side][piece.position].shape
     padding = group.recipe.pads(piece)
     read: list[Source] = []
+    every: list[Source] = []
     for place in places:
         there = [Source(rank, place.name) for rank in holders.of(place, piece)]
         present = [
@@ -92,12 +101,26 @@ def _check_piece(
         for source in present:
             _check_shape(group, piece, source, shape, findings)
         read += present[:1]
+        every += present
         findings.replicas += [(present[0], other) for other in present[1:]]
         findings.paddings += [(source, padding) for source in present[:1] if padding]
     if not read:
         first = Source(holders.of(places[0], piece)[0], places[0].name)
         raise _missing(group, piece, first, findings)
     findings.ties += [(read[0], other) for other in read[1:]]
+    return every
+
+
+def _check_dtype(
+    group: Group, first: Source, source: Source, findings: Findings
+) -> None:
+    """Shards, copies and ties of one tensor have one dtype."""
+    expected = findings.found[first.rank][first.name].dtype
+    have = findings.found[source.rank][source.name].dtype
+    if have != expected:
+        raise ConversionError(
+            f"{source}: expected {expected} as {first} has, found {have} ({group.recipe.where})"
+        )
 
 
 def _check_shape(

@@ -61,6 +61,19 @@ class ConfigTable:
         """The kind of a field: `int | None` and `list[Any]` are an int and a list."""
         return self.types[name].split(" ")[0].split("[")[0].lower()
 
+    def check(self, config: Any) -> None:
+        """ConversionError for a field of the wrong kind, ValueError for an alternative that does not exist."""
+        for name in (*self.keys, *self.options):
+            value, kind = getattr(config, name), self.kind(name)
+            if value is None and kind != "any" and "None" not in self.types[name]:
+                raise ConversionError(f"{name}: expected {kind}, found None")
+            check_kind(name, kind, value)
+        for name, choices in self.variants.items():
+            if getattr(config, name) not in choices:
+                raise ValueError(
+                    f"{name}: expected one of {', '.join(choices)}, not {getattr(config, name)!r}"
+                )
+
     def read(
         self, layout: str, config: Mapping[str, Any], options: Mapping[str, Any]
     ) -> dict[str, Any]:
@@ -72,10 +85,6 @@ class ConfigTable:
         fields = {name: reader[name] for name in (*self.keys, *self.options)}
         for name, choices in self.variants.items():
             fields[name] = options.get(name, choices[0])
-            if fields[name] not in choices:
-                raise ValueError(
-                    f"{name}: expected one of {', '.join(choices)}, not {fields[name]!r}"
-                )
         return {**fields, "extra": reader.extra()}
 
     def write(self, layout: str, config: Any) -> dict[str, Any]:
@@ -124,11 +133,33 @@ class ConfigReader:
         self._fields: dict[str, Any] = {}
         self._rest = deepcopy(dict(config))
         self._stored = self._rest.pop("mapc", None) or {}
+        self._check_objects()
         for key, expected in table.constants.get(layout, {}).items():
             value = self.key(key)
             if value is not None and value != expected:
                 raise ConversionError(
                     f"{layout} config: {key}: expected {expected!r}, found {value!r}"
+                )
+
+    def _check_objects(self) -> None:
+        """What holds other keys is an object, in the config and in its `mapc` block."""
+        expected = {
+            ("mapc",),
+            *(("mapc", name) for name in (*self.table.layouts, "mesh")),
+        }
+        side = self.table.layouts.index(self.layout)
+        for row in (*self.table.keys.values(), *self.table.options.values()):
+            keys = row[side]
+            if keys is None or callable(keys):
+                continue
+            for key in (keys,) if isinstance(keys, str) else keys:
+                path = key.split(".")
+                expected.update(tuple(path[:end]) for end in range(1, len(path)))
+        for path in sorted(expected):
+            value = _get(self.config, ".".join(path))
+            if value is not None and not isinstance(value, Mapping):
+                raise ConversionError(
+                    f"{self.layout} config: {'.'.join(path)}: expected an object, found {value!r}"
                 )
 
     def __getitem__(self, name: str) -> Any:
@@ -250,7 +281,9 @@ def _remove(config: dict[str, Any], path: list[str]) -> None:
 def _put(config: dict[str, Any], key: str, value: Any) -> None:
     *path, last = key.split(".")
     for part in path:
-        config = config.setdefault(part, {})
+        if config.get(part) is None:
+            config[part] = {}
+        config = config[part]
     config[last] = deepcopy(value)
 
 
@@ -271,6 +304,10 @@ def require(holds: bool, message: str) -> None:
 
 def roundup(value: int, multiple: int) -> int:
     """The smallest multiple that is not below the value."""
+    if multiple < 1:
+        raise ConversionError(
+            f"roundup to a multiple of {multiple}: expected 1 or more"
+        )
     return -(-value // multiple) * multiple
 
 

@@ -135,7 +135,10 @@ def _target(transfer: Transfer, like: Tensor, out: Out | None) -> Tensor:
 
     if out is None:
         return torch.empty(transfer.shape, dtype=like.dtype, device=like.device)
-    target = out(transfer.name, transfer.shape, like.dtype).detach()
+    target = out(transfer.name, transfer.shape, like.dtype)
+    if not isinstance(target, torch.Tensor):
+        raise TypeError(f"out({transfer.name!r}): expected a tensor, found {target!r}")
+    target = target.detach()
     if tuple(target.shape) != transfer.shape or target.dtype != like.dtype:
         raise ValueError(
             f"out({transfer.name!r}): expected a tensor {list(transfer.shape)} of {like.dtype}, "

@@ -62,23 +62,37 @@ def make_plan(
 def _detected(
     converter: Converter, side: int, config: Any, mesh: Any, names: set[str]
 ) -> Any:
-    """The config with every variant that the source's names decide."""
+    """The config with every variant that the source's names decide.
+
+    Where they leave several alternatives, or say nothing, the config's own choice stands.
+    """
     for variant, choices in converter.variants.items():
         own = {
             choice: _names(converter, side, replace(config, **{variant: choice}), mesh)
             for choice in choices
         }
         shared = set.intersection(*own.values())
-        seen = {choice: sorted((own[choice] - shared) & names) for choice in choices}
-        present = [choice for choice in choices if seen[choice]]
-        if len(present) > 1:
-            raise ConversionError(
-                f"{seen[present[0]][0]} belongs to {variant}={present[0]} and {seen[present[1]][0]} to "
-                f"{variant}={present[1]}; expected the names of one of {', '.join(choices)}"
-            )
-        if present:
-            config = replace(config, **{variant: present[0]})
+        telling = {name for found in own.values() for name in found & names} - shared
+        fitting = [choice for choice in choices if telling <= own[choice]]
+        if not fitting:
+            raise _mixed(variant, choices, own, telling)
+        if getattr(config, variant) not in fitting:
+            config = replace(config, **{variant: fitting[0]})
     return config
+
+
+def _mixed(
+    variant: str, choices: tuple[str, ...], own: dict[str, set[str]], telling: set[str]
+) -> ConversionError:
+    """The error for names of several alternatives: two that no alternative has together."""
+    best = max(choices, key=lambda choice: len(telling & own[choice]))
+    first = min(telling & own[best])
+    other = min(telling - own[best])
+    of = next(choice for choice in choices if other in own[choice])
+    return ConversionError(
+        f"{first} belongs to {variant}={best} and {other} to {variant}={of}; "
+        f"expected the names of one of {', '.join(choices)}"
+    )
 
 
 def _names(converter: Converter, side: int, config: Any, mesh: Any) -> set[str]:

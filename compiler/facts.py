@@ -1,0 +1,57 @@
+"""What a condition says when it holds or does not, in small facts that can contradict each other.
+
+Two statements may have one name only where their conditions cannot both hold, and this is how that is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from ..dsl import syntax
+
+Fact: TypeAlias = "tuple[str, str]"  # what, and which value it has
+
+
+def facts(test: syntax.Expr, holds: bool) -> tuple[Fact, ...]:
+    """The facts that follow from a condition that holds, or does not."""
+    match test:
+        case syntax.Unary(operator="not", operand=operand):
+            return facts(operand, not holds)
+        case syntax.Binary(operator="and" | "or" as operator, left=left, right=right):
+            if (operator == "and") == holds:
+                return facts(left, holds) + facts(right, holds)
+        case syntax.Binary(operator="!=", left=left, right=right):
+            return _equal(left, right, not holds)
+        case syntax.Binary(operator="==", left=left, right=right):
+            return _equal(left, right, holds)
+        case syntax.Binary(operator=">=" | ">" as operator, left=left, right=right):
+            opposite = {">=": "<", ">": "<="}[operator]
+            return ((f"{_text(left)} {opposite} {_text(right)}", str(not holds)),)
+        case _:
+            pass
+    return ((_text(test), str(holds)),)
+
+
+def exclusive(one: Iterable[Fact], other: Iterable[Fact]) -> bool:
+    """Whether the facts contradict each other."""
+    known: dict[str, set[str]] = {}
+    for what, value in one:
+        known.setdefault(what, set()).add(value)
+    return any(known.get(what, {value}) != {value} for what, value in other)
+
+
+def _equal(left: syntax.Expr, right: syntax.Expr, holds: bool) -> tuple[Fact, ...]:
+    found = (f"{_text(left)} == {_text(right)}", str(holds))
+    literal = isinstance(
+        right, (syntax.Number, syntax.String, syntax.Boolean, syntax.Nothing)
+    )
+    return (
+        (found, (f"the value of {_text(left)}", _text(right)))
+        if literal and holds
+        else (found,)
+    )
+
+
+def _text(value: syntax.Expr) -> str:
+    return " ".join(value.span.text.split())
