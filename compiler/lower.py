@@ -65,7 +65,7 @@ def _side(map_: hir.Map, number: int) -> SideView:
         "one_rank(rank, mesh)" if layout.dims else "None",
         _summary(layout, source),
         (
-            "; ValueError where the mesh has several ranks and none is named"
+            "; ValueError where no rank\n    is named and the mesh has several"
             if layout.dims
             else ""
         ),

@@ -427,8 +427,9 @@ def to_hf(
 ) -> Iterator[tuple[str, Tensor]]:
     """The hf tensors, from {rank: {name: tensor}} of every mcore rank (or {name: tensor} of the only one).
 
-    A target that is one piece of one source is a view of it, unless out(name, shape, dtype) supplies its memory.
-    Raises ConversionError before the first tensor where the checkpoint does not fit.
+    A target that is one piece of one source is a view of it, unless
+    out(name, shape, dtype) supplies its memory. Raises ConversionError before the
+    first tensor where the checkpoint does not fit.
     """
     return convert_tensors(converter(), "hf", tensors, config, mesh, None, out)
 
@@ -442,8 +443,10 @@ def to_mcore(
 ) -> Iterator[tuple[str, Tensor]]:
     """The mcore tensors of one rank, from a whole hf checkpoint, in checkpoint order.
 
-    A target that is one piece of one source is a view of it, unless out(name, shape, dtype) supplies its memory.
-    Raises ConversionError before the first tensor where the checkpoint does not fit; ValueError where the mesh has several ranks and none is named.
+    A target that is one piece of one source is a view of it, unless
+    out(name, shape, dtype) supplies its memory. Raises ConversionError before the
+    first tensor where the checkpoint does not fit; ValueError where no rank
+    is named and the mesh has several.
     """
     rank = one_rank(rank, mesh)
     return convert_tensors(converter(), "mcore", tensors, config, mesh, rank, out)
