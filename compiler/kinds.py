@@ -95,6 +95,8 @@ def _used(file: syntax.File) -> Iterator[str]:
                 yield from _operands(value)
             case syntax.Binary(operator=operator, left=left, right=right) if (
                 operator in ORDERED
+                or operator in ("==", "!=")
+                and (_whole(left) or _whole(right))
             ):
                 if not any(_fraction(value) for value in (left, right)):
                     yield from (*_operands(left), *_operands(right))
@@ -103,6 +105,10 @@ def _used(file: syntax.File) -> Iterator[str]:
             case syntax.Stages():
                 for bound in (node.over, node.first, node.last):
                     yield from _operands(bound) if bound else ()
+
+
+def _whole(value: Expr) -> bool:
+    return isinstance(value, syntax.Number) and value.text.isdigit()
 
 
 def _fraction(value: Expr) -> bool:

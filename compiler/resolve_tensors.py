@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from ..dsl import syntax
 from ..dsl.diagnostics import MapError
 from ..dsl.never import assert_never
+from ..dsl.source import Span
 from . import hir
 from .derive import bias
 from .problems import refuse
@@ -74,11 +75,10 @@ def _statement(
             yield _variant(statement, context, numbers)
         case syntax.Drop(side=side, name=name, condition=condition):
             number = ("left", "right").index(side)
-            drops = tuple(
-                hir.Drop(number, one, statement.span)
-                for one in names_of(name, number, context, deep=True)
-            )
-            yield from _when(condition, drops, context)
+            names = names_of(name, number, context, deep=True)
+            drops = tuple(hir.Drop(number, one, statement.span) for one in names)
+            looped = _looped(names, drops, statement.span, context)
+            yield from _when(condition, looped, context)
         case syntax.Let() | syntax.Replica():
             raise AssertionError("bound by the block")
         case (
@@ -213,32 +213,28 @@ def _equation(
         numbers.statements += 1
         items = (bias(statement, node.input_axis, numbers.statements, derived.span),)
         found += _when(derived.condition, items, context)
-    yield from _when(node.condition, _looped(statement, tuple(found), context), context)
+    names = [tensor.names[0].name for side in sides for tensor in side]
+    yield from _when(
+        node.condition, _looped(names, tuple(found), node.span, context), context
+    )
 
 
 def _looped(
-    statement: hir.Statement, items: tuple[hir.Item, ...], context: Context
+    names: list[syntax.Name], items: tuple[hir.Item, ...], span: Span, context: Context
 ) -> tuple[hir.Item, ...]:
     """The items inside a loop for every index in a name that no `for` binds: it takes the bound name's size."""
-    tensors = statement.left + statement.right
-    holes = [
-        part
-        for t in tensors
-        for part in t.names[0].name.parts
-        if isinstance(part, syntax.Hole)
+    values = [
+        part.value
+        for name in names
+        for part in name.parts
+        if isinstance(part, syntax.Hole) and isinstance(part.value, syntax.Path)
     ]
-    found = {
-        hole.value.text: hole.value
-        for hole in holes
-        if isinstance(hole.value, syntax.Path)
-    }
+    found = {value.text: value for value in values}
     for value in reversed(
         found.values()
     ):  # the first stands outermost and runs slowest
         if context.scope.names[value.text] not in ("loop index", "mesh dimension"):
-            items = (
-                hir.Loop(value.text, value, False, False, None, items, statement.span),
-            )
+            items = (hir.Loop(value.text, value, False, False, None, items, span),)
     return items
 
 

@@ -86,8 +86,13 @@ class Walk:
                     inner = env.adding(
                         {item.index: identifier(item.index)}, {item.index: "int"}
                     )
-                    for number, at in enumerate(self._range(item, env, scope)):
-                        now = {**scope, identifier(item.index): at}
+                    values = self._range(item, env, scope)
+                    for number, at in enumerate(values):
+                        now = {
+                            **scope,
+                            identifier(item.index): at,
+                            f"#{item.index}": len(values),
+                        }
                         self._items(item.body, inner, now, first and number == 0, made)
                 case hir.Choice(test=test, then=then, otherwise=otherwise):
                     self._items(
@@ -144,7 +149,7 @@ class Walk:
         known += [node.size for node in nodes if isinstance(node, syntax.Padded)]
         sizes = dict(self.measured.get(proof.statement.number, {}))
         for loop in proof.bundled:
-            sizes[loop.index] = len(self._range(loop, self.env, scope))
+            sizes[loop.index] = scope[f"#{loop.index}"]
         for name in known:
             if name not in sizes:
                 path = syntax.Path(name, span=proof.statement.span)

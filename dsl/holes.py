@@ -60,8 +60,10 @@ def comments_of(span: Span) -> Iterator[Span]:
 def _parts(span: Span) -> tuple[syntax.NamePart, ...]:
     """What a name is made of; neighbouring pieces of text become one."""
     parts: list[syntax.NamePart] = []
-    for match in _PIECES.finditer(span.source.text, span.start, span.end):
-        part = _part(match, Span(span.source, match.start(), match.end()))
+    # On the text by itself: what stands before the name does not count for its first `**`.
+    for match in _PIECES.finditer(span.text):
+        start, end = span.start + match.start(), span.start + match.end()
+        part = _part(match, Span(span.source, start, end))
         before = parts[-1] if parts else None
         if isinstance(part, syntax.Text) and isinstance(before, syntax.Text):
             whole = Span(span.source, before.span.start, part.span.end)
