@@ -56,9 +56,16 @@ def _counts(
     rest = layers - (first or 0) - (last or 0) + embedding + loss
     inner = pieces - outer
     if rest < 0 or (rest % inner if inner else rest):
+        rules = {
+            f"first {first}": first is not None,
+            f"last {last}": last is not None,
+            "the embedding counted": embedding,
+            "the loss counted": loss,
+        }
+        given = ", ".join(rule for rule, holds in rules.items() if holds)
         raise ConversionError(
-            f"{dim}={pieces}: {rest} layers (of {layers}; first {first}, last {last}, embedding {embedding}, "
-            f"loss {loss}) do not divide over {inner} stages; choose another {dim} or uneven stages"
+            f"{dim}={pieces}: {layers} layers{f' ({given})' if given else ''} do not divide over "
+            f"{pieces} stages; choose another {dim} or uneven stages"
         )
     counts = [rest // inner] * inner if inner else []
     counts = [

@@ -281,7 +281,7 @@ def test_stages_that_do_not_divide() -> None:
     with pytest.raises(m.ConversionError) as error:
         m.to_mcore(source(), m.Config(**CONFIG, tied=False), m.Mesh(pp=3), m.Rank())
     assert str(error.value) == (
-        "pp=3: 2 layers (of 2; first None, last None, embedding False, loss False) do not divide over 3 stages; "
+        "pp=3: 2 layers do not divide over 3 stages; "
         "choose another pp or uneven stages"
     )
 
