@@ -48,9 +48,10 @@ def test_every_dtype_is_the_one_of_torch(tmp_path: Path) -> None:
     tensors = {
         name: torch.zeros(3, dtype=getattr(torch, spelled))
         for name, (_, spelled) in STORED_DTYPES.items()
-        if hasattr(torch, spelled)  # the oldest torch lacks the newest ones
+        if hasattr(torch, spelled)  # the oldest torch lacks the newest ones,
+        and (hasattr(torch, "uint16") or "fnuz" not in spelled)  # its safetensors these
     }
-    assert len(tensors) >= 15
+    assert len(tensors) >= 13
     save_file(tensors, tmp_path / "model.safetensors")
     found = read_header(str(tmp_path / "model.safetensors"))
     assert {name: (tensor.dtype, tensor.size) for name, tensor in found.items()} == {
