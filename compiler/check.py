@@ -17,7 +17,7 @@ from .facts import Fact, exclusive, facts
 from .kinds import infer, paths
 from .layout import Leaf, leaves, matched, place_dims, splits
 from .problems import refuse
-from .proof import Proof, Proven, name_indices, spelled
+from .proof import Proof, Proven, name_indices, name_splits, spelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +226,10 @@ def _check_splits(
     tensors: tuple[hir.Tensor, ...], found: tuple[Leaf, ...], layout: hir.Layout
 ) -> None:
     """Every element is on some rank: no part is split twice over a dimension, no tensor over two countings."""
+    named = [_named_dims(tensor, layout) for tensor in tensors]
     for leaf in found:
         dims = [dim for place in leaf.axes for dim in place_dims(place)]
+        dims += named[leaf.term]
         if twice := sorted({dim for dim in dims if dims.count(dim) > 1}):
             refuse(
                 "M0308",
@@ -236,8 +238,9 @@ def _check_splits(
                 help="a rank would hold only the elements for which both splits agree",
             )
     staged = {layout.stages.mesh} if layout.stages else set()
-    for tensor in tensors:
+    for number, tensor in enumerate(tensors):
         dims = [split.mesh for axis in tensor.axes for split in splits(axis)]
+        dims += named[number]
         if not any(
             set(dims) <= {*counting, *staged}
             for counting in (*layout.countings, dims[:1])
@@ -249,6 +252,14 @@ def _check_splits(
                 tensor.span,
                 help="split it over the dimensions of one counting",
             )
+
+
+def _named_dims(tensor: hir.Tensor, layout: hir.Layout) -> list[str]:
+    """The dimensions that the indices in a tensor's names are split over, as often as the worst name says."""
+    every = [
+        [dim for _, dim in name_splits(placed.name, layout)] for placed in tensor.names
+    ]
+    return max(every, key=len)
 
 
 def _check_pair(

@@ -50,7 +50,7 @@ TAKEN = frozenset(keyword.kwlist) | {
     ),
     *("len", "tuple", "Config", "Mesh", "Rank", "Any", "Iterator"),
 }
-OWN = re.compile(r"own(_\d+)?|each_\w+")
+OWN = re.compile(r"own(_\d+)?|each_\w+|\w+_(of|in)_\w+")
 # And in the class Config:
 FIELDS = frozenset(keyword.kwlist) | {
     *("extra", "field", "property", "classmethod", "dataclass", "Any", "Mapping"),
@@ -221,7 +221,9 @@ def fstring(name: syntax.Name, env: Env, prefix: tuple[str, int] | None = None) 
             case syntax.Deep():
                 strings[-1] += "**"
             case syntax.Hole(value=value, mesh=mesh, width=width):
-                text = "number" if mesh else expression(value, env)
+                text = expression(value, env)
+                if mesh is not None:  # the number on the rank that holds it
+                    text = env.names[f"{value.span.text}@{mesh}"]
                 if set(text) & set(
                     "\"'\\"
                 ):  # before Python 3.12 these do not stand in an f-string

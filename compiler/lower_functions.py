@@ -203,7 +203,9 @@ def _variable(name: syntax.Name) -> str:
         re.sub(r"\W", "_", part, flags=re.ASCII).lower() for part in text.split(".")
     ]
     telling = [
-        word for word in words if word not in ("weight", "bias") and _telling(word)
+        word
+        for word in words
+        if word.rstrip("0") not in ("weight", "bias") and _telling(word)
     ]
     return identifier(telling[-1]) if telling else "tensor"
 

@@ -12,8 +12,9 @@ from . import hir
 from .emit import Env, attribute, expression, fstring, identifier, quoted
 from .kinds import paths
 from .layout import formula
+from .lower_loops import local_number, local_numbers, loop_text, owner, owners
 from .lower_recipe import bundled_names, each
-from .proof import Proof
+from .proof import Proof, name_splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,6 @@ class Emitter:
         body = self.lines(inside, inner_place)
         if not body:
             return lines
-        head = [f"for {identifier(loop.index)} in {range_text(loop.range, place.env)}:"]
         prefixes = self._prefix_lines(loop, inner_place, body)
         if loop.filtered and all(line.startswith(" ") for line in body[1:]):
             body = [
@@ -119,12 +119,26 @@ class Emitter:
         if loop.staged:
             number = "number" if uses(body, "number") else "_"
             body.insert(0, f"stage, {number} = layers[{identifier(loop.index)}]")
-        return [*lines, *head, *_indented(body)]
+        variable = identifier(loop.index)
+        used, dims = uses(body, variable), self._split(loop, body)
+        over = loop_text(loop, variable, used, dims, place.env)
+        return [*lines, f"for {over}:", *_indented(body)]
+
+    def _split(self, loop: hir.Loop, lines: list[str]) -> tuple[str, ...]:
+        """The dimensions over which lines split a loop's index; the stages aside, which have lines of their own."""
+        names = {
+            dim: (owner(loop.index, dim), local_number(loop.index, dim))
+            for layout in self.map.layouts
+            for dim in layout.dims
+        }
+        return tuple(
+            dim for dim, pair in names.items() if any(uses(lines, n) for n in pair)
+        )
 
     def _within(self, loop: hir.Loop, place: Place) -> Place:
-        env = place.env.adding(
-            {loop.index: identifier(loop.index)}, {loop.index: "int"}
-        )
+        written = {loop.index: identifier(loop.index)}
+        written |= local_numbers(loop.index, self.map.layouts)
+        env = place.env.adding(written, {loop.index: "int"})
         if loop.prefixes is None:
             return replace(place, env=env, staged=place.staged or loop.staged)
         outer = place.prefixes is not None
@@ -216,16 +230,22 @@ class Emitter:
         """The names of a side's tensors; `*` before each part where there are several."""
         parts: list[str] = []
         plain: list[str] = []
+        before: str | None = None
         for tensor in proof.statement.sides[side]:
-            at = self._at(side, tensor.names[0].at)
-            if len(tensor.names) == 1 and at is not None:
+            at = self._at(side, tensor.names[0])
+            if (
+                len(tensor.names) == 1
+                and at is not None
+                and not self._spread(proof, tensor, side)
+            ):
                 name = self._name(proof, tensor, tensor.names[0], side, place)
-                if parts and plain and parts[-1].endswith(at):
+                if parts and plain and before == at:
                     plain.append(name)
                     parts[-1] = f"places({', '.join(plain)}{at}"
                 else:
                     plain = [name]
                     parts.append(f"places({name}{at}")
+                before = at
             else:
                 plain = []
                 parts.append(self._tied_bundle(proof, tensor, side, place))
@@ -235,12 +255,21 @@ class Emitter:
             else f"({', '.join('*' + part for part in parts)})"
         )
 
-    def _at(self, side: int, at: str | None) -> str | None:
-        """The end of a `places` call: the stage and the closing bracket. None where there are two stages."""
-        stages = self.map.layouts[side].stages
-        if stages is None:
-            return ")"
-        return None if at == "first,last" else f", {stages.mesh}={at or 'stage'})"
+    def _at(self, side: int, placed: hir.Placed) -> str | None:
+        """The end of a `places` call: the coordinates and the closing bracket. None where there are two stages."""
+        layout = self.map.layouts[side]
+        more = owners(placed.name, layout)
+        if layout.stages is None:
+            return f"{more})"
+        if placed.at == "first,last":
+            return None
+        return f", {layout.stages.mesh}={placed.at or 'stage'}{more})"
+
+    def _spread(self, proof: Proof, tensor: hir.Tensor, side: int) -> bool:
+        """Whether the tensors that a statement bundles live on ranks of their own."""
+        bundle = {loop.index for loop in bundled_names(proof, tensor)}
+        splits = name_splits(tensor.names[0].name, self.map.layouts[side])
+        return any(index in bundle for index, _ in splits)
 
     def _tied_bundle(
         self, proof: Proof, tensor: hir.Tensor, side: int, place: Place
@@ -249,9 +278,9 @@ class Emitter:
         bundle = bundled_names(proof, tensor)
         if not bundle:
             return self._tied(tensor, side, place, bundle)
-        inner = replace(place, env=_each(place.env, bundle))
+        inner = replace(place, env=self._each(place.env, bundle))
         text = self._tied(tensor, side, inner, bundle)
-        return f"tuple(one for{_over(bundle, place.env)} for one in {text})"
+        return f"tuple(one for{self._over(bundle, place.env, text)} for one in {text})"
 
     def _tied(
         self, tensor: hir.Tensor, side: int, place: Place, bundle: tuple[hir.Loop, ...]
@@ -260,15 +289,17 @@ class Emitter:
         for placed in tensor.names:
             name = self._text(placed.name, side, place, bundle)
             tests = [expression(placed.when, place.env)] if placed.when else []
-            if (at := self._at(side, placed.at)) is not None:
+            if (at := self._at(side, placed)) is not None:
                 texts.append(_places(name, at, tests))
                 continue
+            split = owners(placed.name, self.map.layouts[side])
             stages = self.map.layouts[side].stages
             assert stages is not None, "a place among stages"
             more = [*(f"({test})" for test in tests), f"mesh.{stages.mesh} > 1"]
-            texts.append(_places(name, f", {stages.mesh}=first)", tests))
-            texts.append(_places(name, f", {stages.mesh}=last)", more))
-        return f"tied({', '.join(texts)})"
+            texts.append(_places(name, f", {stages.mesh}=first{split})", tests))
+            texts.append(_places(name, f", {stages.mesh}=last{split})", more))
+        alone = len(texts) == 1 and tensor.names[0].when is None
+        return texts[0] if alone else f"tied({', '.join(texts)})"
 
     def _name(
         self,
@@ -281,8 +312,25 @@ class Emitter:
         bundle = bundled_names(proof, tensor)
         if not bundle:
             return self._text(placed.name, side, place)
-        inner = replace(place, env=_each(place.env, bundle))
-        return f"*[{self._text(placed.name, side, inner, bundle)} for{_over(bundle, place.env)}]"
+        inner = replace(place, env=self._each(place.env, bundle))
+        text = self._text(placed.name, side, inner, bundle)
+        return f"*[{text} for{self._over(bundle, place.env, text)}]"
+
+    def _each(self, env: Env, bundle: tuple[hir.Loop, ...]) -> Env:
+        """The names inside a comprehension over bundled indices."""
+        names = {loop.index: each(loop.index) for loop in bundle}
+        for loop in bundle:
+            names |= local_numbers(loop.index, self.map.layouts)
+        return env.adding(names)
+
+    def _over(self, bundle: tuple[hir.Loop, ...], env: Env, text: str) -> str:
+        """` each_x in range(config.X) for each_y in ..`: what stands behind the `for` of a comprehension."""
+        found = []
+        for loop in bundle:
+            variable, dims = each(loop.index), self._split(loop, [text])
+            used = uses([text], variable)
+            found.append(f" {loop_text(loop, variable, used, dims, env)}")
+        return " for".join(found)
 
     def _text(
         self,
@@ -305,26 +353,14 @@ class Emitter:
         return fstring(name, place.env)
 
     def _drop(self, drop: hir.Drop, place: Place) -> str:
-        stages = self.map.layouts[drop.side].stages
-        at = (
-            f'{{"{stages.mesh}": stage}}'
-            if stages is not None and place.staged
-            else "{}"
-        )
+        layout = self.map.layouts[drop.side]
+        splits = name_splits(drop.name, layout)
+        held = [(dim, owner(index, dim)) for index, dim in splits]
+        if layout.stages is not None and place.staged:
+            held.insert(0, (layout.stages.mesh, "stage"))
+        at = f"{{{', '.join(f'{quoted(dim)}: {where}' for dim, where in held)}}}"
         where = quoted(f"{self.map.source.name}:{drop.span.line}")
         return f"yield Drop({where}, {drop.side}, Place({self._text(drop.name, drop.side, place)}, {at}))"
-
-
-def _each(env: Env, bundle: tuple[hir.Loop, ...]) -> Env:
-    """The names inside a comprehension over bundled indices."""
-    return env.adding({loop.index: each(loop.index) for loop in bundle})
-
-
-def _over(bundle: tuple[hir.Loop, ...], env: Env) -> str:
-    """` each_x in range(config.X) for each_y in ..`: what stands behind the `for` of a comprehension."""
-    return " for".join(
-        f" {each(loop.index)} in {range_text(loop.range, env)}" for loop in bundle
-    )
 
 
 def _places(name: str, at: str, tests: list[str]) -> str:
@@ -335,18 +371,6 @@ def _places(name: str, at: str, tests: list[str]) -> str:
 def uses(lines: list[str], name: str) -> bool:
     """Whether lines of Python mention a name."""
     return any(re.search(rf"\b{re.escape(name)}\b", line) for line in lines)
-
-
-def range_text(value: syntax.Expr, env: Env) -> str:
-    """What a loop runs over: 0 .. L-1, or the values of a list."""
-    text = expression(value, env)
-    if (
-        isinstance(value, syntax.Path)
-        and env.kinds.get(value.text) == "list"
-        or isinstance(value, syntax.ListOf)
-    ):
-        return text
-    return f"range({text})"
 
 
 def _indented(lines: list[str]) -> list[str]:

@@ -51,6 +51,19 @@ def name_indices(name: syntax.Name) -> list[str]:
     ]
 
 
+def name_splits(name: syntax.Name, layout: hir.Layout) -> tuple[tuple[str, str], ...]:
+    """The indices of a name that are split over the mesh, and over what; those of stages aside."""
+    staged = layout.stages.mesh if layout.stages else None
+    found = [
+        (part.value.text, part.mesh)
+        for part in name.parts
+        if isinstance(part, syntax.Hole)
+        and part.mesh not in (None, staged)
+        and isinstance(part.value, syntax.Path)
+    ]
+    return tuple(dict.fromkeys((index, dim) for index, dim in found if dim))
+
+
 def spelled(name: syntax.Name) -> str:
     """A name as the map writes it, prefixes included."""
     return "".join(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import product
 
 from ..dsl import syntax
 from ..dsl.never import assert_never
-from .kinds import paths
+from .kinds import infer, paths
 from .problems import nearest, refuse
 from .scope import Scope
 
@@ -16,11 +17,12 @@ Prefix = tuple[syntax.NamePart, ...]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where a statement stands: bound names, prefixes of both sides, the loop over the staged range."""
+    """Where a statement stands: bound names, prefixes of both sides, the loop over the staged range, every loop's range."""
 
     scope: Scope
     prefixes: tuple[Prefix, Prefix] = ((), ())
     staged: str | None = None
+    ranges: Mapping[str, syntax.Expr] = field(default_factory=dict)
 
 
 def names_of(
@@ -146,16 +148,38 @@ def _check_hole(hole: syntax.Hole, side: int, context: Context) -> None:
         )
     if hole.mesh is None:
         return
-    stages = context.scope.layouts[side].stages
-    if stages is None or hole.mesh != stages.mesh:
+    layout = context.scope.layouts[side]
+    if hole.mesh not in layout.dims:
         refuse(
-            "M0200",
-            f"a name index split over a mesh dimension without stages (`@{hole.mesh}`) is not supported yet",
+            "M0239",
+            f"`{hole.mesh}` is no dimension of the mesh of `{layout.name}`",
             hole.span,
+            help=nearest(hole.mesh, layout.dims),
         )
-    if not isinstance(hole.value, syntax.Path) or hole.value.text != context.staged:
+    if layout.stages is None or hole.mesh != layout.stages.mesh:
+        _check_shared(hole, context)
+    elif not isinstance(hole.value, syntax.Path) or hole.value.text != context.staged:
         refuse(
             "M0238",
             f"`@{hole.mesh}` on something else than the index of the staged loop",
             hole.span,
+        )
+
+
+def _check_shared(hole: syntax.Hole, context: Context) -> None:
+    """What is split over ranks in equal shares is an index that counts from 0."""
+    if not isinstance(hole.value, syntax.Path):
+        refuse(
+            "M0320",
+            f"`@{hole.mesh}` behind an expression",
+            hole.span,
+            help="an index alone is split over the ranks",
+        )
+    index = hole.value.text
+    if infer(context.ranges.get(index, hole.value), context.scope.kinds) == "list":
+        refuse(
+            "M0321",
+            f"`@{hole.mesh}` on the index `{index}` of a loop over a list",
+            hole.span,
+            help="only an index that runs from 0 is cut into equal shares",
         )

@@ -122,7 +122,10 @@ def _loop(node: syntax.For, context: Context, numbers: _Numbers) -> hir.Loop:
     )
     scope = context.scope.bind(node.index, "loop index", "int", node.span)
     inner = replace(
-        context, scope=scope, staged=node.index if staged else context.staged
+        context,
+        scope=scope,
+        staged=node.index if staged else context.staged,
+        ranges={**context.ranges, node.index: node.range},
     )
     prefixes = None
     if node.names is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 from typing import Any, TypeAlias
 
 from ..dsl import syntax
@@ -69,7 +69,7 @@ def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample | 
     `core` is the converter without files, `functions` the name of each statement's recipe function.
     """
     map_ = proven.hir
-    meshes = tuple(dict.fromkeys(_meshes(map_.sharded.dims if map_.sharded else ())))
+    meshes = tuple(dict.fromkeys(_meshes(map_.sharded)))
     measured = _measured(proven, functions)
     with running(core, map_.name) as names:
         trial = _Trial(names, measured)
@@ -138,11 +138,16 @@ class _Trial:
             return False  # a value of the wrong kind was drawn for a name that is only carried
 
 
-def _meshes(dims: tuple[str, ...]) -> Iterator[Dims]:
-    """Every dimension at 1, 2 and 4 with the others at 1, and all at 2."""
+def _meshes(layout: hir.Layout | None) -> Iterator[Dims]:
+    """Every dimension at 1, 2 and 4 with the others at 1, two at 2 that count the same ranks, and all at 2."""
+    dims = layout.dims if layout else ()
     yield tuple((dim, 1) for dim in dims)
     for dim, size in product(dims, (2, 4)):
         yield tuple((other, size if other == dim else 1) for other in dims)
+    countings = layout.countings if layout else ()
+    for one, two in combinations(countings, 2):
+        for pair in product(set(one) - set(two), set(two) - set(one)):
+            yield tuple((dim, 2 if dim in pair else 1) for dim in dims)
     yield tuple((dim, 2) for dim in dims)
 
 

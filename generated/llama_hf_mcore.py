@@ -813,7 +813,7 @@ def solve(index: str, total: int, times: int, plus: int) -> int:
     return (total - plus) // times
 
 
-# ---- runtime: Pipeline stages: which layers a rank owns, as Megatron-Core counts them.
+# ---- runtime: Which layers and which experts a rank owns: pipeline stages as Megatron-Core counts them, and equal shares.
 
 
 def stages(
@@ -839,6 +839,20 @@ def stages(
     return [
         (stage, number) for stage, count in enumerate(counts) for number in range(count)
     ]
+
+
+def shares(what: str, count: int, dim: str, pieces: int) -> list[tuple[int, int]]:
+    """The (rank, local number) of every value of an index that a mesh dim cuts into equal shares, in order.
+
+    `what` is how the map writes the count. ConversionError where it does not divide.
+    """
+    if count % pieces:
+        raise ConversionError(
+            f"{what} = {count} is not a multiple of {dim}={pieces}; "
+            f"choose a size of {dim} that divides it"
+        )
+    size = count // pieces
+    return [(rank, number) for rank in range(pieces) for number in range(size)]
 
 
 def _counts(

@@ -10,6 +10,8 @@ from mapc.compiler import compile_file
 
 MAPS = Path(__file__).parent / "maps"
 CHOSEN = (
+    "experts_in_names",
+    "experts_stacked",
     "gpt_oss",
     "measured",
     "mesh_left",

@@ -43,6 +43,22 @@ tensors {
 LISTED = MAP.replace("option layers = none as mcore.layers\n", "").replace(
     " by layers", ""
 )
+EXPERTS = """language 1
+map m: hf <-> mcore
+
+layout mcore {
+    mesh  tp | ep
+    files "rank_{tp}_{ep}.safetensors"
+}
+config {
+    X: X <-> X
+    e: e <-> e
+}
+
+tensors {
+    experts.{X}[e] <-> experts.{X@ep}[e]
+}
+"""
 CONFIG = {"L": 2, "f": 4, "e": 3}
 Tensors = dict[str, torch.Tensor]
 
@@ -180,6 +196,16 @@ def test_mixed_dtypes() -> None:
 def test_indivisible() -> None:
     assert refused(source(), tp=3) == (
         "m.map:23: f = 4 (f=4 e=3) is not a multiple of tp=3; choose a tp that divides it"
+    )
+
+
+def test_experts_that_the_ranks_do_not_divide() -> None:
+    m = of_text(EXPERTS)
+    tensors = {f"experts.{x}": torch.zeros(3) for x in range(6)}
+    with pytest.raises(m.ConversionError) as error:
+        list(m.to_mcore(tensors, m.Config(X=6, e=3), m.Mesh(ep=4), m.Rank()))
+    assert str(error.value) == (
+        "X = 6 is not a multiple of ep=4; choose a size of ep that divides it"
     )
 
 
