@@ -554,6 +554,10 @@ class ConfigTable:
         """The kind of a field: `int | None` and `list[Any]` are an int and a list."""
         return self.types[name].split(" ")[0].split("[")[0].lower()
 
+    def blocks(self) -> tuple[str, ...]:
+        """What a `mapc` block holds, but for the mesh."""
+        return (*self.layouts, *map(_absent, self.layouts))
+
     def check(self, config: Any) -> None:
         """ConversionError for a field of the wrong kind, ValueError for an alternative that does not exist."""
         for name in (*self.keys, *self.options):
@@ -576,37 +580,52 @@ class ConfigTable:
             raise TypeError(f"no option is called {unknown[0]!r}")
         reader = ConfigReader(self, layout, config, options)
         fields = {name: reader[name] for name in (*self.keys, *self.options)}
+        absent = {
+            first: value
+            for (first, *_), value in self._said(layout, fields)
+            if _get(config, first) is None
+        }
+        extra = {**reader.extra(), **({_absent(layout): absent} if absent else {})}
         for name, choices in self.variants.items():
             fields[name] = options.get(name, choices[0])
-        return {**fields, "extra": reader.extra()}
+        return {**fields, "extra": extra}
 
     def write(self, layout: str, config: Any) -> dict[str, Any]:
         """A layout's dict: what it had of its own, the fields, its constants, and the others' own in `mapc`."""
-        side = self.layouts.index(layout)
         written: dict[str, Any] = deepcopy(dict(config.extra.get(layout, {})))
+        absent = config.extra.get(_absent(layout), {})
+        for (first, *others), value in self._said(layout, vars(config)):
+            if first not in absent or absent[first] != value:
+                _put(written, first, value)
+            for key in others:
+                if _get(written, key) is not None:
+                    _put(written, key, value)
+        block = {
+            name: deepcopy(rest)
+            for name, rest in config.extra.items()
+            if name not in (layout, _absent(layout))
+        }
+        return {**written, **({"mapc": block} if block else {})}
+
+    def _said(
+        self, layout: str, fields: Mapping[str, Any]
+    ) -> Iterator[tuple[tuple[str, ...], Any]]:
+        """Lists of a layout's keys, and the value that each is written with."""
+        side = self.layouts.index(layout)
         for name, row in (*self.keys.items(), *self.options.items()):
-            key, value = row[side], getattr(config, name)
+            key, value = row[side], fields[name]
             if key is None or callable(key) or value is None:
                 continue
             if len(row) > 3 and side == 1:
                 value = row[3][value]
-            first, *others = (key,) if isinstance(key, str) else key
-            _put(written, first, value)
-            for (
-                other
-            ) in (
-                others
-            ):  # a spelling that this layout came with stays, with the same value
-                if _get(written, other) is not None:
-                    _put(written, other, value)
+            yield (key,) if isinstance(key, str) else key, value
         for key, value in self.constants.get(layout, {}).items():
-            _put(written, key, value)
-        others = {
-            name: deepcopy(rest)
-            for name, rest in config.extra.items()
-            if name != layout
-        }
-        return {**written, **({"mapc": others} if others else {})}
+            yield (key,), value
+
+
+def _absent(layout: str) -> str:
+    """Where it is noted what a layout's config did not say; no layout is called so."""
+    return f"absent from {layout}"
 
 
 class ConfigReader:
@@ -638,7 +657,7 @@ class ConfigReader:
         """What holds other keys is an object, in the config and in its `mapc` block."""
         expected = {
             ("mapc",),
-            *(("mapc", name) for name in (*self.table.layouts, "mesh")),
+            *(("mapc", name) for name in (*self.table.blocks(), "mesh")),
         }
         side = self.table.layouts.index(self.layout)
         for row in (*self.table.keys.values(), *self.table.options.values()):
@@ -679,7 +698,7 @@ class ConfigReader:
         stored = {
             layout: rest
             for layout, rest in self._stored.items()
-            if layout in self.table.layouts
+            if layout in self.table.blocks()
         }
         return {**stored, **({self.layout: self._rest} if self._rest else {})}
 
@@ -729,8 +748,9 @@ class ConfigReader:
             )
             return self._default(name, row) if value is None else value
         # A config that was not made here is to come back whole, so what it says of options is kept as well.
+        own = (layout, _absent(layout))
         made_here = any(
-            other in self._stored for other in self.table.layouts if other != layout
+            block in self._stored for block in self.table.blocks() if block not in own
         )
         said = self.key(key) if made_here else _get(self.config, key)
         value = check_kind(f"{layout} config: {key}", kind, said)

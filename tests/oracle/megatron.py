@@ -58,14 +58,6 @@ def variant(case: Case) -> dict[str, str]:
     }
 
 
-def spelled(config: dict[str, Any]) -> dict[str, Any]:
-    """An hf config as it comes back: of a list of keys the first is written too, and the one that was there stays."""
-    if "rope_theta" not in config:
-        return config
-    rope = {**(config.get("rope_parameters") or {}), "rope_theta": config["rope_theta"]}
-    return {**config, "rope_parameters": rope}
-
-
 def configured(case: Case, start: str, stored: dict[str, str]) -> Any:
     """The config by one of its two readers; `stored` is the variant to write, which no config tells."""
     config = converter(case).Config

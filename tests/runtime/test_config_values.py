@@ -23,10 +23,44 @@ HF: dict[str, Any] = {
 }
 
 
-def test_a_null_object_comes_back() -> None:
-    config = m.Config.from_hf({**HF, "rope_parameters": None, "rope_theta": 7.0})
-    again = m.Config.from_mcore(config.to_mcore()).to_hf()
-    assert (again["rope_parameters"], again["rope_theta"]) == ({"rope_theta": 7.0}, 7.0)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"rope_theta": 7.0},
+        {"rope_parameters": None, "rope_theta": 7.0},
+        {"rope_parameters": {"rope_theta": 7.0}, "rope_theta": 7.0},
+        {"rope_parameters": {"rope_type": "default"}, "rope_theta": 7.0},
+        {"head_dim": None, "hidden_size": 42, "torch_dtype": "bfloat16"},
+    ],
+)
+def test_a_config_comes_back_as_it_was(more: dict[str, Any]) -> None:
+    """Nothing is lost and nothing is added: neither the default of a key, nor another spelling, nor a null."""
+    hf = {**HF, **more}
+    config = m.Config.from_hf(hf, vocab_divisor=4)
+    assert config.to_hf() == hf
+    mcore = config.to_mcore()
+    assert m.Config.from_mcore(mcore).to_hf() == hf
+    assert m.Config.from_hf(m.Config.from_mcore(mcore).to_hf()).to_hf() == hf
+    assert (mcore["kv_channels"], mcore["num_query_groups"]) == (7, 3)
+
+
+def test_a_config_of_the_other_side_comes_back_as_it_was() -> None:
+    mcore = m.Config.from_hf(HF).to_mcore()
+    for key in ("mapc", "normalization", "add_qkv_bias", "hf_model_type"):
+        del mcore[key]
+    hf = m.Config.from_mcore(mcore).to_hf()
+    assert (hf["attention_bias"], hf["model_type"]) == (False, "llama")
+    assert m.Config.from_hf(hf).to_mcore() == mcore
+
+
+def test_what_was_changed_on_the_way_is_written() -> None:
+    """A key that was not there is left out while it says what its absence said."""
+    mcore = m.Config.from_hf({**HF, "rope_theta": 7.0}).to_mcore()
+    changed = {**mcore, "add_qkv_bias": True, "rotary_base": 8.0}
+    expected = {**HF, "rope_theta": 8.0, "rope_parameters": {"rope_theta": 8.0}}
+    again = m.Config.from_mcore(changed).to_hf()
+    assert again == {**expected, "attention_bias": True}
 
 
 @pytest.mark.parametrize(
