@@ -330,6 +330,7 @@ def _kinds(
     )
     return (
         "bijective",
+        *(["optional"] if statement.optional else []),
         *(["padded"] if padded else []),
         *(["tied"] if any(len(tensor.names) > 1 for tensor in tensors) else []),
         *(["replicating"] if one_sided else []),

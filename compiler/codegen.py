@@ -17,6 +17,7 @@ from .emit import attribute, quoted
 from .plan import Plan
 from .sample import Sample
 from .splice import import_block, parts_of, runtime
+from .witness import ANY
 
 HEAD = (
     "import math",
@@ -83,6 +84,9 @@ def test(
                 (_keywords(changes), _keywords(dict(mesh)))
                 for changes, mesh in calls.cases
             ],
+            free=any(proof.statement.whole for proof in plan.proven.proofs),
+            optional=any(proof.statement.optional for proof in plan.proven.proofs),
+            any_shape=repr(ANY),
             sizes=repr(dict(calls.sizes)) if calls.sizes else "",
             witnesses=[
                 (

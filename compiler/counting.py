@@ -19,11 +19,12 @@ ASSUMED = 2
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The tensors of a rank; rank is None where the layout has no mesh."""
+    """The tensors of a rank; rank is None where the layout has no mesh. The shapes of `unknown` are not known."""
 
     rank: dict[str, int] | None
     tensors: int
     elements: int
+    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Shape:
     name: str
     at: str
     axes: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
 
 
 def counted(instance: Instance, every: bool) -> tuple[str, dict[str, object]]:
@@ -44,8 +45,10 @@ def counted(instance: Instance, every: bool) -> tuple[str, dict[str, object]]:
     layouts = [layout.name for layout in instance.proven.hir.layouts]
     sides = [(name, _counts(instance, side)) for side, name in enumerate(layouts)]
     shapes = list(_shapes(instance, every))
-    text = [f"For {instance.title}; {why}:", "", *_count_table(sides, width), ""]
+    text = [f"For {instance.title}; {why}:", "", *_count_table(sides, width)]
     text += [
+        *_unknown(sides),
+        "",
         "Shapes:" if every else "Shapes of the first layer (--shapes: of all):",
         "",
     ]
@@ -56,7 +59,7 @@ def counted(instance: Instance, every: bool) -> tuple[str, dict[str, object]]:
                 s.layout,
                 f"{s.name}{' on ' + s.at if s.at else ''}",
                 s.axes,
-                str(list(s.shape)),
+                "any" if s.shape is None else str(list(s.shape)),
             )
             for s in shapes
         ]
@@ -92,9 +95,9 @@ def _counts(instance: Instance, side: int) -> list[Count]:
             instance.converter, name, instance.config, instance.mesh, rank
         )
         at = None if rank is None else dict(rank._asdict())
-        found.append(
-            Count(at, len(tensors), sum(prod(shape) for shape, _ in tensors.values()))
-        )
+        shapes = [shape for shape, _ in tensors.values()]
+        known = sum(prod(shape) for shape in shapes if shape is not None)
+        found.append(Count(at, len(tensors), known, shapes.count(None)))
     return found
 
 
@@ -120,7 +123,12 @@ def _count_row(name: str, count: Count, width: int) -> tuple[str, ...]:
 
 
 def _total(counts: Sequence[Count]) -> Count:
-    return Count(None, sum(c.tensors for c in counts), sum(c.elements for c in counts))
+    return Count(
+        None,
+        sum(c.tensors for c in counts),
+        sum(c.elements for c in counts),
+        sum(c.unknown for c in counts),
+    )
 
 
 def _side_data(name: str, counts: Sequence[Count], width: int) -> dict[str, object]:
@@ -137,8 +145,20 @@ def _side_data(name: str, counts: Sequence[Count], width: int) -> dict[str, obje
     }
 
 
+def _unknown(sides: Sequence[tuple[str, list[Count]]]) -> list[str]:
+    """A line about tensors that are counted without their elements."""
+    unknown = max(_total(counts).unknown for _, counts in sides)
+    if not unknown:
+        return []
+    return [
+        "",
+        f"Not in these numbers: the elements of {unknown} tensors of any shape.",
+    ]
+
+
 def _count_data(count: Count, width: int) -> dict[str, int]:
     return {
+        **({"without_shape": count.unknown} if count.unknown else {}),
         "tensors": count.tensors,
         "elements": count.elements,
         "bytes": count.elements * width,
@@ -177,5 +197,5 @@ def _shape_data(shape: Shape) -> dict[str, object]:
         "name": shape.name,
         "at": shape.at,
         "axes": shape.axes,
-        "shape": list(shape.shape),
+        "shape": None if shape.shape is None else list(shape.shape),
     }

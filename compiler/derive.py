@@ -22,6 +22,7 @@ def bias(
     dropped = {
         frozenset(axis_indices(_input(t, input_axis, span)))
         for t in statement.left + statement.right
+        if not t.whole
     }
     if len(dropped) > 1:
         spelled = " and ".join(
@@ -34,14 +35,16 @@ def bias(
             span,
             help="mark the input axis, `in e`",
         )
-    return hir.Statement(number, sides[0], sides[1], statement.span)
+    return hir.Statement(number, sides[0], sides[1], statement.span, statement.optional)
 
 
 def _bias(tensor: hir.Tensor, input_axis: str | None, span: Span) -> hir.Tensor:
-    dropped = _input(tensor, input_axis, span)
     names = tuple(
         replace(placed, name=_renamed(placed.name, span)) for placed in tensor.names
     )
+    if tensor.whole:
+        return replace(tensor, names=names)
+    dropped = _input(tensor, input_axis, span)
     return hir.Tensor(
         names, tuple(axis for axis in tensor.axes if axis is not dropped), tensor.span
     )

@@ -10,10 +10,9 @@ from ..dsl.source import Span
 from . import hir
 from .answer import Answer, of_each
 from .driver import plan_file
-from .layout import formula
 from .locating import drops
 from .lower_functions import place
-from .proof import Proof, Proven, equation, spelled
+from .proof import Proof, Proven, axes_of, equation, spelled
 from .wording import local_shape, parts, surroundings, text_of, where
 
 
@@ -87,8 +86,8 @@ def tensor_data(
     return {
         "layout": layout.name,
         "names": [spelled(placed.name) for placed in tensor.names],
-        "axes": formula(tensor.axes),
-        "shape": local_shape(tensor.axes),
+        "axes": axes_of(tensor),
+        "shape": local_shape(tensor),
         "place": where(tensor, layout, proof),
     }
 
@@ -103,10 +102,11 @@ def drop_data(drop: hir.Drop, proven: Proven) -> dict[str, str]:
 
 def _statement(proof: Proof, proven: Proven) -> Iterator[str]:
     width = max(len(layout.name) for layout in proven.hir.layouts)
+    optional = "?" if proof.statement.optional else ""
     for layout, tensors in zip(proven.hir.layouts, proof.statement.sides, strict=True):
         for number, tensor in enumerate(tensors):
             name = layout.name if number == 0 else ""
-            yield f"    {name:<{width}}  {spelled(tensor.names[0].name)}{formula(tensor.axes)}"
+            yield f"    {name:<{width}}  {spelled(tensor.names[0].name)}{axes_of(tensor)}{optional}"
             for line in where(tensor, layout, proof):
                 yield f"    {'':<{width}}    {line}"
     yield f"    {parts(proof)}"

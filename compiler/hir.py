@@ -123,25 +123,38 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A term: a tensor under one name, or under several that are tied, and its axes."""
+    """A term: a tensor under one name, or under several that are tied, and its axes.
+
+    `whole`: of any shape, without axes.
+    """
 
     names: tuple[Placed, ...]
     axes: tuple[Axis, ...]
     span: Span
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """An index equation. `number` counts the statements of the map."""
+    """An index equation. `number` counts the statements of the map.
+
+    `optional`: its tensors are there all together or not at all. A statement of whole tensors has one a side.
+    """
 
     number: int
     left: tuple[Tensor, ...]
     right: tuple[Tensor, ...]
     span: Span
+    optional: bool = False
 
     @property
     def sides(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         return self.left, self.right
+
+    @property
+    def whole(self) -> bool:
+        """Whether its tensors are of any shape and move unchanged."""
+        return self.left[0].whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +257,8 @@ def verify(hir: Map) -> Map:
     assert not (hir.left.dims and hir.right.dims), "one layout has a mesh at most"
     for statement in statements(hir.items):
         assert statement.left and statement.right, "a statement has two sides"
+        whole = [t.whole for t in statement.left + statement.right]
+        assert whole == [True] * 2 or True not in whole, "whole tensors stand alone"
         for tensor in statement.left + statement.right:
             for placed in tensor.names:
                 kinds = {type(part) for part in placed.name.parts}

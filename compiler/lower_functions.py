@@ -35,6 +35,10 @@ def lower_functions(
     made: dict[object, str] = {}
     for proof in proven.proofs:
         where = quoted(place(proof, map_))
+        if proof.statement.whole:
+            call = f"recipes.whole({where}, left, right)"
+            calls[proof.statement.number] = call
+            continue
         if same_axes(proof):
             calls[proof.statement.number] = _same(proof, where, env)
             continue

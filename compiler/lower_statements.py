@@ -219,12 +219,12 @@ class Emitter:
     def _statement(self, statement: hir.Statement, place: Place) -> list[str]:
         proof = self.proofs[statement.number]
         sides = [self._side(proof, side, place) for side in (0, 1)]
-        if not proof.measured:
-            return [
-                f"yield Group({self.recipes[statement.number]}, {sides[0]}, {sides[1]})"
-            ]
+        recipe = self.recipes[statement.number]
+        optional = ", optional=True" if statement.optional else ""
+        if not proof.measured and not statement.whole:
+            return [f"yield Group({recipe}, {sides[0]}, {sides[1]}{optional})"]
         named = [f"left = {sides[0]}", f"right = {sides[1]}"]
-        return [*named, f"yield Group({self.recipes[statement.number]}, left, right)"]
+        return [*named, f"yield Group({recipe}, left, right{optional})"]
 
     def _side(self, proof: Proof, side: int, place: Place) -> str:
         """The names of a side's tensors; `*` before each part where there are several."""

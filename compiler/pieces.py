@@ -36,13 +36,14 @@ class Piece:
 def pieces(held: Held) -> Iterator[Piece]:
     """The pieces of a tensor, in the order of the ranks."""
     owner, recipe = held.owner, held.group.recipe
-    for piece in recipe.pieces:
+    shape = recipe.tensors[owner.side][owner.position].shape
+    for piece in recipe.pieces if shape is not None else ():
         if (piece.side, piece.position) == (owner.side, owner.position):
             filling = recipe.filling(piece)
             sources = [_stored(held, source) for source in filling.sources]
             yield Piece(
                 {**held.place.at, **dict(piece.at)},
-                recipe.tensors[owner.side][owner.position].shape,
+                shape,
                 tuple((sources[copy.source], copy) for copy in filling.copies),
                 filling.zeros,
             )

@@ -80,6 +80,11 @@ def spelled(name: syntax.Name) -> str:
     )
 
 
+def axes_of(tensor: hir.Tensor) -> str:
+    """The axes of a tensor as the map writes them: `[(f@tp + f@tp) e]`, nothing for a whole tensor."""
+    return "" if tensor.whole else formula(tensor.axes)
+
+
 def equation(proof: Proof) -> str:
     """The statement on one line, its names without the prefixes of the loops."""
     prefixes = next(
@@ -91,9 +96,10 @@ def equation(proof: Proof) -> str:
         names = [
             replace(t.names[0].name, parts=t.names[0].name.parts[cut:]) for t in tensors
         ]
+        optional = "?" if proof.statement.optional else ""
         sides.append(
             ", ".join(
-                spelled(name) + formula(t.axes) for name, t in zip(names, tensors)
+                spelled(name) + axes_of(t) + optional for name, t in zip(names, tensors)
             )
         )
     return " <-> ".join(sides)

@@ -94,9 +94,9 @@ def place_of(
 
 def check_axes(term: syntax.Term, side: int, context: Context) -> None:
     """Mesh dimensions and padded sizes on the axes are known; no index has the name of a mesh dimension."""
-    assert term.axes is not None
     layout = context.scope.layouts[side]
-    for node in (node for axis in term.axes.items for node in syntax.walk(axis)):
+    axes = () if term.axes is None else term.axes.items
+    for node in (node for axis in axes for node in syntax.walk(axis)):
         match node:
             case syntax.Split(mesh=mesh) if mesh not in layout.dims:
                 refuse(

@@ -13,6 +13,7 @@ from . import hir
 from .derive import bias
 from .problems import refuse
 from .resolve_names import Context, check_axes, names_of, place_of
+from .resolve_whole import by_name, check_terms, is_whole
 from .scope import Scope
 
 
@@ -204,22 +205,24 @@ def _when(
 def _equation(
     node: syntax.Equation, context: Context, numbers: _Numbers
 ) -> Iterator[hir.Item]:
-    found: list[hir.Item] = []
-    sides = [
+    check_terms(node)
+    left, right = (
         tuple(tensor for term in terms for tensor in _tensors(term, side, context))
         for side, terms in enumerate((node.left, node.right))
-    ]
-    numbers.statements += 1
-    statement = hir.Statement(numbers.statements, sides[0], sides[1], node.span)
-    found.append(statement)
-    for derived in node.derived:
-        numbers.statements += 1
-        items = (bias(statement, node.input_axis, numbers.statements, derived.span),)
-        found += _when(derived.condition, items, context)
-    names = [tensor.names[0].name for side in sides for tensor in side]
-    yield from _when(
-        node.condition, _looped(names, tuple(found), node.span, context), context
     )
+    items: list[hir.Item] = []
+    for sides in by_name(node, left, right):
+        numbers.statements += 1
+        optional = node.left[0].optional
+        statement = hir.Statement(numbers.statements, *sides, node.span, optional)
+        found: list[hir.Item] = [statement]
+        for derived in node.derived:
+            numbers.statements += 1
+            more = (bias(statement, node.input_axis, numbers.statements, derived.span),)
+            found += _when(derived.condition, more, context)
+        names = [tensor.names[0].name for side in sides for tensor in side]
+        items += _looped(names, tuple(found), node.span, context)
+    yield from _when(node.condition, tuple(items), context)
 
 
 def _looped(
@@ -243,9 +246,7 @@ def _looped(
 
 def _tensors(term: syntax.Term, side: int, context: Context) -> Iterator[hir.Tensor]:
     """The tensors of a term: one, or one for every name of its lists."""
-    assert (
-        isinstance(term.tensor, syntax.Name) and term.axes is not None
-    ), "others were refused before"
+    assert isinstance(term.tensor, syntax.Name), "others were refused before"
     check_axes(term, side, context)
     main = names_of(term.tensor, side, context)
     ties = [(names_of(tie.name, side, context), tie) for tie in term.ties]
@@ -264,7 +265,8 @@ def _tensors(term: syntax.Term, side: int, context: Context) -> Iterator[hir.Ten
                     _test(tie.condition),
                 )
             )
-        yield hir.Tensor(tuple(placed), term.axes.items, term.span)
+        axes = () if term.axes is None else term.axes.items
+        yield hir.Tensor(tuple(placed), axes, term.span, is_whole(term))
 
 
 def _test(condition: syntax.Condition | None) -> syntax.Expr | None:

@@ -78,12 +78,8 @@ def _in_term(node: syntax.Term) -> str | None:
         return "`as` on a tensor"
     if node.default is not None:
         return "a default on a tensor (`??`)"
-    if node.optional:
-        return "an optional tensor (`?`)"
     if isinstance(node.tensor, syntax.Name) and any(
         isinstance(p, syntax.Deep) for p in node.tensor.parts
     ):
         return "a tail (`**`)"
-    if node.axes is None or node.axes.any:
-        return "a whole tensor (a name without axes)"
     return None

@@ -123,8 +123,8 @@ def _labelled(label: str, lines: list[str]) -> Iterator[str]:
 def _shape(found: _Found, instance: Instance | None) -> str:
     """The formula of the shape on one rank, with its numbers on a config."""
     owner = found.owner
-    formula = local_shape(owner.tensor.axes)
-    if instance is None or not found.held:
+    formula = local_shape(owner.tensor)
+    if instance is None or not found.held or owner.tensor.whole:
         return formula
     recipe = found.held[0].group.recipe
     axes = recipe.tensors[owner.side][owner.position]

@@ -19,6 +19,8 @@ from .emit import Env, attribute, expression, identifier
 from .layout import Cut, Front, Picked, Place, Row, size
 from .proof import Proof
 
+ANY = (2, 3)  # the shape that whole tensors have in the generated test
+
 Index: TypeAlias = "tuple[int, ...]"
 Element: TypeAlias = "tuple[str, Index, str, Index]"
 
@@ -132,6 +134,7 @@ class Walk:
         for side, tensors in enumerate(statement.sides):
             for tensor in tensors:
                 shape = tuple(_number(axis, sizes) for axis in tensor.axes)
+                shape = ANY if tensor.whole else shape
                 for now in self._bundles(proof, scope, sizes):
                     for placed in tensor.names:
                         if placed.when is None or self._value(placed.when, env, now):
@@ -211,9 +214,8 @@ class Walk:
                 for side, leaf in enumerate(pair):
                     tensor = proof.statement.sides[side][leaf.term]
                     ends.append(self._name(tensor.names[0].name, env, now))
-                    ends.append(
-                        tuple(_position(place, at, sizes) for place in leaf.axes)
-                    )
+                    index = tuple(_position(place, at, sizes) for place in leaf.axes)
+                    ends.append((1, 2) if tensor.whole else index)
                 yield (ends[0], ends[1], ends[2], ends[3])
 
 

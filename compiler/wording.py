@@ -8,8 +8,8 @@ from ..dsl import syntax
 from ..dsl.never import assert_never
 from ..dsl.syntax import Axis
 from . import hir
-from .layout import axis_indices, formula, spell, splits
-from .proof import Proof, spelled
+from .layout import axis_indices, spell, splits
+from .proof import Proof, axes_of, spelled
 
 _PLACES = {
     "first": "the first",
@@ -29,9 +29,11 @@ def surroundings(proof: Proof) -> str:
 
 def full_equation(proof: Proof) -> str:
     """The statement on one line, its names in full."""
+    optional = "?" if proof.statement.optional else ""
     sides = [
         ", ".join(
-            spelled(tensor.names[0].name) + formula(tensor.axes) for tensor in tensors
+            spelled(tensor.names[0].name) + axes_of(tensor) + optional
+            for tensor in tensors
         )
         for tensors in proof.statement.sides
     ]
@@ -40,6 +42,8 @@ def full_equation(proof: Proof) -> str:
 
 def parts(proof: Proof) -> str:
     """`2 parts: f e | f e`."""
+    if proof.statement.whole:
+        return "whole, of any shape and dtype"
     told = [" ".join(left.indices) or "1" for left, _ in proof.pairs]
     return f"{len(told)} part{'s' if len(told) > 1 else ''}: {' | '.join(told)}"
 
@@ -61,9 +65,11 @@ def where(tensor: hir.Tensor, layout: hir.Layout, proof: Proof) -> list[str]:
     return found
 
 
-def local_shape(axes: tuple[Axis, ...]) -> str:
+def local_shape(tensor: hir.Tensor) -> str:
     """The shape on one rank, as a formula: `[g * (h + 2) * d / tp, e]`."""
-    return f"[{', '.join(_size(axis) for axis in axes)}]"
+    if tensor.whole:
+        return "any"
+    return f"[{', '.join(_size(axis) for axis in tensor.axes)}]"
 
 
 def text_of(value: syntax.Expr) -> str:

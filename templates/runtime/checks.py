@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .errors import ConversionError
 from .grid import Counts, Piece
-from .mapping import Drop, Group, Place, holds
+from .mapping import Drop, Group, Holders, holds
 from .recipe import Copy
 
 
@@ -22,25 +22,6 @@ class Source(NamedTuple):
         if self.rank is None:
             return self.name
         return f"{self.name} (rank {' '.join(f'{k}={v}' for k, v in self.rank._asdict().items())})"
-
-
-class Holders:
-    """Which source ranks hold a piece of a tensor."""
-
-    def __init__(self, ranks: list[Any]) -> None:
-        self.ranks = ranks
-        self._found: dict[tuple[tuple[str, int], ...], list[Any]] = {}
-
-    def of(self, place: Place, piece: Piece) -> list[Any]:
-        """The ranks with the coordinates of the place and of the piece, in order."""
-        at = (*place.at.items(), *piece.at)
-        if at not in self._found:
-            self._found[at] = [
-                rank
-                for rank in self.ranks
-                if all(getattr(rank, dim) == n for dim, n in at)
-            ]
-        return self._found[at]
 
 
 class Findings:
@@ -90,7 +71,7 @@ def _check_piece(
     read: list[Source] = []
     every: list[Source] = []
     for place in places:
-        there = [Source(rank, place.name) for rank in holders.of(place, piece)]
+        there = [Source(rank, place.name) for rank in holders.of(place, piece.at)]
         present = [
             source for source in there if source.name in findings.found[source.rank]
         ]
@@ -105,7 +86,7 @@ def _check_piece(
         findings.replicas += [(present[0], other) for other in present[1:]]
         findings.paddings += [(source, padding) for source in present[:1] if padding]
     if not read:
-        first = Source(holders.of(places[0], piece)[0], places[0].name)
+        first = Source(holders.of(places[0], piece.at)[0], places[0].name)
         raise _missing(group, piece, first, findings)
     findings.ties += [(read[0], other) for other in read[1:]]
     return every
@@ -124,13 +105,13 @@ def _check_dtype(
 
 
 def _check_shape(
-    group: Group, piece: Piece, source: Source, shape: Counts, findings: Findings
+    group: Group, piece: Piece, source: Source, shape: Counts | None, findings: Findings
 ) -> None:
     recipe, have = group.recipe, tuple(findings.found[source.rank][source.name].shape)
     formula = recipe.tensors[piece.side][piece.position].formula
-    if have != shape:
+    if shape is None or have != shape:
         raise ConversionError(
-            f"{source} {formula}: expected {list(shape)}{recipe.legend()}, found {list(have)} ({recipe.where})"
+            f"{source} {formula}: expected {list(shape or ())}{recipe.legend()}, found {list(have)} ({recipe.where})"
         )
     if source.name in findings.read[source.rank]:
         raise ConversionError(
@@ -143,9 +124,11 @@ def _missing(
     group: Group, piece: Piece, source: Source, findings: Findings
 ) -> ConversionError:
     tensor = group.recipe.tensors[piece.side][piece.position]
+    said = f" as {tensor.formula}" if tensor.formula else ""
+    if tensor.shape is not None:
+        said += f", expected {list(tensor.shape)}{group.recipe.legend()}"
     return ConversionError(
-        f"{source}: missing; {group.recipe.where} reads it as {tensor.formula}, "
-        f"expected {list(tensor.shape)}{group.recipe.legend()}{findings.nearest(source.name)}"
+        f"{source}: missing; {group.recipe.where} reads it{said}{findings.nearest(source.name)}"
     )
 
 

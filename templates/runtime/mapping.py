@@ -18,17 +18,23 @@ class Place(NamedTuple):
     at: Mapping[str, int]
 
 
+# The tensors of a side of a statement, each under one name or under several that are tied.
+Slots: TypeAlias = "tuple[tuple[Place, ...], ...]"
+
+
 class Group(NamedTuple):
-    """A statement for one value of its loops. A tensor with several places is tied: one tensor, many names."""
+    """A statement for one value of its loops. A tensor with several places is tied: one tensor, many names.
+
+    Optional: its tensors are there all together or not at all.
+    """
 
     recipe: Recipe
-    left: tuple[tuple[Place, ...], ...]
-    right: tuple[tuple[Place, ...], ...]
+    left: Slots
+    right: Slots
+    optional: bool = False
 
     @property
-    def sides(
-        self,
-    ) -> tuple[tuple[tuple[Place, ...], ...], tuple[tuple[Place, ...], ...]]:
+    def sides(self) -> tuple[Slots, Slots]:
         """Both, by number."""
         return self.left, self.right
 
@@ -86,6 +92,25 @@ class Converter(NamedTuple):
         )
 
 
+class Holders:
+    """Which source ranks hold a tensor, or a piece of it."""
+
+    def __init__(self, ranks: list[Any]) -> None:
+        self.ranks = ranks
+        self._found: dict[tuple[tuple[str, int], ...], list[Any]] = {}
+
+    def of(self, place: Place, piece: tuple[tuple[str, int], ...] = ()) -> list[Any]:
+        """The ranks with the coordinates of the place and of the piece, in order."""
+        at = (*place.at.items(), *piece)
+        if at not in self._found:
+            self._found[at] = [
+                rank
+                for rank in self.ranks
+                if all(getattr(rank, dim) == n for dim, n in at)
+            ]
+        return self._found[at]
+
+
 class Shapes:
     """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter."""
 
@@ -94,21 +119,29 @@ class Shapes:
     ) -> None:
         self.side = side
         self.found = found
+        self._holders = Holders(list(found or ()))
 
     def of(self, places: tuple[Place, ...], axes: int, what: str) -> Counts:
         """The shape of a source tensor; ConversionError where there is none to measure."""
-        for rank, tensors in (self.found or {}).items():
-            for place in places:
-                if holds(rank, place) and place.name in tensors:
-                    shape = tuple(tensors[place.name].shape)
-                    if len(shape) != axes:
-                        raise ConversionError(
-                            f"{place.name}: expected {axes} axes, found {list(shape)}; {what} is measured on it"
-                        )
-                    return shape
-        raise ConversionError(
-            f"{places[0].name}: missing; {what} is not in the config and measured on it"
-        )
+        shape = self.first((places,))
+        if shape is None:
+            raise ConversionError(
+                f"{places[0].name}: missing; {what} is not in the config and measured on it"
+            )
+        if len(shape) != axes:
+            raise ConversionError(
+                f"{places[0].name}: expected {axes} axes, found {list(shape)}; {what} is measured on it"
+            )
+        return shape
+
+    def first(self, slots: Slots) -> Counts | None:
+        """The shape of the first of these source tensors that is there."""
+        for place in (place for places in slots for place in places):
+            for rank in self._holders.of(place):
+                tensor = (self.found or {})[rank].get(place.name)
+                if tensor is not None:
+                    return tuple(tensor.shape)
+        return None
 
 
 class Recipes:
@@ -132,15 +165,43 @@ class Recipes:
         make: Callable[..., Recipe],
         where: str,
         sizes: Callable[..., tuple[int, ...]],
-        left: tuple[tuple[Place, ...], ...],
-        right: tuple[tuple[Place, ...], ...],
+        left: Slots,
+        right: Slots,
         *known: int,
     ) -> Recipe:
-        """A recipe with sizes that are measured on the source's tensors."""
-        if self.shapes.found is None:
-            return Recipe(where)
+        """A recipe with sizes that are measured on the source's tensors; without these it has no shapes."""
+        if self.shapes.first((left, right)[self.shapes.side or 0]) is None:
+            return self._shapeless(where, len(left), len(right))
         found = sizes(self.config, self.mesh, self.shapes, left, right, *known)
         return self(make, where, *known, *found)
+
+    def whole(self, where: str, left: Slots, right: Slots) -> Recipe:
+        """The recipe of tensors of any shape, which the source's have: one, or its copies in the other's names."""
+        counts = len(left), len(right)
+        shape = self.shapes.first((left, right)[self.shapes.side or 0])
+        if shape is None:
+            return self._shapeless(where, *counts)
+        key = where, counts, shape
+        if key not in self._made:
+            recipe = self._made[key] = Recipe(where)
+            lefts = [recipe.left(n, "", *shape) for n in range(counts[0])]
+            rights = [recipe.right(n, "", *shape) for n in range(counts[1])]
+            for n in range(max(counts)):
+                again = n >= counts[0], n >= counts[1]
+                recipe.match(
+                    lefts[0 if again[0] else n], rights[0 if again[1] else n], *again
+                )
+        return self._made[key]
+
+    def _shapeless(self, where: str, *counts: int) -> Recipe:
+        """A recipe without shapes, of so many tensors a side."""
+        key = where, counts
+        if key not in self._made:
+            recipe = self._made[key] = Recipe(where)
+            for side, count in enumerate(counts):
+                for position in range(count):
+                    recipe.unknown(side, position)
+        return self._made[key]
 
     def same(self, where: str, **sizes: int) -> Recipe:
         """The recipe of a tensor that is the same on both sides; an axis a size."""
@@ -154,26 +215,31 @@ class Recipes:
         return self._made[key]
 
 
-def places(*names: str, when: bool = True, **at: int) -> tuple[tuple[Place, ...], ...]:
+def places(*names: str, when: bool = True, **at: int) -> Slots:
     """Tensors of one name each, on the ranks with these mesh coordinates; none where not `when`."""
     return tuple((Place(name, at),) for name in names) if when else ()
 
 
-def tied(*names: tuple[tuple[Place, ...], ...]) -> tuple[tuple[Place, ...], ...]:
+def tied(*names: Slots) -> Slots:
     """One tensor under all of these names."""
     return (tuple(place for slots in names for slot in slots for place in slot),)
 
 
-Expected: TypeAlias = "dict[str, tuple[Counts, None]]"
+Expected: TypeAlias = "dict[str, tuple[Counts | None, None]]"
 
 
 def expected(
     converter: Converter, to: str, config: Any, mesh: Any, rank: Any
 ) -> Expected:
-    """Names and shapes of a target, without a source."""
+    """Names and shapes of a target, without a source.
+
+    A shape that only the source's tensors know is None; optional tensors are not listed.
+    """
     side = converter.side(to)
     names: Expected = {}
     for group in groups(converter, config, mesh, Shapes(None, {})):
+        if group.optional:
+            continue
         for position, places in enumerate(group.sides[side]):
             for place in places:
                 if holds(rank, place):

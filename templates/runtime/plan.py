@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .checks import Findings, Holders, Source, check_drops, check_sources
+from .checks import Findings, Source, check_drops, check_sources
 from .errors import ConversionError
 from .grid import Counts, Piece
-from .mapping import Converter, Drop, Group, Shapes, holds
+from .mapping import Converter, Drop, Group, Holders, Shapes, holds
 from .recipe import Copy
 
 
@@ -126,8 +126,14 @@ class Plan:
         self.config = config
         self.mesh = mesh
         self.found = found
-        statements = list(converter.statements(config, mesh, Shapes(1 - target, found)))
-        self._groups = [item for item in statements if isinstance(item, Group)]
+        shapes = Shapes(1 - target, found)
+        statements = list(converter.statements(config, mesh, shapes))
+        self._groups = [
+            item
+            for item in statements
+            if isinstance(item, Group)
+            and not (item.optional and shapes.first(item.sides[1 - target]) is None)
+        ]
         self._holders = Holders(converter.ranks(1 - target, mesh))
         findings = Findings(found)
         check_sources(self._groups, 1 - target, self._holders, findings)
@@ -147,6 +153,7 @@ class Plan:
             recipe = group.recipe
             for position, places in enumerate(group.sides[self.target]):
                 tensor = recipe.tensors[self.target][position]
+                assert tensor.shape is not None, "its source was checked"
                 for place in places:
                     if not holds(rank, place):
                         continue
@@ -169,7 +176,7 @@ class Plan:
     def _source(self, group: Group, piece: Piece) -> Source:
         """Where a piece is read: under the first of its names that is there."""
         for place in group.sides[1 - self.target][piece.position]:
-            rank = self._holders.of(place, piece)[0]
+            rank = self._holders.of(place, piece.at)[0]
             if place.name in self.found[rank]:
                 return Source(rank, place.name)
         raise AssertionError("a checked plan has every source")

@@ -47,10 +47,13 @@ class Filling(NamedTuple):
 
 
 class TensorAxes(NamedTuple):
-    """The axes of a tensor as the map writes them, its shape on a rank, the mesh dims it is split over."""
+    """The axes of a tensor as the map writes them, its shape on a rank, the mesh dims it is split over.
+
+    The shape is None where only the source's tensors know it and there are none.
+    """
 
     formula: str
-    shape: Counts
+    shape: Counts | None
     dims: tuple[str, ...]
 
 
@@ -84,6 +87,11 @@ class Recipe:
         return Grid(
             piece, shape, tuple(prod(shape[dim + 1 :]) for dim in range(len(shape)))
         )
+
+    def unknown(self, side: int, position: int) -> None:
+        """A tensor whose shape nothing says."""
+        self.tensors[side][position] = TensorAxes("", None, ())
+        self.pieces[Piece(side, position, ())] = None
 
     def share(
         self, formula: str, whole: int, dim: str, pieces: int, piece: int

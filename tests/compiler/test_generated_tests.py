@@ -15,10 +15,12 @@ CHOSEN = (
     "gpt_oss",
     "measured",
     "mesh_left",
+    "optional",
     "replicas_in_names",
     "tied_experts",
     "ties",
     "variants",
+    "whole",
 )
 
 

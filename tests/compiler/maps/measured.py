@@ -16,3 +16,6 @@ def parts(t, c, mesh, rank):
     for i in range(c.e):
         found[f"d.{i}.weight"] = t[f"d.{i}.weight"].T.chunk(mesh.tp, dim=1)[rank.tp]
     return found
+
+
+ANY = r"[abc].weight|d.*"

@@ -1,0 +1,56 @@
+"""Equations of whole tensors: names without axes, each tensor moved unchanged; and optional equations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..dsl import syntax
+from . import hir
+from .problems import refuse
+
+
+def is_whole(term: syntax.Term) -> bool:
+    """Whether a term is a tensor of any shape."""
+    return term.axes is None or term.axes.any
+
+
+def check_terms(node: syntax.Equation) -> None:
+    """Refuse an equation whose terms are not all whole or all with axes, not all optional or none."""
+    terms = node.left + node.right
+    for term in terms:
+        if is_whole(term) != is_whole(terms[0]):
+            refuse(
+                "M0260",
+                "a whole tensor in an equation of tensors with axes",
+                next(term for term in terms if is_whole(term)).span,
+                help="a name without axes moves unchanged, to a name without axes",
+            )
+        if term.optional != terms[0].optional:
+            refuse(
+                "M0261",
+                "an optional tensor in an equation whose other tensors must be there",
+                next(term for term in terms if term.optional).span,
+                help="the tensors of an equation are there all together or not at all: all have `?`, or none",
+            )
+    if node.input_axis is not None and is_whole(terms[0]):
+        refuse(
+            "M0262", "`in` behind whole tensors, whose axes have no names", node.span
+        )
+
+
+def by_name(
+    node: syntax.Equation, left: tuple[hir.Tensor, ...], right: tuple[hir.Tensor, ...]
+) -> Iterator[tuple[tuple[hir.Tensor, ...], tuple[hir.Tensor, ...]]]:
+    """The sides of each statement that an equation makes: one, or one a name where the tensors are whole."""
+    if not left[0].whole:
+        yield left, right
+        return
+    if len(left) != len(right):
+        refuse(
+            "M0263",
+            f"{len(left)} whole tensors on the left and {len(right)} on the right",
+            node.span,
+            help="the first name on the left is the first on the right, and so on",
+        )
+    for one, other in zip(left, right, strict=True):
+        yield (one,), (other,)
