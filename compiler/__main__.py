@@ -11,7 +11,7 @@ import click
 
 from ..dsl.diagnostics import MapError, to_json
 from .answer import Answer, Refused
-from .arguments import FILE, JSON, MAPS, WITH, given_config, on_a_config
+from .arguments import JSON, MAPS, WITH, file_or_code, given_config, on_a_config
 
 EPILOG = """\b
 Exit codes: 0 done; 1 diagnostics, or files that are stale or different;
@@ -151,19 +151,26 @@ def fmt(maps: tuple[Path, ...], check: bool, as_json: bool) -> int:
 
 
 @commands.command()
-@click.argument("map_", metavar="FILE.map", type=FILE)
+@click.argument("what", metavar="FILE.map|CODE", callback=file_or_code)
 @click.argument("tensor", required=False)
 @on_a_config
 @JSON
-def explain(map_: Path, tensor: str | None, as_json: bool, **config: Any) -> int:
+def explain(what: Path | str, tensor: str | None, as_json: bool, **config: Any) -> int:
     """Say in words what a map states, or where a TENSOR of either layout comes from.
 
     With --config the pieces of the tensor are told, rank by rank; `rows 0..31` includes both ends.
+    For the CODE of a diagnostic, such as M0301: why it is said, and the way out.
     """
+    from .catalog import explain_code
     from .explaining import explain
     from .tracing import explain_tensor
 
     given = given_config(**config)
+    if isinstance(what, str):
+        if tensor is not None or given is not None:
+            raise click.UsageError("a CODE stands alone")
+        return _say(explain_code(what), as_json)
+    map_ = what
     if tensor is not None:
         return _say(explain_tensor(map_, tensor, given), as_json)
     if given is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -50,6 +51,15 @@ def _mesh(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]:
             )
         found[name.strip()] = int(size)
     return found
+
+
+def file_or_code(
+    context: click.Context, parameter: click.Parameter, value: str
+) -> Path | str:
+    """The path of a map; the text itself where it is the code of a diagnostic and no file."""
+    if re.fullmatch(r"M\d+", value) and not Path(value).exists():
+        return value
+    return Path(FILE.convert(value, parameter, context))
 
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -16,7 +16,8 @@ from . import hir
 from .facts import Fact, exclusive, facts
 from .kinds import infer, paths
 from .layout import Leaf, leaves, matched, place_dims, splits
-from .problems import refuse
+from .pointing import axis_of, index_spans
+from .problems import refuse, word
 from .proof import Proof, Proven, name_indices, name_splits, spelled
 
 
@@ -179,8 +180,9 @@ def _check_bundled(loop: hir.Loop, statement: hir.Statement, context: _Context) 
         refuse(
             "M0303",
             f"the index `{loop.index}` of a {what} stands on an axis",
-            statement.span,
-            help=f"a {what}'s index may stand in names only",
+            axis_of(loop.index, statement),
+            labels=(Label(word(loop.index, loop.span), f"the {what}"),),
+            help="on an axis an index takes all its values from 0 on; let this one stand in names only",
         )
     outer = {other.index for other in context.loops if other != loop} | context.local
     if varying := sorted(_mentioned(loop.range) & outer - {loop.index}):
@@ -193,7 +195,8 @@ def _check_bundled(loop: hir.Loop, statement: hir.Statement, context: _Context) 
         refuse(
             "M0310",
             f"the index `{loop.index}` stands on an axis, and in a condition, a range or a `let` around the statement",
-            statement.span,
+            axis_of(loop.index, statement),
+            labels=(Label(word(loop.index, loop.span), "its loop"),),
             help="on an axis an index takes all its values at once",
         )
     if loop.staged:
@@ -234,7 +237,7 @@ def _check_splits(
             refuse(
                 "M0308",
                 f"one part is split over `{twice[0]}` twice",
-                tensors[leaf.term].span,
+                word(twice[0], tensors[leaf.term].span, last=True),
                 help="a rank would hold only the elements for which both splits agree",
             )
     staged = {layout.stages.mesh} if layout.stages else set()
@@ -249,7 +252,7 @@ def _check_splits(
                 "M0309",
                 f"one tensor is split over {' and '.join(f'`{dim}`' for dim in dict.fromkeys(dims))}, "
                 "which count the same ranks twice",
-                tensor.span,
+                word(dims[-1], tensor.span, last=True),
                 help="split it over the dimensions of one counting",
             )
 
@@ -271,23 +274,25 @@ def _check_pair(
         for side, leaf in enumerate((left, right))
     ]
     for side, (leaf, own) in enumerate(zip((left, right), sides)):
-        span = statement.sides[side][leaf.term].span
-        named = name_indices(statement.sides[side][leaf.term].names[0].name)
+        tensor = statement.sides[side][leaf.term]
+        named = name_indices(tensor.names[0].name)
         standing = (*leaf.indices, *set(named))
         twice = sorted({name for name in leaf.indices if standing.count(name) > 1})
         if twice:
             refuse(
                 "M0304",
                 f"the index `{twice[0]}` stands twice in one part",
-                span,
+                index_spans(twice[0], tensor)[-1],
                 note=f"this part is {' '.join(standing)}",
+                labels=(Label(index_spans(twice[0], tensor)[0], "first here"),),
+                help="an element has one number for each index; two indices of one size have two names",
             )
         other = statement.sides[1 - side][(right, left)[side].term]
         for name in sorted(own - sides[1 - side] - context.replicas):
             refuse(
                 "M0302",
                 f"the index `{name}` stands on one side only",
-                span,
+                index_spans(name, tensor)[0],
                 note=f"here: {' '.join(sorted(own))}",
                 labels=(
                     Label(
@@ -303,6 +308,7 @@ def _check_pair(
                 "M0305",
                 f"the index `{loop.index}` of the loop stands in no name and on no axis",
                 statement.span,
+                labels=(Label(word(loop.index, loop.span), "the loop"),),
                 help="the statement would write the same tensor again for each of its values",
             )
 

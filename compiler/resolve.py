@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterable
+from typing import NoReturn
 
 from ..dsl import syntax
+from ..dsl.diagnostics import Label
+from ..dsl.source import Span
 from . import hir
 from .kinds import infer, paths, sizes
-from .problems import nearest, refuse
+from .problems import nearest, refuse, word
 from .resolve_config import resolve_entries
 from .resolve_tensors import resolve_block
 from .scope import Scope
@@ -23,12 +26,12 @@ RESERVED = ("count", "index", "ranks", "when")
 
 def resolve(file: syntax.File) -> hir.Map:
     """The bound map. Raises MapError for names that are unknown, bound twice or out of place."""
-    header = _one(file, syntax.Map, "map NAME: left <-> right")
+    header = _one(file, syntax.Map, "M0201", "map NAME: left <-> right")
     layouts = _layouts(file, header)
     scope = Scope({}, sizes(file), layouts)
     for layout in layouts:
         for dim in layout.dims:
-            scope = scope.bind(dim, "mesh dimension", "int", header.span)
+            scope = scope.bind(dim, "mesh dimension", "int", _mesh_span(file, layout))
     options = []
     for option in _all(file, syntax.Option):
         scope, resolved = _option(option, scope, layouts)
@@ -37,7 +40,7 @@ def resolve(file: syntax.File) -> hir.Map:
     lets, scope = _lets(file, scope)
     requires = tuple(_require(node, scope) for node in _all(file, syntax.Require))
     _check_stages(layouts, scope)
-    tensors = _one(file, syntax.Tensors, "tensors { .. }")
+    tensors = _one(file, syntax.Tensors, "M0340", "tensors { .. }")
     items, variants = resolve_block(tensors.block, scope)
     return hir.Map(
         header.span.source,
@@ -57,18 +60,34 @@ def _all(file: syntax.File, kind: type[syntax.NodeT]) -> list[syntax.NodeT]:
     return [item for item in file.items if isinstance(item, kind)]
 
 
-def _one(file: syntax.File, kind: type[syntax.NodeT], what: str) -> syntax.NodeT:
+def _one(
+    file: syntax.File, kind: type[syntax.NodeT], missing: str, what: str
+) -> syntax.NodeT:
     found = _all(file, kind)
     if not found:
         refuse(
-            "M0201",
+            missing,
             f"expected `{what}`, found none",
             file.span,
             help="a map has a header and a `tensors` block",
         )
     if len(found) > 1:
-        refuse("M0202", f"expected one `{what}`, found {len(found)}", found[1].span)
+        _refuse_second(f"expected one `{what}`, found {len(found)}", *found[:2])
     return found[0]
+
+
+def _refuse_second(message: str, first: syntax.Node, second: syntax.Node) -> NoReturn:
+    refuse("M0202", message, second.span, labels=(Label(first.span, "first here"),))
+
+
+def _mesh_span(file: syntax.File, layout: hir.Layout) -> Span:
+    """The rule that names a layout's mesh dimensions."""
+    return next(
+        rule.span
+        for block in _all(file, syntax.Layout)
+        for rule in block.rules
+        if block.name == layout.name and isinstance(rule, syntax.Mesh)
+    )
 
 
 def _layouts(file: syntax.File, header: syntax.Map) -> tuple[hir.Layout, hir.Layout]:
@@ -79,14 +98,20 @@ def _layouts(file: syntax.File, header: syntax.Map) -> tuple[hir.Layout, hir.Lay
             refuse(
                 "M0203",
                 f"no layout of this map is called `{block.name}`",
-                block.span,
+                word(block.name, block.span),
                 help=nearest(block.name, names),
             )
         if block.name in blocks:
-            refuse("M0202", f"expected one `layout {block.name}`, found 2", block.span)
+            message = f"expected one `layout {block.name}`, found 2"
+            _refuse_second(message, blocks[block.name], block)
         blocks[block.name] = block
     if header.left == header.right:
-        refuse("M0204", f"the two sides are both called `{header.left}`", header.span)
+        refuse(
+            "M0204",
+            f"the two sides are both called `{header.left}`",
+            word(header.right, header.span, last=True),
+            help="each layout has a name of its own",
+        )
     left, right = (
         _layout(name, blocks.get(name)) for name in (header.left, header.right)
     )
@@ -102,12 +127,10 @@ def _layouts(file: syntax.File, header: syntax.Map) -> tuple[hir.Layout, hir.Lay
 def _layout(name: str, block: syntax.Layout | None) -> hir.Layout:
     rules = block.rules if block else ()
     for index, rule in enumerate(rules):
-        if any(type(rule) is type(other) for other in rules[:index]):
-            refuse(
-                "M0202",
-                f"expected one `{type(rule).__name__.lower()}` in `layout {name}`, found 2",
-                rule.span,
-            )
+        before = [other for other in rules[:index] if type(rule) is type(other)]
+        if before:
+            message = f"expected one `{type(rule).__name__.lower()}` in `layout {name}`, found 2"
+            _refuse_second(message, before[0], rule)
     mesh = next((rule for rule in rules if isinstance(rule, syntax.Mesh)), None)
     stages = next((rule for rule in rules if isinstance(rule, syntax.Stages)), None)
     files = next((rule for rule in rules if isinstance(rule, syntax.Files)), None)
@@ -117,8 +140,8 @@ def _layout(name: str, block: syntax.Layout | None) -> hir.Layout:
     if stages and stages.mesh not in layout.dims:
         refuse(
             "M0205",
-            f"`{stages.mesh}` is no dimension of the mesh",
-            stages.span,
+            f"`{stages.mesh}` is no dimension of the mesh of `{name}`",
+            word(stages.mesh, stages.span),
             help=nearest(stages.mesh, layout.dims),
         )
     if files and not mesh:
@@ -139,13 +162,19 @@ def _check_mesh(
     named = [dim for counting in layout.countings for dim in counting]
     again = sorted({dim for dim in named if named.count(dim) > 1})
     if again:
-        refuse("M0207", f"`{again[0]}` stands twice in the mesh", mesh.span)
+        refuse(
+            "M0207",
+            f"`{again[0]}` stands twice in the mesh",
+            word(again[0], mesh.span, last=True),
+            labels=(Label(word(again[0], mesh.span), "first here"),),
+            help="a dimension belongs to one counting; only one with stages to all",
+        )
     for dim in named:
         if keyword.iskeyword(dim) or dim.startswith("_") or dim in RESERVED:
             refuse(
                 "M0215",
                 f"a mesh dimension cannot be called `{dim}`",
-                mesh.span,
+                word(dim, mesh.span),
                 help="it becomes a field of `Rank` and an option of the command line",
             )
     if files is None:
@@ -160,8 +189,8 @@ def _check_mesh(
         for path in paths(hole.value):
             if path.text not in layout.dims:
                 refuse(
-                    "M0209",
-                    f"`{path.text}` is no dimension of the mesh",
+                    "M0205",
+                    f"`{path.text}` is no dimension of the mesh of `{layout.name}`",
                     path.span,
                     help=nearest(path.text, layout.dims),
                 )
@@ -183,8 +212,9 @@ def _check_pattern(files: syntax.Files, holes: list[syntax.Hole]) -> None:
         if not isinstance(hole.value, syntax.Path):
             refuse(
                 "M0216",
-                "a file's name holds something else than a mesh dimension",
+                "expected a mesh dimension in a file's name, found an expression",
                 hole.span,
+                help="a hole of `files` is a dimension and perhaps a width, `{tp:02}`",
             )
     open_: syntax.Hole | None = None
     for part in files.pattern.parts:
@@ -204,14 +234,17 @@ def _option(
 ) -> tuple[Scope, hir.Option]:
     if option.layout not in [layout.name for layout in layouts]:
         refuse(
-            "M0203", f"no layout of this map is called `{option.layout}`", option.span
+            "M0203",
+            f"no layout of this map is called `{option.layout}`",
+            word(option.layout, option.span, last=True),
+            help=nearest(option.layout, [layout.name for layout in layouts]),
         )
     if not isinstance(
         option.default, (syntax.Number, syntax.String, syntax.Boolean, syntax.Nothing)
     ):
         refuse(
             "M0218",
-            "an option's default is computed",
+            f"expected a plain value as the default of `{option.name}`, found an expression",
             option.default.span,
             help="a number, a text, `true`, `false` or `none` stands there; compute with a `let`",
         )
@@ -219,9 +252,9 @@ def _option(
     if kind == "int" and isinstance(option.default, (syntax.String, syntax.Boolean)):
         refuse(
             "M0228",
-            f"`{option.name}` is used as a size, and its default is none",
+            f"expected a whole number as the default of `{option.name}`, found `{option.default.span.text}`",
             option.default.span,
-            help="a whole number, or `none`",
+            help=f"`{option.name}` is used as a size",
         )
     resolved = hir.Option(
         option.name, kind, option.default, option.layout, option.key, option.span

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..dsl import syntax
+from ..dsl.diagnostics import Label
 from . import hir
 from .kinds import infer, paths
-from .problems import refuse
+from .problems import refuse, word
 from .scope import Scope
 
 
@@ -105,7 +106,12 @@ def _side(
         case syntax.Translated(keys=keys, default=default):
             found = _keys(keys, binder, scope)
             if not isinstance(found, hir.Keys) or found.default is not None:
-                refuse("M0223", "a value table stands behind a list of keys", keys.span)
+                refuse(
+                    "M0223",
+                    f"expected a list of keys before a value table, found `{keys.span.text}`",
+                    keys.span,
+                    help="a default stands behind the table, `key { .. } ?? default`",
+                )
             return hir.Keys(found.keys, default)
         case _:
             return _keys(side, binder, scope)
@@ -210,7 +216,10 @@ def _check_defaults(entries: dict[str, hir.Entry], side: int, scope: Scope) -> N
                 todo += [path.text for path in needs[other]]
         if name in reached:
             refuse(
-                "M0220", f"the value of `{name}` depends on itself", entries[name].span
+                "M0220",
+                f"the value of `{name}` depends on itself",
+                word(name, entries[name].span),
+                help="a default is computed from keys, numbers and names that do not need it",
             )
 
 
@@ -230,16 +239,19 @@ def _check_keys(entries: list[hir.Entry]) -> None:
                     "M0225",
                     f"the config key `{key}` is written by two equations",
                     entry.span,
+                    labels=(Label(written[key].span, "first here"),),
                 )
             if key is not None:
                 written[key] = entry
         for entry in entries:
             side = (entry.left, entry.right)[number]
-            for key in side.keys if isinstance(side, hir.Formula) else ():
+            if not isinstance(side, hir.Formula):
+                continue
+            for key in side.keys:
                 if key not in written:
                     refuse(
                         "M0226",
                         f"nothing writes the config key `{key}` that this expression reads",
-                        entry.span,
+                        word(key, side.value.span),
                         help=f"give `{key}` a line of its own",
                     )

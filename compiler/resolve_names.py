@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from ..dsl import syntax
+from ..dsl.diagnostics import Label
 from ..dsl.never import assert_never
 from .kinds import infer, paths
-from .problems import nearest, refuse
+from .problems import nearest, refuse, word
 from .scope import Scope
 
 Prefix = tuple[syntax.NamePart, ...]
@@ -73,20 +74,21 @@ def place_of(
                 "M0234",
                 f"`at` inside the loop over `{context.staged}`, whose stage decides",
                 at.span,
+                help="leave it out",
             )
         return None
     if at is None:
         refuse(
             "M0235",
-            f"on which stage of `{stages.mesh}` does it live",
+            f"expected the stage of `{stages.mesh}` that this tensor is on, found none",
             name.span,
             help=f"say `at {stages.mesh}=first`, `at {stages.mesh}=last` or `at {stages.mesh}=first,last`",
         )
     if at.mesh != stages.mesh:
         refuse(
             "M0236",
-            f"`{at.mesh}` has no stages",
-            at.span,
+            f"expected `at {stages.mesh}`, whose stages own the tensors, found `at {at.mesh}`",
+            word(at.mesh, at.span),
             help=f"`at {stages.mesh}={at.place}`",
         )
     return "first,last" if "," in at.place else at.place
@@ -100,9 +102,9 @@ def check_axes(term: syntax.Term, side: int, context: Context) -> None:
         match node:
             case syntax.Split(mesh=mesh) if mesh not in layout.dims:
                 refuse(
-                    "M0239",
+                    "M0205",
                     f"`{mesh}` is no dimension of the mesh of `{layout.name}`",
-                    node.span,
+                    word(mesh, node.span, last=True),
                     help=nearest(mesh, layout.dims),
                 )
             case syntax.Split(mesh=mesh) if (
@@ -111,13 +113,14 @@ def check_axes(term: syntax.Term, side: int, context: Context) -> None:
                 refuse(
                     "M0240",
                     f"`{mesh}` has stages and splits layers, not axes",
-                    node.span,
+                    word(mesh, node.span, last=True),
+                    help=f"`{{i@{mesh}}}` in a name splits the layers",
                 )
             case syntax.Padded(size=size) if size not in context.scope.names:
                 refuse(
                     "M0212",
                     f"nothing is called `{size}`",
-                    node.span,
+                    word(size, node.span, last=True),
                     help=nearest(size, context.scope.names),
                 )
             case syntax.Index(name=name) if context.scope.names.get(name) in (
@@ -129,6 +132,7 @@ def check_axes(term: syntax.Term, side: int, context: Context) -> None:
                     "M0241",
                     f"`{name}` is {article} {context.scope.names[name]}, not an index",
                     node.span,
+                    labels=(Label(context.scope.places[name], "bound here"),),
                 )
 
 
@@ -137,7 +141,10 @@ def _check_hole(hole: syntax.Hole, side: int, context: Context) -> None:
     for path in paths(hole.value):
         if context.scope.names[path.text] == "mesh dimension":
             refuse(
-                "M0241", f"`{path.text}` is a mesh dimension, not an index", path.span
+                "M0241",
+                f"`{path.text}` is a mesh dimension, not an index",
+                path.span,
+                labels=(Label(context.scope.places[path.text], "bound here"),),
             )
     if hole.width is not None:
         refuse(
@@ -151,9 +158,9 @@ def _check_hole(hole: syntax.Hole, side: int, context: Context) -> None:
     layout = context.scope.layouts[side]
     if hole.mesh not in layout.dims:
         refuse(
-            "M0239",
+            "M0205",
             f"`{hole.mesh}` is no dimension of the mesh of `{layout.name}`",
-            hole.span,
+            word(hole.mesh, hole.span, last=True),
             help=nearest(hole.mesh, layout.dims),
         )
     if layout.stages is None or hole.mesh != layout.stages.mesh:
@@ -161,8 +168,9 @@ def _check_hole(hole: syntax.Hole, side: int, context: Context) -> None:
     elif not isinstance(hole.value, syntax.Path) or hole.value.text != context.staged:
         refuse(
             "M0238",
-            f"`@{hole.mesh}` on something else than the index of the staged loop",
-            hole.span,
+            f"expected the index of the loop over the stages before `@{hole.mesh}`, found `{hole.value.span.text}`",
+            hole.value.span,
+            help=f"the stages of `{hole.mesh}` are over `{layout.stages.over.span.text}`",
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from ..dsl import syntax
-from ..dsl.diagnostics import MapError
+from ..dsl.diagnostics import Label, MapError
 from ..dsl.never import assert_never
 from ..dsl.source import Span
 from . import hir
@@ -149,7 +149,7 @@ def _loop(node: syntax.For, context: Context, numbers: _Numbers) -> hir.Loop:
         refuse(
             "M0230",
             "`else` behind a loop without a filter",
-            node.span,
+            _else_of(node),
             help="`for i in L if ..`",
         )
     return hir.Loop(
@@ -163,23 +163,38 @@ def _loop(node: syntax.For, context: Context, numbers: _Numbers) -> hir.Loop:
     )
 
 
+def _listed(words: tuple[str, ...]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def _else_of(node: syntax.For) -> Span:
+    """The word `else` behind a loop."""
+    assert node.otherwise is not None, "asked for where there is one"
+    source = node.span.source
+    start = source.text.rindex("else", 0, node.otherwise.span.start)
+    return Span(source, start, start + len("else"))
+
+
 def _variant(node: syntax.Variant, context: Context, numbers: _Numbers) -> hir.Stored:
     choices = tuple(alternative.name for alternative in node.alternatives)
     known = numbers.variants.get(node.name)
     if known is None:
-        if node.name in context.scope.names:
-            refuse(
-                "M0211",
-                f"`{node.name}` is bound already, as a {context.scope.names[node.name]}",
-                node.span,
-            )
+        context.scope.bind(node.name, "variant", "str", node.span)  # or it is refused
         known = numbers.variants[node.name] = hir.Variant(node.name, choices, node.span)
-    if len(choices) < 2 or len(set(choices)) < len(choices) or known.choices != choices:
+    if len(choices) < 2 or len(set(choices)) < len(choices):
         refuse(
             "M0231",
-            f"variant `{node.name}` has the alternatives {', '.join(choices)}; expected two or more that differ, "
-            "the same wherever it stands",
+            f"expected two alternatives or more that differ, found {_listed(choices)}",
             node.span,
+            help="a variant is one layout that is stored in several ways",
+        )
+    if known.choices != choices:
+        refuse(
+            "M0341",
+            f"expected the alternatives {_listed(known.choices)} of `{node.name}`, found {_listed(choices)}",
+            node.span,
+            labels=(Label(known.span, "first here"),),
+            help="a variant is chosen once, so it has the same alternatives in the same order wherever it stands",
         )
     return hir.Stored(
         known, tuple(tuple(_block(a.body, context, numbers)) for a in node.alternatives)
@@ -252,7 +267,12 @@ def _tensors(term: syntax.Term, side: int, context: Context) -> Iterator[hir.Ten
     ties = [(names_of(tie.name, side, context), tie) for tie in term.ties]
     for names, tie in ties:
         if len(names) != len(main):
-            refuse("M0232", f"{len(names)} names tied to {len(main)}", tie.name.span)
+            refuse(
+                "M0232",
+                f"expected {len(main)} names, one for each that they are tied to, found {len(names)}",
+                tie.name.span,
+                labels=(Label(term.tensor.span, f"{len(main)} here"),),
+            )
     for number, name in enumerate(main):
         placed = [hir.Placed(name, place_of(term.at, side, name, context), None)]
         for names, tie in ties:

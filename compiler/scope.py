@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..dsl import syntax
+from ..dsl.diagnostics import Label
 from ..dsl.source import Span
 from . import hir
 from .kinds import infer
-from .problems import nearest, refuse
+from .problems import nearest, refuse, word
 
 FUNCTIONS = {
     "roundup": (2, 2),
@@ -29,17 +30,22 @@ class Scope:
     sizes: frozenset[str]
     layouts: tuple[hir.Layout, hir.Layout]
     kinds: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, Span] = field(default_factory=dict)
 
     def bind(self, name: str, what: str, kind: str, span: Span) -> Scope:
         if name in self.names:
             refuse(
                 "M0211",
-                f"`{name}` is bound already, as a {self.names[name]}",
-                span,
+                f"`{name}` is bound already, as a{'n' * (self.names[name] == 'option')} {self.names[name]}",
+                word(name, span),
+                labels=(Label(self.places[name], "first here"),),
                 help="choose another name",
             )
         return replace(
-            self, names={**self.names, name: what}, kinds={**self.kinds, name: kind}
+            self,
+            names={**self.names, name: what},
+            kinds={**self.kinds, name: kind},
+            places={**self.places, name: word(name, span)},
         )
 
     def let(self, node: syntax.Let | syntax.Replica) -> hir.Let:
@@ -74,6 +80,7 @@ class Scope:
         if not low <= len(node.arguments) <= high:
             refuse(
                 "M0214",
-                f"`{node.function}` takes {low} values, found {len(node.arguments)}",
+                f"`{node.function}` takes {low}{' or more' * (high > low)} value{'s' * (high > 1)}, "
+                f"found {len(node.arguments)}",
                 node.span,
             )

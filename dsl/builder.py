@@ -350,5 +350,6 @@ def _option(
     layout, dot, rest = str(key).partition(".")
     if not dot:
         message = f"expected a layout and a key, `layout.key`, found `{key}`"
-        raise MapError(Diagnostic("M0116", message, at.span(key)))
+        help = (f"`as LAYOUT.{key}`, the layout whose config has the key",)
+        raise MapError(Diagnostic("M0116", message, at.span(key), "", (), help))
     return syntax.Option(str(word), expression(default, at), layout, rest, span=span)

@@ -55,7 +55,7 @@ def render(diagnostic: Diagnostic) -> str:
         *(_Mark.of(label.span, "-", label.text) for label in diagnostic.labels),
     ]
     gutter = len(str(max(mark.line for mark in marks)))
-    out = [f"error[{diagnostic.code}]: {_plain(diagnostic.message)}"]
+    out = [f"error[{diagnostic.code}]: {plain(diagnostic.message)}"]
     for source in dict.fromkeys(mark.source for mark in marks):
         here = [mark for mark in marks if mark.source == source]
         arrow = "-->" if source == primary.source else ":::"
@@ -65,7 +65,7 @@ def render(diagnostic: Diagnostic) -> str:
         out.extend(_excerpt(source, here, gutter))
     margin = " " * (gutter + 1)
     for text in diagnostic.help:
-        first, *more = _plain(text).split("\n")
+        first, *more = plain(text).split("\n")
         out.append(f"{margin}= help: {first}")
         out.extend(f"{margin}        {line}" for line in more)
     return "\n".join(line.rstrip() for line in out)
@@ -114,14 +114,14 @@ class _Mark:
         line, column = span.source.position(span.start)
         shown = span.source.line(line)
         last = min(column - 1 + span.end - span.start, len(shown))
-        start = len(_plain(shown[: column - 1]))
+        start = len(plain(shown[: column - 1]))
         end = max(
-            start + 1, len(_plain(shown[:last]))
+            start + 1, len(plain(shown[:last]))
         )  # An empty span still gets one mark.
         return cls(span.source, line, column, start, end, sign, text)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """ASCII in which every character is one column wide; newlines stay."""
     text = text.replace("\t", TAB)
     if text.isascii() and text.isprintable():
@@ -149,7 +149,7 @@ def _excerpt(source: Source, marks: list[_Mark], gutter: int) -> list[str]:
             (mark for mark in marks if mark.line == number), key=lambda m: m.start
         )
         line, spans = _clip(
-            _plain(source.line(number)), [(mark.start, mark.end) for mark in here]
+            plain(source.line(number)), [(mark.start, mark.end) for mark in here]
         )
         out.append(f"{number:>{gutter}} | {line}")
         out.append(f"{margin} {_underline(here, spans)}")
@@ -188,7 +188,7 @@ def _texts(marks: list[_Mark], spans: list[tuple[int, int]]) -> list[str]:
     """The marks' texts: side by side where they fit, else the right one first, and `|` down to the others."""
     rows: list[list[tuple[int, str]]] = []
     for mark, (start, _) in reversed(list(zip(marks, spans, strict=True))):
-        for line in reversed(_plain(mark.text).split("\n") if mark.text else ()):
+        for line in reversed(plain(mark.text).split("\n") if mark.text else ()):
             if not rows or start + len(line) + 2 > min(
                 column for column, _ in rows[-1]
             ):

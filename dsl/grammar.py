@@ -93,7 +93,8 @@ def _check_shape(tree: ParseTree, at: Origin) -> None:
     for depth, node in _walk(tree):
         if depth > DEEPEST:
             message = f"expected at most {DEEPEST} levels of nesting, found more"
-            raise MapError(Diagnostic("M0110", message, at.span(node)))
+            help = ("nest less; a `let` gives a part of an expression a name",)
+            raise MapError(Diagnostic("M0110", message, at.span(node), "", (), help))
         if node.data in _BRACES:
             _check_brace(at.span(node))
 

@@ -45,7 +45,12 @@ def plain_word(node: Piece, at: Origin, what: str) -> str:
         return str(node)
     span = at.span(node)
     raise MapError(
-        Diagnostic("M0113", f"expected {what}: one word, found `{span.text}`", span)
+        Diagnostic(
+            "M0113",
+            f"expected {what}: one word, found `{span.text}`",
+            span,
+            help=("a word has letters, digits and `_`, and no dots",),
+        )
     )
 
 
@@ -82,7 +87,7 @@ def _part(match: re.Match[str], span: Span) -> syntax.NamePart:
         message = f"expected a hole between `{{` and `}}`, found a single `{span.text}`"
         help = (f"`\\{span.text}` between quotes is the character itself",)
         raise MapError(
-            Diagnostic("M0106", message, span, "the other is missing", (), help)
+            Diagnostic("M0119", message, span, "the other is missing", (), help)
         )
     return syntax.Text(unescaped(span, _ESCAPES), span=span)
 
@@ -91,7 +96,12 @@ def _hole(inner: Span, span: Span) -> syntax.NamePart:
     """What stands between braces. Raises MapError at a comment: it would hide the closing brace."""
     for comment in comments_of(inner):
         raise MapError(
-            Diagnostic("M0114", "a comment does not stand between braces", comment)
+            Diagnostic(
+                "M0114",
+                "a comment does not stand between braces",
+                comment,
+                help=("it would hide the closing brace",),
+            )
         )
     at = Origin(inner.source, inner.start)
     tree = rules_of(inner, "hole")

@@ -7,15 +7,13 @@ accepted there; the first one that recognises its mistake words it, else the mes
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol, cast
+from difflib import get_close_matches
 
 from lark import Lark, Token
-from lark.exceptions import UnexpectedInput, UnexpectedToken
 
 from .diagnostics import Diagnostic, Label
 from .expected import expected
+from .failure import Failure, failure_of, run
 from .source import Span
 
 _CLOSERS = {"LPAR": ")", "LSQB": "]", "LBRACE": "}"}
@@ -34,6 +32,7 @@ _KEYWORDS = (
     "variant",
 )
 _STATEMENT = re.compile(rf"(?:{'|'.join(_KEYWORDS)})(?![\w.{{-])")
+_BLOCK = re.compile(r"(?:drop|for|if|make|use|variant)(?![\w.{-])")
 _STRAY = {
     ";": "a newline ends a statement",
     "'": 'text stands between `"` and `"`',
@@ -46,104 +45,14 @@ _STRAY = {
 }
 
 
-class _Steps(Protocol):
-    """What is used of Lark's interactive parser, which has no types of its own."""
-
-    def iter_parse(self) -> Iterator[Token]: ...
-
-    def feed_eof(self, last_token: Token | None = None) -> object: ...
-
-    def accepts(self) -> set[str]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Where the parser stopped: after `tokens`, before `found`; `whole` is the text that was parsed."""
-
-    lark: Lark
-    start: str
-    whole: Span
-    tokens: tuple[Token, ...]
-    found: Span
-    unknown: bool  # No token begins with the character that was found.
-    accepts: frozenset[str]
-
-    @property
-    def last(self) -> Token | None:
-        return self.tokens[-1] if self.tokens else None
-
-    @property
-    def ends(self) -> bool:
-        """A statement or the text ends here."""
-        return self.found.text in ("", "}") or self.found.text.startswith("\n")
-
-    def span(self, token: Token) -> Span:
-        start, end = token.start_pos, token.end_pos
-        assert start is not None and end is not None, f"no position: {token!r}"
-        return Span(self.whole.source, self.whole.start + start, self.whole.start + end)
-
-    def said(self) -> str:
-        """What was found, in words."""
-        text = self.found.text
-        if text.startswith("\n"):
-            return "the end of the line"
-        if text:
-            return f"`{text if len(text) <= 40 else text[:37] + '...'}`"
-        return "the end of the file" if self.start == "start" else "`}`"
-
-    def place(self) -> Span:
-        """What was found; at the end of a line or of the text, the place behind the last token."""
-        if self.last is None or not (
-            self.found.text.startswith("\n") or not self.found.text
-        ):
-            return self.found
-        end = self.span(self.last).end
-        return Span(self.whole.source, end, end)
-
-
 def explain(lark: Lark, start: str, whole: Span) -> Diagnostic:
     """The mistake in a text that the rule `start` does not take."""
-    failure = _failure(lark, start, whole)
+    failure = failure_of(lark, start, whole)
     for recognise in _MISTAKES:
         diagnostic = recognise(failure)
         if diagnostic is not None:
             return diagnostic
     return _unexpected(failure)
-
-
-def _failure(lark: Lark, start: str, whole: Span) -> Failure:
-    """Parses again, step by step, to see what came before and what could have come."""
-    tokens, error, accepts = _run(lark, start, whole.text)
-    assert error is not None, "a text is only explained when it does not parse"
-    begin = end = whole.end
-    if not isinstance(error, UnexpectedToken):
-        begin = whole.start + (error.pos_in_stream or 0)
-        end = begin + 1
-    elif error.token.type != "$END":
-        begin = whole.start + (error.token.start_pos or 0)
-        # `{ a }` reads as a name, but a block was meant.
-        end = begin + (1 if re.match(r"\{\s", error.token) else len(error.token))
-        tokens = tokens[:-1] if tokens and tokens[-1] is error.token else tokens
-    found = Span(whole.source, begin, end)
-    unknown = not isinstance(error, UnexpectedToken)
-    return Failure(lark, start, whole, tuple(tokens), found, unknown, accepts)
-
-
-def _run(
-    lark: Lark, start: str, text: str, whole: bool = True
-) -> tuple[list[Token], UnexpectedInput | None, frozenset[str]]:
-    """The tokens up to the first that does not fit, the error there, and what would have been accepted."""
-    state = cast(_Steps, lark.parse_interactive(text, start=start))
-    tokens: list[Token] = []
-    try:
-        for token in state.iter_parse():
-            # One by one, since what came before an error has to stay.
-            tokens.append(token)  # noqa: PERF402
-        if whole:
-            state.feed_eof(tokens[-1] if tokens else None)
-    except UnexpectedInput as error:
-        return tokens, error, frozenset(state.accepts())
-    return tokens, None, frozenset(state.accepts())
 
 
 def _unexpected(failure: Failure) -> Diagnostic:
@@ -155,24 +64,62 @@ def _unexpected(failure: Failure) -> Diagnostic:
         end = failure.span(last).end
         place, said = Span(place.source, end, end), "the end of the line"
     wanted = expected(failure.lark, failure.accepts, failure.start)
-    message = f"expected {wanted}, found {said}"
-    return Diagnostic("M0100", message, place, "", (), _advice(failure))
-
-
-def _advice(failure: Failure) -> tuple[str, ...]:
-    line, column = failure.found.source.position(failure.found.start)
-    rest = failure.found.source.line(line)[column - 1 :]
-    if {"LAYOUT", "TENSORS"} <= failure.accepts and re.match(r"[\w{*]", rest):
-        return ("equations and their blocks stand in `tensors {` and `}`",)
-    begins = re.match(r"\w.* <-> ", rest) or (
-        _STATEMENT.match(rest) and not rest.startswith("if")
+    return Diagnostic(
+        "M0100", f"expected {wanted}, found {said}", place, "", (), _nearest(failure)
     )
-    if "_NL" in failure.accepts and begins:
-        return ("each statement stands on a line of its own",)
-    return ()
+
+
+def _nearest(failure: Failure) -> tuple[str, ...]:
+    """The keyword that is most like what was found, of those that may stand here."""
+    patterns = [
+        failure.lark.get_terminal(name).pattern for name in failure.accepts - {"$END"}
+    ]
+    words = [re.split(r"[^a-z]", pattern.value)[0] for pattern in patterns]
+    close = get_close_matches(failure.found.text, sorted(set(words) - {""}), n=1)
+    return (f"the nearest word is `{close[0]}`",) if close else ()
 
 
 # ---- the common mistakes --------------------------------------------------------------------------
+
+
+def _rest(failure: Failure) -> str:
+    """The line from what was found on."""
+    line, column = failure.found.source.position(failure.found.start)
+    return failure.found.source.line(line)[column - 1 :]
+
+
+def _outside_tensors(failure: Failure) -> Diagnostic | None:
+    """A statement of `tensors` that stands in the file itself."""
+    if not {"LAYOUT", "TENSORS"} <= failure.accepts:
+        return None
+    rest = _rest(failure)
+    if failure.unknown or not (re.match(r"[\w{*].*<->", rest) or _BLOCK.match(rest)):
+        return None
+    message = f"expected {failure.said()} inside `tensors {{ .. }}`, found it outside"
+    help = ("equations and their blocks stand in `tensors {` and `}`",)
+    return Diagnostic("M0142", message, failure.found, "", (), help)
+
+
+def _second_on_a_line(failure: Failure) -> Diagnostic | None:
+    rest = _rest(failure)
+    begins = re.match(r"\w.* <-> ", rest) or (
+        _STATEMENT.match(rest) and not rest.startswith("if")
+    )
+    if "_NL" not in failure.accepts or not begins or failure.unknown:
+        return None
+    message = f"expected the end of the line, found {failure.said()}"
+    help = ("each statement stands on a line of its own",)
+    return Diagnostic("M0141", message, failure.found, "", (), help)
+
+
+def _lone_else(failure: Failure) -> Diagnostic | None:
+    """`else` behind nothing that it could belong to: it was read as a name."""
+    for span in (*(failure.span(t) for t in failure.tokens[-1:]), failure.found):
+        if span.text == "else":
+            message = "`else` behind no block that it could belong to"
+            help = ("it stands behind the `}` of an `if` or a filtered `for`",)
+            return Diagnostic("M0144", message, span, "", (), help)
+    return None
 
 
 def _open_string(failure: Failure) -> Diagnostic | None:
@@ -206,7 +153,7 @@ def _wrong_arrow(failure: Failure) -> Diagnostic | None:
     for match in _NO_ARROW.finditer(text, max(0, at - 3), at + 4):
         if match[0] == "<->" or not match.start() <= at <= match.end():
             continue
-        _, _, accepts = _run(
+        _, _, accepts = run(
             failure.lark, failure.start, text[: match.start()], whole=False
         )
         if "ARROW" in accepts:
@@ -239,15 +186,15 @@ def _tie_for_arrow(failure: Failure) -> Diagnostic | None:
     if not here:
         end = failure.span(read[-1]).end
         place = Span(failure.whole.source, end, end)
-        return Diagnostic(
-            "M0104", "expected `<->`, found the end of the statement", place
-        )
+        message = "expected `<->`, found the end of the statement"
+        why = "a statement is an equation: it says what both sides hold"
+        return Diagnostic("M0118", message, place, "", (), (why,))
     sections = [token.type for token in read if token.type in ("CONFIG", "TENSORS")]
     help = "`=` gives a tensor a second name; `<->` stands between the two sides"
     if sections and sections[-1] == "CONFIG":
         help = '`=` gives a key a constant value, as in `<-> normalization = "RMSNorm"`'
     message = "expected `<->` between the two sides, found only `=`"
-    return Diagnostic("M0104", message, here[-1], "", (), (help,))
+    return Diagnostic("M0118", message, here[-1], "", (), (help,))
 
 
 def _missing_side(failure: Failure) -> Diagnostic | None:
@@ -294,7 +241,9 @@ def _glued_brace(failure: Failure) -> Diagnostic | None:
     if word is None:
         return None
     span = Span(source, word.start(), word.end())
-    return Diagnostic("M0100", f"expected a space before `{{`, found `{word[0]}`", span)
+    message = f"expected a space before `{{`, found `{word[0]}`"
+    help = ("a brace that touches a word is the hole of a name",)
+    return Diagnostic("M0117", message, span, "", (), help)
 
 
 def _elif(failure: Failure) -> Diagnostic | None:
@@ -305,7 +254,11 @@ def _elif(failure: Failure) -> Diagnostic | None:
     )
     for span in spans:
         if span.text == "elif":
-            return Diagnostic("M0108", "expected `else if`, found `elif`", span)
+            help = (
+                "a chain of conditions is `if a { .. } else if b { .. } else { .. }`",
+            )
+            message = "expected `else if`, found `elif`"
+            return Diagnostic("M0108", message, span, "", (), help)
     return None
 
 
@@ -327,7 +280,8 @@ def _open_hole(failure: Failure) -> Diagnostic | None:
 
 def _not_closed(span: Span) -> Diagnostic:
     message = "expected `}` at the end of a hole, found none on the line"
-    return Diagnostic("M0106", message, span, "opened here")
+    help = ("a hole is closed on its line: `layers.{i}.weight`",)
+    return Diagnostic("M0106", message, span, "opened here", (), help)
 
 
 def _unfinished(failure: Failure) -> Diagnostic | None:
@@ -343,7 +297,7 @@ def _unfinished(failure: Failure) -> Diagnostic | None:
     ):
         return None
     text = failure.whole.source.text[failure.whole.start : before.end]
-    _, _, accepts = _run(failure.lark, failure.start, text, whole=False)
+    _, _, accepts = run(failure.lark, failure.start, text, whole=False)
     wanted = expected(failure.lark, accepts, failure.start)
     end = Span(before.source, before.end, before.end)
     return Diagnostic("M0100", f"expected {wanted}, found the end of the line", end)
@@ -387,7 +341,7 @@ def _brackets(failure: Failure) -> Diagnostic | None:
     if not opened:
         if found in (")", "]", "}"):
             message = f"expected {expected(failure.lark, failure.accepts, failure.start)}, found `{found}`"
-            return Diagnostic("M0106", message, failure.found, "nothing is open here")
+            return Diagnostic("M0140", message, failure.found, "nothing is open here")
         return None
     closer = _CLOSERS[opened[-1].type]
     names = {")": "RPAR", "]": "RSQB", "}": "RBRACE"}
@@ -414,4 +368,7 @@ _MISTAKES = (
     _unfinished,
     _brackets,
     _tie_for_arrow,
+    _lone_else,
+    _outside_tensors,
+    _second_on_a_line,
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from . import syntax
 from .builder import top_level
-from .diagnostics import Diagnostic, MapError
+from .diagnostics import Diagnostic, Label, MapError
 from .grammar import Origin, children, rules_of
 from .holes import comments_of
 from .source import Source, Span
@@ -44,11 +44,13 @@ def _check_language(items: tuple[syntax.TopLevel, ...], source: Source) -> None:
     if first.version != VERSION:
         number = Span(source, first.span.end - len(first.version), first.span.end)
         message = f"expected language version {VERSION}, found {first.version}"
-        raise MapError(Diagnostic("M0102", message, number, "not supported", ()))
+        help = (f"this compiler knows `language {VERSION}`",)
+        raise MapError(Diagnostic("M0102", message, number, "not supported", (), help))
     for other in others:
         if isinstance(other, syntax.Language):
             message = "expected `language` once, as the first statement, found it again"
-            raise MapError(Diagnostic("M0101", message, other.span))
+            labels = (Label(first.span, "first here"),)
+            raise MapError(Diagnostic("M0143", message, other.span, "", labels))
 
 
 def _head(span: Span) -> Span:

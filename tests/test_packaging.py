@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("compiler", "dsl", "generated", "templates")
-SUFFIXES = {".py", ".lark", ".map", ".jinja"}
+SUFFIXES = {".py", ".lark", ".map", ".jinja", ".md"}
 LEFT_OUT = shutil.ignore_patterns(
     ".*cache", ".git", ".venv*", ".hypothesis", "__pycache__", "build", "*.egg-info"
 )
@@ -36,7 +36,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_wheel_has_every_file(wheel: zipfile.ZipFile) -> None:
-    """Every module, grammar, map and template that stands in a package's folder, and nothing else."""
+    """Every module, grammar, map, template and explanation that stands in a package's folder, and nothing else."""
     sources = {
         f"mapc/{path.relative_to(ROOT).as_posix()}"
         for folder in FOLDERS

@@ -1,13 +1,14 @@
-"""Maps that are refused, each with the whole text of its diagnostic beside it."""
+"""Maps that are refused, each with all that is said about it beside it: the text, and the JSON of `--json`."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mapc.dsl.diagnostics import MapError
+from mapc.dsl.diagnostics import MapError, to_json
 from mapc.dsl.parser import parse
 from mapc.dsl.source import Source
 
@@ -22,6 +23,8 @@ def test_the_map_is_refused(path: Path, same_as: Callable[[Path, str], None]) ->
     text = str(refused.value)
     assert text.isascii()
     same_as(path.with_suffix(".txt"), text + "\n")
+    data = {"diagnostics": [to_json(one) for one in refused.value.diagnostics]}
+    same_as(path.with_suffix(".json"), json.dumps(data, indent=2) + "\n")
 
 
 def test_every_code_has_a_case() -> None:
@@ -31,6 +34,6 @@ def test_every_code_has_a_case() -> None:
     texts = "".join(
         path.with_suffix(".txt").read_text(encoding="utf-8") for path in CASES
     )
-    assert set(re.findall(r'"(M01\d\d)"', source)) == set(
+    assert set(re.findall(r'"(M0[01]\d\d)"', source)) == set(
         re.findall(r"error\[(M\d+)\]", texts)
     )
