@@ -74,7 +74,9 @@ def test_the_text_is_plain(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     assert text.isascii()
     prose = [
-        line for line in without_blocks(text).splitlines() if not line.startswith("|")
+        line
+        for line in without_blocks(text).splitlines()
+        if not line.startswith(("|", "    "))
     ]
     assert [line for line in prose if len(line) > 120 or line != line.rstrip()] == []
 

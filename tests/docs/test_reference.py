@@ -24,14 +24,6 @@ SOURCES = [
 # ---- the language -----------------------------------------------------------------------------
 
 
-def test_every_code_is_listed() -> None:
-    source = "".join(path.read_text(encoding="utf-8") for path in SOURCES)
-    listed = re.findall(
-        r"^\| (M\d{4}) \|", LANGUAGE.read_text(encoding="utf-8"), flags=re.MULTILINE
-    )
-    assert listed == sorted(set(re.findall(r'"(M\d{4})"', source)))
-
-
 def test_every_construct_that_is_not_supported_is_listed() -> None:
     text = re.sub(r"\\\|", "|", section(LANGUAGE, "Not supported yet"))
     missing = [
