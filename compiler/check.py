@@ -275,8 +275,8 @@ def _check_pair(
     ]
     for side, (leaf, own) in enumerate(zip((left, right), sides)):
         tensor = statement.sides[side][leaf.term]
-        named = name_indices(tensor.names[0].name)
-        standing = (*leaf.indices, *set(named))
+        named = _own(tensor, None, context)
+        standing = (*leaf.indices, *sorted(named))
         twice = sorted({name for name in leaf.indices if standing.count(name) > 1})
         if twice:
             refuse(
@@ -313,10 +313,10 @@ def _check_pair(
             )
 
 
-def _own(tensor: hir.Tensor, leaf: Leaf, context: _Context) -> set[str]:
-    """The indices of a leaf: those on its axes and those in its tensor's name."""
+def _own(tensor: hir.Tensor, leaf: Leaf | None, context: _Context) -> set[str]:
+    """The indices of a leaf, if there is one: those on its axes and those in its tensor's name."""
     loops = {loop.index for loop in context.loops} | context.replicas
-    return set(leaf.indices) | {
+    return set(leaf.indices if leaf else ()) | {
         name for name in name_indices(tensor.names[0].name) if name in loops
     }
 

@@ -66,6 +66,8 @@ def _call(function: str, arguments: tuple[Expr, ...], kinds: Mapping[str, str]) 
 def _binary(operator: str, left: str, right: str) -> str:
     if operator in ("==", "!=", "<", "<=", ">", ">=", "and", "or", "in"):
         return "bool"
+    if operator in "+*" and "list" in (left, right):
+        return "list"
     return _either(left, right)
 
 
@@ -182,12 +184,11 @@ def _listed(file: syntax.File) -> Iterator[str]:
                 yield text
             case syntax.Stages(by=syntax.Path(text=text)):
                 yield text
-            case syntax.Let(name=name, value=syntax.ListOf()):
+            case syntax.Let(name=name, value=value) if infer(value, {}) == "list":
                 yield name
             case syntax.Entry(binder=str() as name, left=left, right=right):
-                if any(
-                    isinstance(_default(side), syntax.ListOf) for side in (left, right)
-                ):
+                defaults = [_default(side) for side in (left, right)]
+                if any(value and infer(value, {}) == "list" for value in defaults):
                     yield name
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from ..dsl import syntax
 from . import hir
 from .emit import Env, expression, quoted
+from .kinds import infer
 from .proof import name_splits
 
 
@@ -64,13 +65,7 @@ def loop_text(
 def range_text(value: syntax.Expr, env: Env) -> str:
     """What a loop runs over: 0 .. L-1, or the values of a list."""
     text = expression(value, env)
-    if (
-        isinstance(value, syntax.Path)
-        and env.kinds.get(value.text) == "list"
-        or isinstance(value, syntax.ListOf)
-    ):
-        return text
-    return f"range({text})"
+    return text if infer(value, env.kinds) == "list" else f"range({text})"
 
 
 def _spelled(value: syntax.Expr) -> str:

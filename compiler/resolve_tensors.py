@@ -11,6 +11,7 @@ from ..dsl.never import assert_never
 from ..dsl.source import Span
 from . import hir
 from .derive import bias
+from .implied import alone, indices
 from .problems import refuse
 from .resolve_names import Context, check_axes, names_of, place_of
 from .resolve_whole import by_name, check_terms, is_whole
@@ -78,7 +79,7 @@ def _statement(
             number = ("left", "right").index(side)
             names = names_of(name, number, context, deep=True)
             drops = tuple(hir.Drop(number, one, statement.span) for one in names)
-            looped = _looped(names, drops, statement.span, context)
+            looped = _looped(alone(names), drops, statement.span, context)
             yield from _when(condition, looped, context)
         case syntax.Let() | syntax.Replica():
             raise AssertionError("bound by the block")
@@ -235,22 +236,17 @@ def _equation(
             numbers.statements += 1
             more = (bias(statement, node.input_axis, numbers.statements, derived.span),)
             found += _when(derived.condition, more, context)
-        names = [tensor.names[0].name for side in sides for tensor in side]
-        items += _looped(names, tuple(found), node.span, context)
+        items += _looped(indices(sides), tuple(found), node.span, context)
     yield from _when(node.condition, tuple(items), context)
 
 
 def _looped(
-    names: list[syntax.Name], items: tuple[hir.Item, ...], span: Span, context: Context
+    found: dict[str, syntax.Path],
+    items: tuple[hir.Item, ...],
+    span: Span,
+    context: Context,
 ) -> tuple[hir.Item, ...]:
     """The items inside a loop for every index in a name that no `for` binds: it takes the bound name's size."""
-    values = [
-        part.value
-        for name in names
-        for part in name.parts
-        if isinstance(part, syntax.Hole) and isinstance(part.value, syntax.Path)
-    ]
-    found = {value.text: value for value in values}
     for value in reversed(
         found.values()
     ):  # the first stands outermost and runs slowest

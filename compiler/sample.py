@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from ..dsl import syntax
 from . import hir
+from .emit import attribute
 from .instance import running
 from .kinds import paths
 from .layout import splits
@@ -114,8 +115,13 @@ def _witnesses(
         if proof.measured
     }
     walk = Walk(map_, proofs, names, config_env(map_, mesh_dependent(map_)), sizes)
-    found = [walk.witness(names["Config"](**fields)) for fields in configs]
+    found = [walk.witness(_config(names, fields)) for fields in configs]
     return found[0], *(witness.beyond(found[0]) for witness in found[1:])
+
+
+def _config(names: Mapping[str, Any], fields: Mapping[str, Any]) -> Any:
+    """A Config of the loaded core."""
+    return names["Config"](**{attribute(name): value for name, value in fields.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,7 @@ class _Trial:
     def fits(self, fields: Mapping[str, Any], mesh: Dims) -> bool:
         """Whether every statement has a recipe for these fields and mesh."""
         try:
-            config = self.names["Config"](**fields)
+            config = _config(self.names, fields)
             made = self.names["Mesh"](**dict(mesh)) if mesh else None
             shapes = self.names["Shapes"](None, None)
             return all(
@@ -230,6 +236,9 @@ def _listed(map_: hir.Map, name: str) -> list[Any] | None:
     """A list of one value a layer: what its items are compared with, in turn, else counts. None where no item is read."""
     values: list[Any] = []
     read = False
+    ranges = [loop.range for loop in _loops(map_.items)]
+    if any(isinstance(one, syntax.Path) and one.text == name for one in ranges):
+        return [0, LAYERS - 1]
     for node in _expressions(map_.items):
         match node:
             case syntax.Binary(operator="in", right=syntax.Path(text=text)) if (

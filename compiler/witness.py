@@ -16,6 +16,7 @@ from ..dsl import syntax
 from ..dsl.never import assert_never
 from . import hir
 from .emit import Env, attribute, expression, identifier
+from .kinds import paths
 from .layout import Cut, Front, Picked, Place, Row, size
 from .proof import Proof
 
@@ -171,16 +172,14 @@ class Walk:
         texts = []
         for part in name.parts:
             if isinstance(part, syntax.Hole):
-                bundled = (
-                    isinstance(part.value, syntax.Path)
-                    and f"@{part.value.text}" in scope
-                )
-                key = (
-                    f"@{part.value.text}" if isinstance(part.value, syntax.Path) else ""
-                )
-                texts.append(
-                    str(scope[key] if bundled else self._value(part.value, env, scope))
-                )
+                own = {
+                    path.text: f"at_{path.text}"
+                    for path in paths(part.value)
+                    if f"@{path.text}" in scope
+                }
+                now = {**scope, **{own[n]: scope[f"@{n}"] for n in own}}
+                inner = env.adding(own, dict.fromkeys(own, "int"))
+                texts.append(str(self._value(part.value, inner, now)))
             elif isinstance(part, syntax.Text):
                 texts.append(part.text)
         return "".join(texts)
@@ -209,7 +208,8 @@ class Walk:
                 middle,
                 {i: sizes[i] - 1 for i in indices},
             ):
-                now = {**scope, **{f"@{index}": value for index, value in at.items()}}
+                held = {loop.index: at[loop.index] for loop in proof.bundled}
+                now = {**scope, **{f"@{index}": n for index, n in held.items()}}
                 ends: list[Any] = []
                 for side, leaf in enumerate(pair):
                     tensor = proof.statement.sides[side][leaf.term]

@@ -205,7 +205,7 @@ class Recipes:
 
     def same(self, where: str, **sizes: int) -> Recipe:
         """The recipe of a tensor that is the same on both sides; an axis a size."""
-        key = where, tuple(sizes)
+        key = where, tuple(sizes.items())
         if key not in self._made:
             formula, shape = f"[{' '.join(sizes)}]", sizes.values()
             recipe = self._made[key] = Recipe(where, **sizes)

@@ -13,6 +13,7 @@ CHOSEN = (
     "experts_in_names",
     "experts_stacked",
     "gpt_oss",
+    "lists",
     "measured",
     "mesh_left",
     "optional",
