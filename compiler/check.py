@@ -13,6 +13,7 @@ from ..dsl import syntax
 from ..dsl.diagnostics import Diagnostic, Label, MapError
 from ..dsl.never import assert_never
 from . import hir
+from .arithmetic import computes, named
 from .facts import Fact, exclusive, facts
 from .kinds import infer, paths
 from .layout import Leaf, leaves, matched, place_dims, splits
@@ -194,7 +195,8 @@ def _check_bundled(loop: hir.Loop, statement: hir.Statement, context: _Context) 
     if loop.index in _deciding(statement, context):
         refuse(
             "M0310",
-            f"the index `{loop.index}` stands on an axis, and in a condition, a range or a `let` around the statement",
+            f"the index `{loop.index}` stands on an axis, and in a condition, a range or a `let` around the statement"
+            + (" or in its arithmetic" if computes(statement) else ""),
             axis_of(loop.index, statement),
             labels=(Label(word(loop.index, loop.span), "its loop"),),
             help="on an axis an index takes all its values at once",
@@ -217,7 +219,9 @@ def _deciding(statement: hir.Statement, context: _Context) -> set[str]:
         node.name for node in nodes if isinstance(node, syntax.Index)
     } | context.decided
     todo |= {node.size for node in nodes if isinstance(node, syntax.Padded)}
-    found = set(context.decided)
+    computed = {path.text for tensor in tensors for path in named(tensor)}
+    todo |= computed
+    found = computed | context.decided
     while todo:
         more = context.lets.get(todo.pop(), frozenset()) - found
         found |= more
@@ -335,7 +339,7 @@ def _kinds(
         used | {n for t in tensors for n in name_indices(t.names[0].name)}
     )
     return (
-        "bijective",
+        "rounded" if computes(statement) else "bijective",
         *(["optional"] if statement.optional else []),
         *(["padded"] if padded else []),
         *(["tied"] if any(len(tensor.names) > 1 for tensor in tensors) else []),

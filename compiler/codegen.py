@@ -93,9 +93,11 @@ def test(
                     _keywords(change),
                     [repr(side) for side in witness.shapes],
                     list(map(repr, witness.elements)),
+                    list(map(repr, witness.computed)),
                 )
                 for change, witness in zip(_distinct(calls.cases), calls.witnesses)
             ],
+            computed=any(witness.computed for witness in calls.witnesses),
             left_out="; ".join(_keywords(dict(mesh)) for mesh in calls.left_out),
             options_of=[_given(map_, side) for side in (0, 1)],
             required=[repr(_required(map_, side)) for side in (0, 1)],

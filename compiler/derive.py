@@ -45,9 +45,8 @@ def _bias(tensor: hir.Tensor, input_axis: str | None, span: Span) -> hir.Tensor:
     if tensor.whole:
         return replace(tensor, names=names)
     dropped = _input(tensor, input_axis, span)
-    return hir.Tensor(
-        names, tuple(axis for axis in tensor.axes if axis is not dropped), tensor.span
-    )
+    axes = tuple(axis for axis in tensor.axes if axis is not dropped)
+    return replace(tensor, names=names, axes=axes)
 
 
 def _input(tensor: hir.Tensor, input_axis: str | None, span: Span) -> syntax.Axis:

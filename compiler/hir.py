@@ -122,16 +122,25 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One operation on every element of a tensor: `+ - * /` with a number, or a function without one."""
+
+    operator: str
+    operand: Expr | None
+
+
+@dataclass(frozen=True, slots=True)
 class Tensor:
     """A term: a tensor under one name, or under several that are tied, and its axes.
 
-    `whole`: of any shape, without axes.
+    `whole`: of any shape, without axes. The equation is about what the steps make of the elements that are stored.
     """
 
     names: tuple[Placed, ...]
     axes: tuple[Axis, ...]
     span: Span
     whole: bool = False
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,23 @@ def sizes(file: syntax.File) -> frozenset[str]:
     return frozenset(found)
 
 
+def numbers(file: syntax.File) -> frozenset[str]:
+    """The names that arithmetic on tensors is computed from."""
+    todo = [
+        name
+        for node in syntax.walk(file)
+        if isinstance(node, syntax.Arithmetic)
+        for name in _operands(node.operand)
+    ]
+    sources, found = _sources(file), set[str]()
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += sources.get(name, ())
+    return frozenset(found)
+
+
 def infer(value: Expr, kinds: Mapping[str, str]) -> str:
     """The kind of an expression, given the kinds of its names."""
     match value:

@@ -227,13 +227,21 @@ class Emitter:
         return [*named, f"yield Group({recipe}, left, right{optional})"]
 
     def _side(self, proof: Proof, side: int, place: Place) -> str:
-        """The names of a side's tensors; `*` before each part where there are several."""
+        return self._slots(proof, proof.statement.sides[side], side, place)
+
+    def _slots(
+        self, proof: Proof, tensors: tuple[hir.Tensor, ...], side: int, place: Place
+    ) -> str:
+        """The names of some of a side's tensors; `*` before each part where there are several."""
         parts: list[str] = []
         plain: list[str] = []
         before: str | None = None
-        for tensor in proof.statement.sides[side]:
+        for tensor in tensors:
             at = self._at(side, tensor.names[0])
-            if (
+            if tensor.steps:
+                plain = []
+                parts.append(self._computed(proof, tensor, side, place))
+            elif (
                 len(tensor.names) == 1
                 and at is not None
                 and not self._spread(proof, tensor, side)
@@ -254,6 +262,19 @@ class Emitter:
             if len(parts) == 1
             else f"({', '.join('*' + part for part in parts)})"
         )
+
+    def _computed(
+        self, proof: Proof, tensor: hir.Tensor, side: int, place: Place
+    ) -> str:
+        """A tensor with the steps that lead from its elements to what the equation is about."""
+        alone = replace(tensor, steps=())
+        text = self._slots(proof, (alone,), side, place)
+        steps = [
+            f"Step({quoted(step.operator)}"
+            + (f", {expression(step.operand, place.env)})" if step.operand else ")")
+            for step in tensor.steps
+        ]
+        return f"computed({text}, {', '.join(steps)})"
 
     def _at(self, side: int, placed: hir.Placed) -> str | None:
         """The end of a `places` call: the coordinates and the closing bracket. None where there are two stages."""

@@ -100,6 +100,14 @@ class Plan:
     statements: Function
     recipes: Mapping[int, str]
 
+    @property
+    def but(self) -> str:
+        """What is not moved bit for bit, in the docstring of the converter."""
+        computed = any("rounded" in proof.kinds for proof in self.proven.proofs)
+        return (
+            " but for what the map computes, which is rounded once" if computed else ""
+        )
+
 
 def verify(plan: Plan) -> Plan:
     """Assert that every piece of text is Python; a failure here is a bug of the compiler."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..dsl import syntax
-from . import hir
+from . import arithmetic, hir
 from .kinds import paths
 from .layout import Leaf, axis_indices, formula, leaves, spell
 
@@ -99,7 +99,8 @@ def equation(proof: Proof) -> str:
         optional = "?" if proof.statement.optional else ""
         sides.append(
             ", ".join(
-                spelled(name) + axes_of(t) + optional for name, t in zip(names, tensors)
+                arithmetic.spelled(spelled(name) + axes_of(t) + optional, t)
+                for name, t in zip(names, tensors)
             )
         )
     return " <-> ".join(sides)

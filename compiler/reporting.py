@@ -115,8 +115,15 @@ def _closing(proven: Proven) -> list[str]:
     dropped = (
         f" or dropped by name ({left} drop{'s' if left > 1 else ''})" if left else ""
     )
+    rounded = sum("rounded" in proof.kinds for proof in proven.proofs)
+    up_to = (
+        f"; of the {rounded} that compute{'s' if rounded == 1 else ''}, up to rounding: each way is computed in "
+        "float32, or in float64 for float64, and rounded once"
+        if rounded
+        else ""
+    )
     return wrapped(
         f"{count} statement{'s' if count > 1 else ''} proven: each element of the target is written once, "
-        f"each element of the source is read{dropped}, and the two directions compose to the identity.",
+        f"each element of the source is read{dropped}, and the two directions compose to the identity{up_to}.",
         WIDTH,
     )

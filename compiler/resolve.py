@@ -14,7 +14,7 @@ from ..dsl import syntax
 from ..dsl.diagnostics import Label
 from ..dsl.source import Span
 from . import hir
-from .kinds import infer, paths, sizes
+from .kinds import infer, numbers, paths, sizes
 from .problems import nearest, refuse, word
 from .resolve_config import resolve_entries
 from .resolve_tensors import resolve_block
@@ -28,7 +28,7 @@ def resolve(file: syntax.File) -> hir.Map:
     """The bound map. Raises MapError for names that are unknown, bound twice or out of place."""
     header = _one(file, syntax.Map, "M0201", "map NAME: left <-> right")
     layouts = _layouts(file, header)
-    scope = Scope({}, sizes(file), layouts)
+    scope = Scope({}, sizes(file), layouts, numbers=numbers(file))
     for layout in layouts:
         for dim in layout.dims:
             scope = scope.bind(dim, "mesh dimension", "int", _mesh_span(file, layout))

@@ -172,7 +172,9 @@ def _kind(entry: hir.Entry, scope: Scope) -> str:
         for side in (entry.left, entry.right)
         if isinstance(side, hir.Formula)
     ]
-    return next((kind for kind in kinds if kind != "any"), "any")
+    number = entry.bound and entry.field in scope.numbers
+    other = "float" if number else "any"
+    return next((kind for kind in kinds if kind != "any"), other)
 
 
 def _unique(entries: list[hir.Entry], scope: Scope) -> list[hir.Entry]:

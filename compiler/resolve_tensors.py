@@ -10,6 +10,7 @@ from ..dsl.diagnostics import Label, MapError
 from ..dsl.never import assert_never
 from ..dsl.source import Span
 from . import hir
+from .arithmetic import flat, steps_of
 from .derive import bias
 from .implied import alone, indices
 from .problems import refuse
@@ -221,6 +222,7 @@ def _when(
 def _equation(
     node: syntax.Equation, context: Context, numbers: _Numbers
 ) -> Iterator[hir.Item]:
+    node = flat(node)
     check_terms(node)
     left, right = (
         tuple(tensor for term in terms for tensor in _tensors(term, side, context))
@@ -282,7 +284,8 @@ def _tensors(term: syntax.Term, side: int, context: Context) -> Iterator[hir.Ten
                 )
             )
         axes = () if term.axes is None else term.axes.items
-        yield hir.Tensor(tuple(placed), axes, term.span, is_whole(term))
+        steps = steps_of(term, context.scope)
+        yield hir.Tensor(tuple(placed), axes, term.span, is_whole(term), steps)
 
 
 def _test(condition: syntax.Condition | None) -> syntax.Expr | None:

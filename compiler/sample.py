@@ -220,6 +220,7 @@ def _sizes(map_: hir.Map) -> dict[str, int]:
 def _others(map_: hir.Map) -> Fields:
     """Values for what is not a size: flags off, lists as the map reads them, the first spelling of a table."""
     found: Fields = {}
+    numbers = (0.75 + 0.5 * count for count in range(100))  # exact, and none is 1
     for entry in map_.entries:
         if not entry.bound or entry.kind == "int":
             continue
@@ -227,7 +228,7 @@ def _others(map_: hir.Map) -> Fields:
         if isinstance(first, (syntax.String, syntax.Number, syntax.Boolean)):
             found[entry.field] = first.value
         else:
-            plain: Fields = {"bool": False, "float": 1.0, "str": ""}
+            plain: Fields = {"bool": False, "float": next(numbers), "str": ""}
             found[entry.field] = plain.get(entry.kind, _listed(map_, entry.field))
     return found
 

@@ -24,13 +24,14 @@ FUNCTIONS |= {"sqrt": (1, 1), "len": (1, 1), "count": (2, 2)}
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What each name is bound to, in words; which names are sizes; the layouts; where a statement stands."""
+    """What each name is bound to, in words; which are sizes; the layouts; kinds; which are computed with."""
 
     names: Mapping[str, str]
     sizes: frozenset[str]
     layouts: tuple[hir.Layout, hir.Layout]
     kinds: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[str, Span] = field(default_factory=dict)
+    numbers: frozenset[str] = frozenset()
 
     def bind(self, name: str, what: str, kind: str, span: Span) -> Scope:
         if name in self.names:

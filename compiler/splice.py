@@ -18,6 +18,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "errors",
         "config",
         "stages",
+        "values",
         "grid",
         "recipe",
         "mapping",

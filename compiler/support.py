@@ -7,10 +7,17 @@ from __future__ import annotations
 
 from ..dsl import syntax
 from ..dsl.diagnostics import Diagnostic, MapError
+from .arithmetic import STEPS
 
 
 def support(file: syntax.File) -> syntax.File:
     """The same tree; MapError with one M0200 for every construct that is not supported yet."""
+    inside = {
+        id(argument)
+        for node in syntax.walk(file)
+        if isinstance(node, syntax.Apply) and node.function in STEPS
+        for argument in node.arguments
+    }
     found = tuple(
         Diagnostic(
             "M0200",
@@ -19,6 +26,7 @@ def support(file: syntax.File) -> syntax.File:
             help=(f"leave out {what}",),
         )
         for node in syntax.walk(file)
+        if id(node) not in inside
         if (what := _unsupported(node)) is not None
     )
     if found:
@@ -42,7 +50,7 @@ def _unsupported(node: syntax.Node) -> str | None:
             return "a layout's `codec`"
         case syntax.Prefixes():
             return "a layout's `prefix`"
-        case syntax.Apply(function=function):
+        case syntax.Apply(function=function) if function not in STEPS:
             return f"the function `{function}` on tensors"
         case syntax.Alternates():
             return "a name with alternates (`{a | b}`)"
@@ -72,8 +80,6 @@ def _in_equation(node: syntax.Equation) -> str | None:
 
 
 def _in_term(node: syntax.Term) -> str | None:
-    if node.arithmetic:
-        return "arithmetic on a tensor"
     if node.dtype is not None:
         return "`as` on a tensor"
     if node.default is not None:

@@ -15,25 +15,33 @@ from typing import Any, TypeAlias
 from ..dsl import syntax
 from ..dsl.never import assert_never
 from . import hir
+from .arithmetic import computes
 from .emit import Env, attribute, expression, identifier
 from .kinds import paths
-from .layout import Cut, Front, Picked, Place, Row, size
+from .layout import Cut, Front, Leaf, Picked, Place, Row, size
 from .proof import Proof
 
 ANY = (2, 3)  # the shape that whole tensors have in the generated test
 
 Index: TypeAlias = "tuple[int, ...]"
 Element: TypeAlias = "tuple[str, Index, str, Index]"
+# The name, the index and the steps on each side.
+Computed: TypeAlias = "tuple[str, Index, Steps, str, Index, Steps]"
+Steps: TypeAlias = "tuple[tuple[str, Any], ...]"
 
 
 @dataclass(slots=True)
 class Witness:
-    """For one config: the shape under each name of both sides, and elements that are one."""
+    """For one config: the shape under each name of both sides, and elements that are one.
+
+    The computed ones are one behind the steps of each side.
+    """
 
     shapes: tuple[dict[str, Index | None], dict[str, Index | None]] = field(
         default_factory=lambda: ({}, {})
     )
     elements: list[Element] = field(default_factory=list)
+    computed: list[Computed] = field(default_factory=list)
 
     def beyond(self, other: Witness) -> Witness:
         """What it says that the other does not; a shape of None is a name that is not there."""
@@ -48,7 +56,8 @@ class Witness:
         elements = [
             element for element in self.elements if element not in other.elements
         ]
-        return Witness((sides[0], sides[1]), elements)
+        computed = [one for one in self.computed if one not in other.computed]
+        return Witness((sides[0], sides[1]), elements, computed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +149,28 @@ class Walk:
                     for placed in tensor.names:
                         if placed.when is None or self._value(placed.when, env, now):
                             made.shapes[side][self._name(placed.name, env, now)] = shape
-        if first:
+        if first and not computes(statement):
             made.elements += self._elements(proof, env, scope, sizes)
+        elif first:
+            for pair in proof.pairs:
+                left, right = (
+                    self._steps(statement.sides[side][leaf.term], env, scope)
+                    for side, leaf in enumerate(pair)
+                )
+                for a, at, b, there in self._elements_of(
+                    pair, proof, env, scope, sizes
+                ):
+                    made.computed.append((a, at, left, b, there, right))
+
+    def _steps(self, tensor: hir.Tensor, env: Env, scope: Mapping[str, Any]) -> Steps:
+        """The arithmetic on a tensor, its numbers evaluated."""
+        return tuple(
+            (
+                step.operator,
+                0.0 if step.operand is None else self._value(step.operand, env, scope),
+            )
+            for step in tensor.steps
+        )
 
     def _sizes(
         self, proof: Proof, env: Env, scope: Mapping[str, Any]
@@ -187,36 +216,34 @@ class Walk:
     def _elements(
         self, proof: Proof, env: Env, scope: Mapping[str, Any], sizes: Mapping[str, int]
     ) -> Iterator[Element]:
-        """Three elements of each part: the first, the last, and one between."""
+        """Three elements of each part."""
         for pair in proof.pairs:
-            indices = list(
-                dict.fromkeys(
-                    [
-                        *pair[0].indices,
-                        *pair[1].indices,
-                        *(loop.index for loop in proof.bundled),
-                    ]
-                )
-            )
-            if not all(sizes[index] for index in indices):
-                continue
-            middle = {
-                index: (5 * k + 3) % sizes[index] for k, index in enumerate(indices)
-            }
-            for at in (
-                {i: 0 for i in indices},
-                middle,
-                {i: sizes[i] - 1 for i in indices},
-            ):
-                held = {loop.index: at[loop.index] for loop in proof.bundled}
-                now = {**scope, **{f"@{index}": n for index, n in held.items()}}
-                ends: list[Any] = []
-                for side, leaf in enumerate(pair):
-                    tensor = proof.statement.sides[side][leaf.term]
-                    ends.append(self._name(tensor.names[0].name, env, now))
-                    index = tuple(_position(place, at, sizes) for place in leaf.axes)
-                    ends.append((1, 2) if tensor.whole else index)
-                yield (ends[0], ends[1], ends[2], ends[3])
+            yield from self._elements_of(pair, proof, env, scope, sizes)
+
+    def _elements_of(
+        self,
+        pair: tuple[Leaf, Leaf],
+        proof: Proof,
+        env: Env,
+        scope: Mapping[str, Any],
+        sizes: Mapping[str, int],
+    ) -> Iterator[Element]:
+        """Three elements of a part: the first, the last, and one between."""
+        bundled = [loop.index for loop in proof.bundled]
+        indices = list(dict.fromkeys([*pair[0].indices, *pair[1].indices, *bundled]))
+        if not all(sizes[index] for index in indices):
+            return
+        middle = {index: (5 * k + 3) % sizes[index] for k, index in enumerate(indices)}
+        last = {i: sizes[i] - 1 for i in indices}
+        for at in ({i: 0 for i in indices}, middle, last):
+            now = {**scope, **{f"@{index}": at[index] for index in bundled}}
+            ends: list[Any] = []
+            for side, leaf in enumerate(pair):
+                tensor = proof.statement.sides[side][leaf.term]
+                ends.append(self._name(tensor.names[0].name, env, now))
+                index = tuple(_position(place, at, sizes) for place in leaf.axes)
+                ends.append((1, 2) if tensor.whole else index)
+            yield (ends[0], ends[1], ends[2], ends[3])
 
 
 def _number(axis: syntax.Axis, sizes: Mapping[str, int]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..dsl import syntax
 from ..dsl.never import assert_never
 from ..dsl.syntax import Axis
-from . import hir
+from . import arithmetic, hir
 from .layout import axis_indices, spell, splits
 from .proof import Proof, axes_of, spelled
 
@@ -32,7 +32,9 @@ def full_equation(proof: Proof) -> str:
     optional = "?" if proof.statement.optional else ""
     sides = [
         ", ".join(
-            spelled(tensor.names[0].name) + axes_of(tensor) + optional
+            arithmetic.spelled(
+                spelled(tensor.names[0].name) + axes_of(tensor) + optional, tensor
+            )
             for tensor in tensors
         )
         for tensors in proof.statement.sides

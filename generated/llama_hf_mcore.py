@@ -923,6 +923,132 @@ def _counts(
     return counts
 
 
+# ---- runtime: Values that change on the way: the arithmetic that a map states on tensors.
+
+
+# How each step is undone.
+INVERSES = {"+": "-", "-": "+", "*": "/", "/": "*"}
+INVERSES |= {"neg": "neg", "exp": "log", "log": "exp"}
+# The dtypes that arithmetic is done on, as safetensors and as torch name them.
+FLOAT_DTYPES = {
+    "F64": "torch.float64",
+    "F32": "torch.float32",
+    "F16": "torch.float16",
+    "BF16": "torch.bfloat16",
+}
+
+
+class Step(NamedTuple):
+    """One operation on every element: `+ - * /` with a number, or `neg`, `exp`, `log`."""
+
+    operator: str
+    operand: Any = 0.0
+
+
+Steps: TypeAlias = "tuple[Step, ...]"
+
+
+class Values(NamedTuple):
+    """What a map says of a tensor's values: the steps from what is stored to what the equation is about."""
+
+    steps: Steps = ()
+
+
+class Change(NamedTuple):
+    """What becomes of the elements of one source, which are stored in `dtype`, on their way into one target."""
+
+    dtype: str
+    steps: Steps
+
+
+def change(
+    where: str, source: tuple[str, Any, Values | None], target: Values | None
+) -> Change | None:
+    """The change of a source, given by its name, dtype and values; None where its elements stay as they are.
+
+    ConversionError where they cannot be computed.
+    """
+    name, dtype, values = source
+    forth = values.steps if values is not None else ()
+    back = target.steps if target is not None else ()
+    for step in (*forth, *back):
+        check_step(where, step)
+    steps = tuple(
+        step for step in (*forth, *map(undone, reversed(back))) if not _is_nothing(step)
+    )
+    if not steps:
+        return None
+    code = dtype_code(dtype)
+    if code not in FLOAT_DTYPES:
+        raise ConversionError(
+            f"{name}: expected a dtype among {', '.join(FLOAT_DTYPES)} to compute with, found {dtype} "
+            f"({where})"
+        )
+    return Change(code, steps)
+
+
+def check_step(where: str, step: Step) -> None:
+    """ConversionError for an operand that is no number, or that cannot be divided by."""
+    operator, operand = step
+    number = type(operand) in (int, float) and math.isfinite(operand)
+    if not number or (operator in "*/" and operand == 0):
+        kind = "a number other than 0" if operator in "*/" else "a number"
+        raise ConversionError(
+            f"{where}: expected {kind} behind `{operator}`, found {operand!r}"
+        )
+
+
+def undone(step: Step) -> Step:
+    """The step that leads back."""
+    return step._replace(operator=INVERSES[step.operator])
+
+
+def _is_nothing(step: Step) -> bool:
+    return (step.operator in ("+", "-") and step.operand == 0) or (
+        step.operator in ("*", "/") and step.operand == 1
+    )
+
+
+def dtype_code(dtype: Any) -> str:
+    """A dtype as a safetensors header names it; one of torch that no arithmetic is done on as torch does."""
+    codes = {name: code for code, name in FLOAT_DTYPES.items()}
+    return codes.get(str(dtype), str(dtype))
+
+
+def compute(values: Tensor, steps: Steps) -> Tensor:
+    """The steps one after the other, in float32 or, where that is wider, in the dtype of the values.
+
+    What comes back is not rounded to another dtype yet, so copying it rounds once.
+    """
+    import torch
+
+    if not steps:
+        return values
+    wide = torch.promote_types(values.dtype, torch.float32)
+    result = values.to(wide, copy=True, memory_format=torch.contiguous_format)
+    for operator, operand in steps:
+        # Not a plain number, since some devices divide by one as they multiply by its inverse.
+        number = torch.tensor(float(operand), dtype=wide, device=result.device)
+        match operator:
+            case "+":
+                result += number
+            case "-":
+                result -= number
+            case "*":
+                result *= number
+            case "/":
+                result /= number
+            case "neg":
+                result.neg_()
+            case (
+                "exp" | "log"
+            ):  # in float64, so that it is the same wherever it is done
+                result = getattr(result.double(), operator)().to(wide)
+            case _:
+                raise AssertionError(f"no step is called {operator}")
+    return result
+
+
 # ---- runtime: Grids: strided views of tensors without their data, and the boxes of indices that a rank or a chunk holds.
 
 
@@ -1357,10 +1483,14 @@ def _copy(
 
 
 class Place(NamedTuple):
-    """A tensor's name, and the mesh coordinates that it needs (the others hold copies)."""
+    """A tensor's name, and the mesh coordinates that it needs (the others hold copies).
+
+    `values` are the same for all names of a tensor; None where they are stored as the equation states them.
+    """
 
     name: str
     at: Mapping[str, int]
+    values: Values | None = None
 
 
 # The tensors of a side of a statement, each under one name or under several that are tied.
@@ -1568,6 +1698,14 @@ def places(*names: str, when: bool = True, **at: int) -> Slots:
 def tied(*names: Slots) -> Slots:
     """One tensor under all of these names."""
     return (tuple(place for slots in names for slot in slots for place in slot),)
+
+
+def computed(tensors: Slots, *steps: Step) -> Slots:
+    """The same tensors; the equation is about what these steps make of their elements."""
+    return tuple(
+        tuple(place._replace(values=Values(steps)) for place in places)
+        for places in tensors
+    )
 
 
 Expected: TypeAlias = "dict[str, tuple[Counts | None, None]]"
@@ -1799,7 +1937,10 @@ def _components(names: list[str], pattern: list[str]) -> bool:
 
 
 class Transfer(NamedTuple):
-    """One target tensor: its sources, the blocks that fill it and those that are zeros."""
+    """One target tensor: its sources, the blocks that fill it and those that are zeros.
+
+    `changes` has one for each source, or is empty where every element is moved as it is. `dtype` is the target's.
+    """
 
     where: str
     name: str
@@ -1808,6 +1949,7 @@ class Transfer(NamedTuple):
     copies: tuple[Copy, ...]
     zeros: tuple[Copy, ...]
     dtype: Any
+    changes: tuple[Change, ...] = ()
 
 
 def make_plan(
@@ -1953,6 +2095,7 @@ class Plan:
                         filling.copies,
                         filling.zeros,
                         dtype,
+                        self._changes(group, place, filling.sources, sources),
                     )
 
     def _source(self, group: Group, piece: Piece) -> Source:
@@ -1962,6 +2105,30 @@ class Plan:
             if place.name in self.found[rank]:
                 return Source(rank, place.name)
         raise AssertionError("a checked plan has every source")
+
+    def _changes(
+        self,
+        group: Group,
+        target: Place,
+        pieces: tuple[Piece, ...],
+        sources: tuple[Source, ...],
+    ) -> tuple[Change, ...]:
+        """What becomes of the elements of each source; nothing where all of them stay as they are."""
+        found: list[Change | None] = []
+        for piece, source in zip(pieces, sources):
+            values = group.sides[piece.side][piece.position][0].values
+            if values is None and target.values is None:
+                found.append(None)
+                continue
+            dtype = self.found[source.rank][source.name].dtype
+            given = (str(source), dtype, values)
+            found.append(change(group.recipe.where, given, target.values))
+        if not any(found):
+            return ()
+        return tuple(
+            one or Change(dtype_code(self.found[s.rank][s.name].dtype), ())
+            for one, s in zip(found, sources)
+        )
 
     def _dtype(self, where: str, name: str, sources: tuple[Source, ...]) -> Any:
         """The dtype that all sources of a target have."""
@@ -2084,20 +2251,21 @@ def _make(transfer: Transfer, sources: list[Tensor], out: Out | None) -> Tensor:
         flat = [source.detach().contiguous() for source in sources]
         for block in transfer.copies:
             source = flat[block.source]
+            values = source.as_strided(
+                block.counts, block.steps, source.storage_offset() + block.start
+            )
+            if transfer.changes:
+                values = compute(values, transfer.changes[block.source].steps)
             whole.as_strided(
                 block.counts, block.strides, whole.storage_offset() + block.offset
-            ).copy_(
-                source.as_strided(
-                    block.counts, block.steps, source.storage_offset() + block.start
-                )
-            )
+            ).copy_(values)
         return target if whole is target else target.copy_(whole)
 
 
 def _view(transfer: Transfer, sources: list[Tensor]) -> Tensor | None:
     """The target as a view, where it is one piece of one source; else None."""
     size = prod(transfer.shape)
-    if len(transfer.copies) != 1 or transfer.zeros:
+    if len(transfer.copies) != 1 or transfer.zeros or transfer.changes:
         return None
     block, source = transfer.copies[0], sources[transfer.copies[0].source].detach()
     if (
@@ -2274,7 +2442,7 @@ def size_text(size: float) -> str:
     return f"{size:.0f} bytes"
 
 
-# ---- runtime: Another floating-point dtype for the tensors that are written, as --dtype asks for it.
+# ---- runtime: Another floating-point dtype for the tensors that are written, as --dtype asks for it, and arithmetic on them.
 
 
 CAST_DTYPES = {"f32": "F32", "bf16": "BF16", "f16": "F16"}
@@ -2296,11 +2464,7 @@ def target_dtype(name: str, dtype: str, asked: str | None) -> str:
 def cast_scratch(dtypes: set[tuple[str, str]], chunk: int) -> int:
     """The bytes that hold the source of one chunk, for the worst of these pairs of dtypes (from, to)."""
     return max(
-        (
-            math.ceil(chunk * item_size(one) / item_size(to))
-            for one, to in dtypes
-            if one != to
-        ),
+        (math.ceil(chunk * item_size(one) / item_size(to)) for one, to in dtypes),
         default=0,
     )
 
@@ -2310,13 +2474,32 @@ def cast_elements(source: memoryview, dtype: str, target: memoryview, to: str) -
     _as_tensor(target, to).copy_(_as_tensor(source, dtype))
 
 
-def check_cast_library() -> None:
-    """ConversionError where torch, which casts, is not installed."""
+def compute_block(
+    source: memoryview,
+    change: Change,
+    target: memoryview,
+    to: str,
+    block: tuple[int, Counts, Counts],
+) -> None:
+    """Compute a block (offset, strides, counts) of one memory from the same block of another, in elements."""
+    offset, strides, counts = block
+    here, there = _as_tensor(target, to), _as_tensor(source, change.dtype)
+    values = compute(there.as_strided(counts, strides, offset), change.steps)
+    here.as_strided(counts, strides, offset).copy_(values)
+
+
+def computing_memory(chunk: int) -> int:
+    """The bytes that torch takes to compute a chunk: at most two numbers of 8 bytes for each of its elements."""
+    return chunk * 2 * 8 // min(item_size(dtype) for dtype in FLOATS)
+
+
+def check_cast_library(what: str, instead: str = "") -> None:
+    """ConversionError where torch, which casts and computes, is not installed."""
     try:
         import torch  # noqa: F401
     except ImportError:
         raise ConversionError(
-            "--dtype needs torch, which is not installed; install it, or leave --dtype out"
+            f"{what} needs torch, which is not installed; install it{instead}"
         ) from None
 
 
@@ -3367,30 +3550,58 @@ class Assembler:
         """Put the bytes of one tensor from `begin` on into a view."""
         dtype, width = tensor.transfer.dtype, item_size(tensor.dtype)
         first, last = begin // width, (begin + len(view)) // width
-        if dtype == tensor.dtype:
+        if tensor.transfer.changes:
+            self._fill_computed(tensor, first, last, view)
+        elif dtype == tensor.dtype:
             self.fill_elements(tensor, first, last, view)
         else:
             source = self._uncast[: (last - first) * item_size(dtype)]
             self.fill_elements(tensor, first, last, source)
             cast_elements(source, dtype, view, tensor.dtype)
 
-    def fill_elements(
+    def _fill_computed(
         self, tensor: OutputTensor, first: int, last: int, view: memoryview
     ) -> None:
-        """Put the elements [first, last) of one tensor into a view, in the dtype of the source."""
+        """Put the elements [first, last) of a tensor that is computed into a view, in the dtype of the file."""
+        changes = tensor.transfer.changes
+        if tensor.transfer.zeros:
+            view[:] = bytes(len(view))  # padding is zero, whatever is computed
+        for dtype in dict.fromkeys(change.dtype for change in changes):
+            source = self._uncast[: (last - first) * item_size(dtype)]
+            self.fill_elements(tensor, first, last, source, dtype)
+            for copy, _ in _touched(tensor.blocks, first, last):
+                change = changes[copy.source]
+                if change.dtype != dtype:
+                    continue
+                for index, counts in boxes(
+                    copy.counts, copy.strides, copy.offset, first, last
+                ):
+                    offset = copy.offset + dot(copy.strides, index) - first
+                    block = (offset, copy.strides, counts)
+                    compute_block(source, change, view, tensor.dtype, block)
+
+    def fill_elements(
+        self,
+        tensor: OutputTensor,
+        first: int,
+        last: int,
+        view: memoryview,
+        dtype: str | None = None,
+    ) -> None:
+        """Put the elements [first, last) of one tensor into a view, in the dtype of the source.
+
+        Where the sources differ in dtype, those of the `dtype` that is given.
+        """
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # what no copy covers
-        blocks = tensor.blocks
-        for number in range(
-            bisect_right(blocks.reach, first), bisect_left(blocks.starts, last)
-        ):
-            if blocks.ends[number] > first:
-                copy = blocks.copies[number]
-                source = tensor.transfer.sources[copy.source]
-                stored = self.found[source.rank][source.name]
-                self._fill_copy(copy, stored, first, last, view)
-                if blocks.ends[number] <= last:
-                    self._finish(copy, stored)
+        for copy, ends in _touched(tensor.blocks, first, last):
+            source = tensor.transfer.sources[copy.source]
+            stored = self.found[source.rank][source.name]
+            if dtype is not None and stored.dtype != dtype:
+                continue
+            self._fill_copy(copy, stored, first, last, view)
+            if ends:
+                self._finish(copy, stored)
 
     def _fill_copy(
         self, copy: Copy, stored: StoredTensor, first: int, last: int, view: memoryview
@@ -3455,6 +3666,15 @@ class Assembler:
                 + 1
             )
             self.reader.release(stored, copy.start * width, end * width)
+
+
+def _touched(blocks: Blocks, first: int, last: int) -> Iterator[tuple[Copy, bool]]:
+    """The copies with elements in [first, last), and whether they end there."""
+    for number in range(
+        bisect_right(blocks.reach, first), bisect_left(blocks.starts, last)
+    ):
+        if blocks.ends[number] > first:
+            yield blocks.copies[number], blocks.ends[number] <= last
 
 
 def _has_long_runs(copy: Copy, width: int) -> bool:
@@ -3805,6 +4025,7 @@ def prepare_writing(
     check_room(target, copied + sum(file.size for file in content.files))
     held = sum(held_memory(tensors) for tensors in source.tensors.values())
     per_thread = assembler_memory(CHUNK, _cast_scratch(content.files))
+    per_thread += _computing_memory(content.files)
     return choose_threads(threads, per_thread, held, max_memory)
 
 
@@ -3881,8 +4102,15 @@ def _jobs(
 
 
 def _cast_scratch(files: list[OutputFile]) -> int:
-    dtypes = {(t.transfer.dtype, t.dtype) for file in files for t in file.tensors}
-    return cast_scratch(dtypes, CHUNK)
+    tensors = [tensor for file in files for tensor in file.tensors]
+    cast = {(t.transfer.dtype, t.dtype) for t in tensors if not t.transfer.changes}
+    computed = {(c.dtype, t.dtype) for t in tensors for c in t.transfer.changes}
+    return cast_scratch({pair for pair in cast if pair[0] != pair[1]} | computed, CHUNK)
+
+
+def _computing_memory(files: list[OutputFile]) -> int:
+    computed = any(tensor.transfer.changes for file in files for tensor in file.tensors)
+    return computing_memory(CHUNK) if computed else 0
 
 
 # ---- runtime: What a conversion did, or with --plan would do.
@@ -4038,6 +4266,8 @@ def convert_directory(
             files = rank_outputs(
                 plan, there, converter.ranks(plan.target, mesh), stored_dtype
             )
+    if any(tensor.transfer.changes for file in files for tensor in file.tensors):
+        check_cast_library(f"the arithmetic of {converter.name}.map")
     content = _content(plan, source, there, mesh, files)
     threads = prepare_writing(source, content, target, threads, memory)
     if not plan_only:
@@ -4089,7 +4319,7 @@ def _stored_dtype(dtype: str | None) -> str | None:
     if dtype is None:
         return None
     check_known("dtype", [dtype], CAST_DTYPES)
-    check_cast_library()
+    check_cast_library("--dtype", ", or leave --dtype out")
     return CAST_DTYPES[dtype]
 
 

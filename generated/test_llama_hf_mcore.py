@@ -486,14 +486,17 @@ def back(tensors: Any, config: Any, mesh: Any) -> dict[str, torch.Tensor]:
 
 
 def assert_equal(
-    found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]
+    found: dict[str, torch.Tensor],
+    expected: dict[str, torch.Tensor],
+    rounded: frozenset[str] = frozenset(),
 ) -> None:
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         assert (
             found[name].dtype == tensor.dtype and found[name].shape == tensor.shape
         ), name
-        assert torch.equal(found[name], tensor), name
+        same = torch.allclose if name in rounded else torch.equal
+        assert same(found[name], tensor), name
 
 
 @pytest.mark.parametrize(("config", "mesh"), CASES)
@@ -641,7 +644,7 @@ def test_mixed_dtypes_are_refused() -> None:
         name = group.left[0][0].name
         if fused and name in alone(config, mesh):
             assert "differ in dtype" in refused(
-                {**tensors, name: tensors[name].double()}, config, mesh
+                {**tensors, name: tensors[name].float()}, config, mesh
             )
 
 

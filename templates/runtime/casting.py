@@ -1,4 +1,4 @@
-"""Another floating-point dtype for the tensors that are written, as --dtype asks for it.
+"""Another floating-point dtype for the tensors that are written, as --dtype asks for it, and arithmetic on them.
 
 Numbers are rounded once, to the nearest, as torch does it. Integers and truth values stay as they are.
 """
@@ -9,7 +9,9 @@ import math
 from typing import Any
 
 from .errors import ConversionError
+from .grid import Counts
 from .stored import STORED_DTYPES, item_size
+from .values import Change, compute
 
 CAST_DTYPES = {"f32": "F32", "bf16": "BF16", "f16": "F16"}
 FLOATS = ("F64", "F32", "F16", "BF16")
@@ -30,11 +32,7 @@ def target_dtype(name: str, dtype: str, asked: str | None) -> str:
 def cast_scratch(dtypes: set[tuple[str, str]], chunk: int) -> int:
     """The bytes that hold the source of one chunk, for the worst of these pairs of dtypes (from, to)."""
     return max(
-        (
-            math.ceil(chunk * item_size(one) / item_size(to))
-            for one, to in dtypes
-            if one != to
-        ),
+        (math.ceil(chunk * item_size(one) / item_size(to)) for one, to in dtypes),
         default=0,
     )
 
@@ -44,13 +42,32 @@ def cast_elements(source: memoryview, dtype: str, target: memoryview, to: str) -
     _as_tensor(target, to).copy_(_as_tensor(source, dtype))
 
 
-def check_cast_library() -> None:
-    """ConversionError where torch, which casts, is not installed."""
+def compute_block(
+    source: memoryview,
+    change: Change,
+    target: memoryview,
+    to: str,
+    block: tuple[int, Counts, Counts],
+) -> None:
+    """Compute a block (offset, strides, counts) of one memory from the same block of another, in elements."""
+    offset, strides, counts = block
+    here, there = _as_tensor(target, to), _as_tensor(source, change.dtype)
+    values = compute(there.as_strided(counts, strides, offset), change.steps)
+    here.as_strided(counts, strides, offset).copy_(values)
+
+
+def computing_memory(chunk: int) -> int:
+    """The bytes that torch takes to compute a chunk: at most two numbers of 8 bytes for each of its elements."""
+    return chunk * 2 * 8 // min(item_size(dtype) for dtype in FLOATS)
+
+
+def check_cast_library(what: str, instead: str = "") -> None:
+    """ConversionError where torch, which casts and computes, is not installed."""
     try:
         import torch  # noqa: F401
     except ImportError:
         raise ConversionError(
-            "--dtype needs torch, which is not installed; install it, or leave --dtype out"
+            f"{what} needs torch, which is not installed; install it{instead}"
         ) from None
 
 

@@ -86,6 +86,8 @@ def convert_directory(
             files = rank_outputs(
                 plan, there, converter.ranks(plan.target, mesh), stored_dtype
             )
+    if any(tensor.transfer.changes for file in files for tensor in file.tensors):
+        check_cast_library(f"the arithmetic of {converter.name}.map")
     content = _content(plan, source, there, mesh, files)
     threads = prepare_writing(source, content, target, threads, memory)
     if not plan_only:
@@ -137,7 +139,7 @@ def _stored_dtype(dtype: str | None) -> str | None:
     if dtype is None:
         return None
     check_known("dtype", [dtype], CAST_DTYPES)
-    check_cast_library()
+    check_cast_library("--dtype", ", or leave --dtype out")
     return CAST_DTYPES[dtype]
 
 

@@ -9,13 +9,18 @@ from .config import ConfigTable
 from .errors import ConversionError
 from .grid import Counts
 from .recipe import Recipe
+from .values import Step, Values
 
 
 class Place(NamedTuple):
-    """A tensor's name, and the mesh coordinates that it needs (the others hold copies)."""
+    """A tensor's name, and the mesh coordinates that it needs (the others hold copies).
+
+    `values` are the same for all names of a tensor; None where they are stored as the equation states them.
+    """
 
     name: str
     at: Mapping[str, int]
+    values: Values | None = None
 
 
 # The tensors of a side of a statement, each under one name or under several that are tied.
@@ -223,6 +228,14 @@ def places(*names: str, when: bool = True, **at: int) -> Slots:
 def tied(*names: Slots) -> Slots:
     """One tensor under all of these names."""
     return (tuple(place for slots in names for slot in slots for place in slot),)
+
+
+def computed(tensors: Slots, *steps: Step) -> Slots:
+    """The same tensors; the equation is about what these steps make of their elements."""
+    return tuple(
+        tuple(place._replace(values=Values(steps)) for place in places)
+        for places in tensors
+    )
 
 
 Expected: TypeAlias = "dict[str, tuple[Counts | None, None]]"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .errors import ConversionError
 from .mapping import Converter
 from .plan import Transfer, make_plan
+from .values import compute
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,20 +101,21 @@ def _make(transfer: Transfer, sources: list[Tensor], out: Out | None) -> Tensor:
         flat = [source.detach().contiguous() for source in sources]
         for block in transfer.copies:
             source = flat[block.source]
+            values = source.as_strided(
+                block.counts, block.steps, source.storage_offset() + block.start
+            )
+            if transfer.changes:
+                values = compute(values, transfer.changes[block.source].steps)
             whole.as_strided(
                 block.counts, block.strides, whole.storage_offset() + block.offset
-            ).copy_(
-                source.as_strided(
-                    block.counts, block.steps, source.storage_offset() + block.start
-                )
-            )
+            ).copy_(values)
         return target if whole is target else target.copy_(whole)
 
 
 def _view(transfer: Transfer, sources: list[Tensor]) -> Tensor | None:
     """The target as a view, where it is one piece of one source; else None."""
     size = prod(transfer.shape)
-    if len(transfer.copies) != 1 or transfer.zeros:
+    if len(transfer.copies) != 1 or transfer.zeros or transfer.changes:
         return None
     block, source = transfer.copies[0], sources[transfer.copies[0].source].detach()
     if (

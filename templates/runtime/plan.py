@@ -12,12 +12,16 @@ from typing import Any, NamedTuple
 from .checks import Findings, Source, check_drops, check_sources
 from .errors import ConversionError
 from .grid import Counts, Piece
-from .mapping import Converter, Drop, Group, Holders, Shapes, holds
+from .mapping import Converter, Drop, Group, Holders, Place, Shapes, holds
 from .recipe import Copy
+from .values import Change, change, dtype_code
 
 
 class Transfer(NamedTuple):
-    """One target tensor: its sources, the blocks that fill it and those that are zeros."""
+    """One target tensor: its sources, the blocks that fill it and those that are zeros.
+
+    `changes` has one for each source, or is empty where every element is moved as it is. `dtype` is the target's.
+    """
 
     where: str
     name: str
@@ -26,6 +30,7 @@ class Transfer(NamedTuple):
     copies: tuple[Copy, ...]
     zeros: tuple[Copy, ...]
     dtype: Any
+    changes: tuple[Change, ...] = ()
 
 
 def make_plan(
@@ -171,6 +176,7 @@ class Plan:
                         filling.copies,
                         filling.zeros,
                         dtype,
+                        self._changes(group, place, filling.sources, sources),
                     )
 
     def _source(self, group: Group, piece: Piece) -> Source:
@@ -180,6 +186,30 @@ class Plan:
             if place.name in self.found[rank]:
                 return Source(rank, place.name)
         raise AssertionError("a checked plan has every source")
+
+    def _changes(
+        self,
+        group: Group,
+        target: Place,
+        pieces: tuple[Piece, ...],
+        sources: tuple[Source, ...],
+    ) -> tuple[Change, ...]:
+        """What becomes of the elements of each source; nothing where all of them stay as they are."""
+        found: list[Change | None] = []
+        for piece, source in zip(pieces, sources):
+            values = group.sides[piece.side][piece.position][0].values
+            if values is None and target.values is None:
+                found.append(None)
+                continue
+            dtype = self.found[source.rank][source.name].dtype
+            given = (str(source), dtype, values)
+            found.append(change(group.recipe.where, given, target.values))
+        if not any(found):
+            return ()
+        return tuple(
+            one or Change(dtype_code(self.found[s.rank][s.name].dtype), ())
+            for one, s in zip(found, sources)
+        )
 
     def _dtype(self, where: str, name: str, sources: tuple[Source, ...]) -> Any:
         """The dtype that all sources of a target have."""

@@ -15,9 +15,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .casting import cast_elements
-from .grid import boxes
-from .output_files import OutputFile, OutputTensor
+from .casting import cast_elements, compute_block
+from .grid import boxes, dot
+from .output_files import Blocks, OutputFile, OutputTensor
 from .recipe import Copy
 from .sources import SourceReader
 from .stored import StoredTensor, item_size
@@ -78,30 +78,58 @@ class Assembler:
         """Put the bytes of one tensor from `begin` on into a view."""
         dtype, width = tensor.transfer.dtype, item_size(tensor.dtype)
         first, last = begin // width, (begin + len(view)) // width
-        if dtype == tensor.dtype:
+        if tensor.transfer.changes:
+            self._fill_computed(tensor, first, last, view)
+        elif dtype == tensor.dtype:
             self.fill_elements(tensor, first, last, view)
         else:
             source = self._uncast[: (last - first) * item_size(dtype)]
             self.fill_elements(tensor, first, last, source)
             cast_elements(source, dtype, view, tensor.dtype)
 
-    def fill_elements(
+    def _fill_computed(
         self, tensor: OutputTensor, first: int, last: int, view: memoryview
     ) -> None:
-        """Put the elements [first, last) of one tensor into a view, in the dtype of the source."""
+        """Put the elements [first, last) of a tensor that is computed into a view, in the dtype of the file."""
+        changes = tensor.transfer.changes
+        if tensor.transfer.zeros:
+            view[:] = bytes(len(view))  # padding is zero, whatever is computed
+        for dtype in dict.fromkeys(change.dtype for change in changes):
+            source = self._uncast[: (last - first) * item_size(dtype)]
+            self.fill_elements(tensor, first, last, source, dtype)
+            for copy, _ in _touched(tensor.blocks, first, last):
+                change = changes[copy.source]
+                if change.dtype != dtype:
+                    continue
+                for index, counts in boxes(
+                    copy.counts, copy.strides, copy.offset, first, last
+                ):
+                    offset = copy.offset + dot(copy.strides, index) - first
+                    block = (offset, copy.strides, counts)
+                    compute_block(source, change, view, tensor.dtype, block)
+
+    def fill_elements(
+        self,
+        tensor: OutputTensor,
+        first: int,
+        last: int,
+        view: memoryview,
+        dtype: str | None = None,
+    ) -> None:
+        """Put the elements [first, last) of one tensor into a view, in the dtype of the source.
+
+        Where the sources differ in dtype, those of the `dtype` that is given.
+        """
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # what no copy covers
-        blocks = tensor.blocks
-        for number in range(
-            bisect_right(blocks.reach, first), bisect_left(blocks.starts, last)
-        ):
-            if blocks.ends[number] > first:
-                copy = blocks.copies[number]
-                source = tensor.transfer.sources[copy.source]
-                stored = self.found[source.rank][source.name]
-                self._fill_copy(copy, stored, first, last, view)
-                if blocks.ends[number] <= last:
-                    self._finish(copy, stored)
+        for copy, ends in _touched(tensor.blocks, first, last):
+            source = tensor.transfer.sources[copy.source]
+            stored = self.found[source.rank][source.name]
+            if dtype is not None and stored.dtype != dtype:
+                continue
+            self._fill_copy(copy, stored, first, last, view)
+            if ends:
+                self._finish(copy, stored)
 
     def _fill_copy(
         self, copy: Copy, stored: StoredTensor, first: int, last: int, view: memoryview
@@ -166,6 +194,15 @@ class Assembler:
                 + 1
             )
             self.reader.release(stored, copy.start * width, end * width)
+
+
+def _touched(blocks: Blocks, first: int, last: int) -> Iterator[tuple[Copy, bool]]:
+    """The copies with elements in [first, last), and whether they end there."""
+    for number in range(
+        bisect_right(blocks.reach, first), bisect_left(blocks.starts, last)
+    ):
+        if blocks.ends[number] > first:
+            yield blocks.copies[number], blocks.ends[number] <= last
 
 
 def _has_long_runs(copy: Copy, width: int) -> bool:

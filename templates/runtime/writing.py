@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
-from .casting import cast_scratch
+from .casting import cast_scratch, computing_memory
 from .compare import verify_header, verify_part
 from .output_files import OutputFile
 from .source_folder import SourceFolder
@@ -56,6 +56,7 @@ def prepare_writing(
     check_room(target, copied + sum(file.size for file in content.files))
     held = sum(held_memory(tensors) for tensors in source.tensors.values())
     per_thread = assembler_memory(CHUNK, _cast_scratch(content.files))
+    per_thread += _computing_memory(content.files)
     return choose_threads(threads, per_thread, held, max_memory)
 
 
@@ -132,5 +133,12 @@ def _jobs(
 
 
 def _cast_scratch(files: list[OutputFile]) -> int:
-    dtypes = {(t.transfer.dtype, t.dtype) for file in files for t in file.tensors}
-    return cast_scratch(dtypes, CHUNK)
+    tensors = [tensor for file in files for tensor in file.tensors]
+    cast = {(t.transfer.dtype, t.dtype) for t in tensors if not t.transfer.changes}
+    computed = {(c.dtype, t.dtype) for t in tensors for c in t.transfer.changes}
+    return cast_scratch({pair for pair in cast if pair[0] != pair[1]} | computed, CHUNK)
+
+
+def _computing_memory(files: list[OutputFile]) -> int:
+    computed = any(tensor.transfer.changes for file in files for tensor in file.tensors)
+    return computing_memory(CHUNK) if computed else 0

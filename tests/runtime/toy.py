@@ -1,4 +1,4 @@
-"""The converter of toy.map, compiled and loaded."""
+"""The converter of toy.map, compiled and loaded; and those of other maps."""
 
 from __future__ import annotations
 
@@ -19,17 +19,32 @@ def toy_text() -> str:
     return compile_text(text, name="toy.map").module
 
 
-class ToyLoader(InspectLoader):
-    """Loads the converter from its text."""
+class TextLoader(InspectLoader):
+    """Loads a converter from its text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
 
     def get_source(self, fullname: str) -> str:
-        return toy_text()
+        return self.text
 
 
 @cache
 def load_toy() -> ModuleType:
     """The converter as a module."""
-    spec = spec_from_loader("toy_converter", ToyLoader())
+    return _loaded("toy_converter", toy_text())
+
+
+@cache
+def load(path: Path, text: str | None = None) -> ModuleType:
+    """The converter of a map, or of what its file might say instead."""
+    text = path.read_text() if text is None else text
+    name = f"{path.stem}_converter_{hash(text) % 1000}"
+    return _loaded(name, compile_text(text, name=path.name).module)
+
+
+def _loaded(name: str, text: str) -> ModuleType:
+    spec = spec_from_loader(name, TextLoader(text))
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
     sys.modules[module.__name__] = module  # where dataclasses look for their names

@@ -1,0 +1,93 @@
+"""Arithmetic on terms: functions and operators as steps, from what is stored outwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..dsl import syntax
+from . import hir
+from .problems import refuse
+from .scope import Scope
+
+STEPS = ("neg", "exp", "log")
+
+
+def flat(node: syntax.Equation) -> syntax.Equation:
+    """The equation with every function on a tensor among the tensor's arithmetic."""
+    left, right = (
+        tuple(_flat(term) for term in side) for side in (node.left, node.right)
+    )
+    return replace(node, left=left, right=right)
+
+
+def _flat(term: syntax.Term) -> syntax.Term:
+    """MapError where a function takes something else than one tensor."""
+    inner, functions = term, list[syntax.Arithmetic]()
+    while isinstance(inner.tensor, syntax.Apply):
+        span = inner.tensor.span
+        nothing = syntax.Nothing(span=span)
+        functions.insert(
+            0, syntax.Arithmetic(inner.tensor.function, nothing, span=span)
+        )
+        inner = _argument(inner.tensor, inner)
+    steps = (*functions, *term.arithmetic)
+    return replace(term, tensor=inner.tensor, axes=inner.axes, arithmetic=steps)
+
+
+def steps_of(term: syntax.Term, scope: Scope) -> tuple[hir.Step, ...]:
+    """The arithmetic of a term, from what is stored outwards."""
+    for step in term.arithmetic:
+        scope.check(step.operand)
+    return tuple(
+        hir.Step(step.operator, None if step.operator in STEPS else step.operand)
+        for step in term.arithmetic
+    )
+
+
+def _argument(apply: syntax.Apply, around: syntax.Term) -> syntax.Term:
+    """The tensor in a function's parentheses, with the axes that stand there or behind them."""
+    argument, *more = apply.arguments
+    if more or isinstance(argument, syntax.Setting):
+        refuse("M0280", f"`{apply.function}` takes one tensor", apply.span)
+    if argument.optional or argument.default or around.axes and argument.axes:
+        refuse(
+            "M0281",
+            f"what stands behind a tensor stands behind the parentheses of `{apply.function}`",
+            argument.span,
+            help=f"`{apply.function}(NAME)[..]`",
+        )
+    return replace(argument, axes=around.axes or argument.axes)
+
+
+def computes(statement: hir.Statement) -> bool:
+    """Whether there is arithmetic in a statement."""
+    return any(tensor.steps for tensor in statement.left + statement.right)
+
+
+def named(tensor: hir.Tensor) -> list[syntax.Path]:
+    """The names that a tensor's arithmetic is computed from."""
+    return [
+        node
+        for step in tensor.steps
+        if step.operand is not None
+        for node in syntax.walk(step.operand)
+        if isinstance(node, syntax.Path)
+    ]
+
+
+def spelled(text: str, tensor: hir.Tensor) -> str:
+    """A tensor's name and axes with the steps around them, as the map writes it."""
+    for step in tensor.steps:
+        if step.operand is None:
+            text = f"{step.operator}({text})"
+        else:
+            text += f" {step.operator} {_operand(step.operand)}"
+    return text
+
+
+def _operand(value: syntax.Expr) -> str:
+    text = " ".join(value.span.text.split())
+    bare = isinstance(
+        value, (syntax.Path, syntax.Number, syntax.Call, syntax.Item, syntax.ListOf)
+    )
+    return text if bare else f"({text})"
