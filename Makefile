@@ -6,9 +6,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The build backend is one of the pins, so it stands in the environment and not in an isolated one.
 INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 
-# The families whose converters are committed, by the stem of their maps.
-FAMILIES := llama_hf_mcore
-MAPS     := $(FAMILIES:%=dsl/maps/%.map)
+# Every map in the folder has its converter committed; what lies in dsl/maps/parts is only included.
+MAPS := $(sort $(wildcard dsl/maps/*.map))
 
 .DEFAULT_GOAL := help
 .PHONY: help test check build demo clean test-oldest

@@ -229,7 +229,7 @@ def _equation(
         for side, terms in enumerate((node.left, node.right))
     )
     items: list[hir.Item] = []
-    for sides in by_name(node, left, right):
+    for sides in by_name(node, left, right, context.scope.names):
         numbers.statements += 1
         optional = node.left[0].optional
         statement = hir.Statement(numbers.statements, *sides, node.span, optional)

@@ -1,11 +1,12 @@
-"""Equations of whole tensors: names without axes, each tensor moved unchanged; and optional equations."""
+"""Equations of several tensors: whole ones, optional ones, and those that come apart into one statement a tensor."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ..dsl import syntax
 from . import hir
+from .layout import axis_indices, leaves, matched
 from .problems import refuse
 
 
@@ -39,18 +40,47 @@ def check_terms(node: syntax.Equation) -> None:
 
 
 def by_name(
-    node: syntax.Equation, left: tuple[hir.Tensor, ...], right: tuple[hir.Tensor, ...]
+    node: syntax.Equation,
+    left: tuple[hir.Tensor, ...],
+    right: tuple[hir.Tensor, ...],
+    known: Collection[str],
 ) -> Iterator[tuple[tuple[hir.Tensor, ...], tuple[hir.Tensor, ...]]]:
-    """The sides of each statement that an equation makes: one, or one a name where the tensors are whole."""
-    if not left[0].whole:
-        yield left, right
-        return
-    if len(left) != len(right):
+    """The sides of each statement that an equation makes: one, or one a name where each tensor has its own.
+
+    `known` are the bound names. A size that is measured is the same in all tensors of an equation, so such an
+    equation is one statement; so is an optional one, whose tensors are there together.
+    """
+    if left[0].whole and len(left) != len(right):
         refuse(
             "M0263",
             f"{len(left)} whole tensors on the left and {len(right)} on the right",
             node.span,
             help="the first name on the left is the first on the right, and so on",
         )
-    for one, other in zip(left, right, strict=True):
-        yield (one,), (other,)
+    if left[0].whole or (not node.left[0].optional and _apart(left, right, known)):
+        for one, other in zip(left, right, strict=True):
+            yield (one,), (other,)
+    else:
+        yield left, right
+
+
+def _apart(
+    left: tuple[hir.Tensor, ...], right: tuple[hir.Tensor, ...], known: Collection[str]
+) -> bool:
+    """Whether the first tensor on the left has all its parts in the first on the right, and so on."""
+    if len(left) != len(right):
+        return False
+    used = {
+        name
+        for tensor in (*left, *right)
+        for axis in tensor.axes
+        for name in axis_indices(axis)
+    }
+    pairs = matched(
+        leaves(tuple(t.axes for t in left)), leaves(tuple(t.axes for t in right))
+    )
+    return (
+        used <= set(known)
+        and pairs is not None
+        and all(one.term == other.term for one, other in pairs)
+    )

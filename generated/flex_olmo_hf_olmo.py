@@ -28,20 +28,20 @@ The map, by line (hf <-> olmo; names without the prefixes of their loops):
     :35   model.embed_tokens.weight[v e] <-> embeddings.weight[v e]
     :38   self_attn.q_proj.weight[(n d) e] <-> attention.w_q.weight[(n d) e]
     :38   self_attn.q_proj.bias[(n d)] <-> attention.w_q.bias[(n d)]
-    :39   self_attn.k_proj.weight[(g d) e], self_attn.v_proj.weight[(g d) e] <->
-              attention.w_k.weight[(g d) e], attention.w_v.weight[(g d) e]
-    :39   self_attn.k_proj.bias[(g d)], self_attn.v_proj.bias[(g d)] <-> attention.w_k.bias[(g d)],
-              attention.w_v.bias[(g d)]
+    :39   self_attn.k_proj.weight[(g d) e] <-> attention.w_k.weight[(g d) e]
+    :39   self_attn.k_proj.bias[(g d)] <-> attention.w_k.bias[(g d)]
+    :39   self_attn.v_proj.weight[(g d) e] <-> attention.w_v.weight[(g d) e]
+    :39   self_attn.v_proj.bias[(g d)] <-> attention.w_v.bias[(g d)]
     :40   self_attn.o_proj.weight[e (n d)] <-> attention.w_out.weight[e (n d)]
     :40   self_attn.o_proj.bias[e] <-> attention.w_out.bias[e]
     :41   self_attn.q_norm.weight[(n d)] <-> attention.q_norm.weight[(n d)]
     :42   self_attn.k_norm.weight[(g d)] <-> attention.k_norm.weight[(g d)]
     :43   post_attention_layernorm.weight[e] <-> attention_norm.weight[e]
     :44   mlp.gate.weight[X e] <-> feed_forward_moe.router.weight[(X e)]
-    :46   mlp.experts.{X}.gate_proj.weight[f e], mlp.experts.{X}.up_proj.weight[f e] <->
-              feed_forward_moe.experts.mlp.w1[(X f) e], feed_forward_moe.experts.mlp.w3[(X f) e]
-    :48   mlp.experts.{X}.gate_proj.weight[f e], mlp.experts.{X}.up_proj.weight[f e] <->
-              feed_forward_moe.experts.mlp.w1[(X e) f], feed_forward_moe.experts.mlp.w3[(X e) f]
+    :46   mlp.experts.{X}.gate_proj.weight[f e] <-> feed_forward_moe.experts.mlp.w1[(X f) e]
+    :46   mlp.experts.{X}.up_proj.weight[f e] <-> feed_forward_moe.experts.mlp.w3[(X f) e]
+    :48   mlp.experts.{X}.gate_proj.weight[f e] <-> feed_forward_moe.experts.mlp.w1[(X e) f]
+    :48   mlp.experts.{X}.up_proj.weight[f e] <-> feed_forward_moe.experts.mlp.w3[(X e) f]
     :50   mlp.experts.{X}.down_proj.weight[e f] <-> feed_forward_moe.experts.mlp.w2[(X f) e]
     :51   post_feedforward_layernorm.weight[e] <-> feed_forward_norm.weight[e]
     :54   model.norm.weight[e] <-> lm_head.norm.weight[e]
@@ -250,32 +250,30 @@ def _w_q_bias(config: Config, mesh: None, where: str) -> Recipe:
 
 
 def _w_k(config: Config, mesh: None, where: str) -> Recipe:
-    """flex_olmo_hf_olmo.map:39   self_attn.k_proj.weight[(g d) e],
-    self_attn.v_proj.weight[(g d) e] <-> attention.w_k.weight[(g d) e],
+    """flex_olmo_hf_olmo.map:39   self_attn.k_proj.weight[(g d) e] <->
+    attention.w_k.weight[(g d) e]
+    flex_olmo_hf_olmo.map:39   self_attn.v_proj.weight[(g d) e] <->
     attention.w_v.weight[(g d) e]"""
     g, d, e = config.g, config.d, config.e
     recipe = Recipe(where, g=g, d=d, e=e)
     k_proj = recipe.left(0, "[(g d) e]", g * d, e).view(g, d, e)
-    v_proj = recipe.left(1, "[(g d) e]", g * d, e).view(g, d, e)
     w_k = recipe.right(0, "[(g d) e]", g * d, e).view(g, d, e)
-    w_v = recipe.right(1, "[(g d) e]", g * d, e).view(g, d, e)
     recipe.match(k_proj, w_k)
-    recipe.match(v_proj, w_v)
     return recipe
 
 
 def _w_k_bias(config: Config, mesh: None, where: str) -> Recipe:
-    """flex_olmo_hf_olmo.map:39   self_attn.k_proj.bias[(g d)],
-    self_attn.v_proj.bias[(g d)] <-> attention.w_k.bias[(g d)],
-    attention.w_v.bias[(g d)]"""
+    """flex_olmo_hf_olmo.map:39   self_attn.k_proj.bias[(g d)] <->
+    attention.w_k.bias[(g d)]
+    flex_olmo_hf_olmo.map:39   self_attn.v_proj.bias[(g d)] <->
+    attention.w_v.bias[(g d)]
+    flex_olmo_hf_olmo.map:42   self_attn.k_norm.weight[(g d)] <->
+    attention.k_norm.weight[(g d)]"""
     g, d = config.g, config.d
     recipe = Recipe(where, g=g, d=d)
     k_proj = recipe.left(0, "[(g d)]", g * d).view(g, d)
-    v_proj = recipe.left(1, "[(g d)]", g * d).view(g, d)
     w_k = recipe.right(0, "[(g d)]", g * d).view(g, d)
-    w_v = recipe.right(1, "[(g d)]", g * d).view(g, d)
     recipe.match(k_proj, w_k)
-    recipe.match(v_proj, w_v)
     return recipe
 
 
@@ -287,17 +285,6 @@ def _w_out(config: Config, mesh: None, where: str) -> Recipe:
     o_proj = recipe.left(0, "[e (n d)]", e, n * d).view(e, n, d)
     w_out = recipe.right(0, "[e (n d)]", e, n * d).view(e, n, d)
     recipe.match(o_proj, w_out)
-    return recipe
-
-
-def _k_norm(config: Config, mesh: None, where: str) -> Recipe:
-    """flex_olmo_hf_olmo.map:42   self_attn.k_norm.weight[(g d)] <->
-    attention.k_norm.weight[(g d)]"""
-    g, d = config.g, config.d
-    recipe = Recipe(where, g=g, d=d)
-    k_norm = recipe.left(0, "[(g d)]", g * d).view(g, d)
-    k_norm_olmo = recipe.right(0, "[(g d)]", g * d).view(g, d)
-    recipe.match(k_norm, k_norm_olmo)
     return recipe
 
 
@@ -313,34 +300,30 @@ def _router(config: Config, mesh: None, where: str) -> Recipe:
 
 
 def _mlp(config: Config, mesh: None, where: str) -> Recipe:
-    """flex_olmo_hf_olmo.map:46   mlp.experts.{X}.gate_proj.weight[f e],
-    mlp.experts.{X}.up_proj.weight[f e] <-> feed_forward_moe.experts.mlp.w1[(X f) e],
+    """flex_olmo_hf_olmo.map:46   mlp.experts.{X}.gate_proj.weight[f e] <->
+    feed_forward_moe.experts.mlp.w1[(X f) e]
+    flex_olmo_hf_olmo.map:46   mlp.experts.{X}.up_proj.weight[f e] <->
     feed_forward_moe.experts.mlp.w3[(X f) e]"""
     f, e, X = config.f, config.e, config.X
     recipe = Recipe(where, f=f, e=e, X=X)
     mlp = recipe.right(0, "[(X f) e]", X * f, e).view(X, f, e)
-    mlp_olmo = recipe.right(1, "[(X f) e]", X * f, e).view(X, f, e)
     for each_X in range(X):
         gate_proj = recipe.left(each_X, "[f e]", f, e)
         recipe.match(gate_proj, mlp[each_X])
-        up_proj = recipe.left(X + each_X, "[f e]", f, e)
-        recipe.match(up_proj, mlp_olmo[each_X])
     return recipe
 
 
 def _mlp_2(config: Config, mesh: None, where: str) -> Recipe:
-    """flex_olmo_hf_olmo.map:48   mlp.experts.{X}.gate_proj.weight[f e],
-    mlp.experts.{X}.up_proj.weight[f e] <-> feed_forward_moe.experts.mlp.w1[(X e) f],
+    """flex_olmo_hf_olmo.map:48   mlp.experts.{X}.gate_proj.weight[f e] <->
+    feed_forward_moe.experts.mlp.w1[(X e) f]
+    flex_olmo_hf_olmo.map:48   mlp.experts.{X}.up_proj.weight[f e] <->
     feed_forward_moe.experts.mlp.w3[(X e) f]"""
     f, e, X = config.f, config.e, config.X
     recipe = Recipe(where, f=f, e=e, X=X)
     mlp = recipe.right(0, "[(X e) f]", X * e, f).view(X, e, f)
-    mlp_olmo = recipe.right(1, "[(X e) f]", X * e, f).view(X, e, f)
     for each_X in range(X):
         gate_proj = recipe.left(each_X, "[f e]", f, e)
         recipe.match(gate_proj.permute(1, 0), mlp[each_X])
-        up_proj = recipe.left(X + each_X, "[f e]", f, e)
-        recipe.match(up_proj.permute(1, 0), mlp_olmo[each_X])
     return recipe
 
 
@@ -386,14 +369,25 @@ def _statements(config: Config, mesh: None, shapes: Shapes) -> Iterator[Group | 
             )
         yield Group(
             recipes(_w_k, "flex_olmo_hf_olmo.map:39"),
-            places(f"{hf}.self_attn.k_proj.weight", f"{hf}.self_attn.v_proj.weight"),
-            places(f"{olmo}.attention.w_k.weight", f"{olmo}.attention.w_v.weight"),
+            places(f"{hf}.self_attn.k_proj.weight"),
+            places(f"{olmo}.attention.w_k.weight"),
         )
         if config.bias:
             yield Group(
                 recipes(_w_k_bias, "flex_olmo_hf_olmo.map:39"),
-                places(f"{hf}.self_attn.k_proj.bias", f"{hf}.self_attn.v_proj.bias"),
-                places(f"{olmo}.attention.w_k.bias", f"{olmo}.attention.w_v.bias"),
+                places(f"{hf}.self_attn.k_proj.bias"),
+                places(f"{olmo}.attention.w_k.bias"),
+            )
+        yield Group(
+            recipes(_w_k, "flex_olmo_hf_olmo.map:39"),
+            places(f"{hf}.self_attn.v_proj.weight"),
+            places(f"{olmo}.attention.w_v.weight"),
+        )
+        if config.bias:
+            yield Group(
+                recipes(_w_k_bias, "flex_olmo_hf_olmo.map:39"),
+                places(f"{hf}.self_attn.v_proj.bias"),
+                places(f"{olmo}.attention.w_v.bias"),
             )
         yield Group(
             recipes(_w_out, "flex_olmo_hf_olmo.map:40"),
@@ -412,7 +406,7 @@ def _statements(config: Config, mesh: None, shapes: Shapes) -> Iterator[Group | 
             places(f"{olmo}.attention.q_norm.weight"),
         )
         yield Group(
-            recipes(_k_norm, "flex_olmo_hf_olmo.map:42"),
+            recipes(_w_k_bias, "flex_olmo_hf_olmo.map:42"),
             places(f"{hf}.self_attn.k_norm.weight"),
             places(f"{olmo}.attention.k_norm.weight"),
         )
@@ -433,16 +427,19 @@ def _statements(config: Config, mesh: None, shapes: Shapes) -> Iterator[Group | 
                     *[
                         f"{hf}.mlp.experts.{each_X}.gate_proj.weight"
                         for each_X in range(config.X)
-                    ],
+                    ]
+                ),
+                places(f"{olmo}.feed_forward_moe.experts.mlp.w1"),
+            )
+            yield Group(
+                recipes(_mlp, "flex_olmo_hf_olmo.map:46"),
+                places(
                     *[
                         f"{hf}.mlp.experts.{each_X}.up_proj.weight"
                         for each_X in range(config.X)
-                    ],
+                    ]
                 ),
-                places(
-                    f"{olmo}.feed_forward_moe.experts.mlp.w1",
-                    f"{olmo}.feed_forward_moe.experts.mlp.w3",
-                ),
+                places(f"{olmo}.feed_forward_moe.experts.mlp.w3"),
             )
         else:
             yield Group(
@@ -451,16 +448,19 @@ def _statements(config: Config, mesh: None, shapes: Shapes) -> Iterator[Group | 
                     *[
                         f"{hf}.mlp.experts.{each_X}.gate_proj.weight"
                         for each_X in range(config.X)
-                    ],
+                    ]
+                ),
+                places(f"{olmo}.feed_forward_moe.experts.mlp.w1"),
+            )
+            yield Group(
+                recipes(_mlp_2, "flex_olmo_hf_olmo.map:48"),
+                places(
                     *[
                         f"{hf}.mlp.experts.{each_X}.up_proj.weight"
                         for each_X in range(config.X)
-                    ],
+                    ]
                 ),
-                places(
-                    f"{olmo}.feed_forward_moe.experts.mlp.w1",
-                    f"{olmo}.feed_forward_moe.experts.mlp.w3",
-                ),
+                places(f"{olmo}.feed_forward_moe.experts.mlp.w3"),
             )
         yield Group(
             recipes(_mlp_3, "flex_olmo_hf_olmo.map:50"),
@@ -982,6 +982,132 @@ def _counts(
     return counts
 
 
+# ---- runtime: Values that change on the way: the arithmetic that a map states on tensors.
+
+
+# How each step is undone.
+INVERSES = {"+": "-", "-": "+", "*": "/", "/": "*"}
+INVERSES |= {"neg": "neg", "exp": "log", "log": "exp"}
+# The dtypes that arithmetic is done on, as safetensors and as torch name them.
+FLOAT_DTYPES = {
+    "F64": "torch.float64",
+    "F32": "torch.float32",
+    "F16": "torch.float16",
+    "BF16": "torch.bfloat16",
+}
+
+
+class Step(NamedTuple):
+    """One operation on every element: `+ - * /` with a number, or `neg`, `exp`, `log`."""
+
+    operator: str
+    operand: Any = 0.0
+
+
+Steps: TypeAlias = "tuple[Step, ...]"
+
+
+class Values(NamedTuple):
+    """What a map says of a tensor's values: the steps from what is stored to what the equation is about."""
+
+    steps: Steps = ()
+
+
+class Change(NamedTuple):
+    """What becomes of the elements of one source, which are stored in `dtype`, on their way into one target."""
+
+    dtype: str
+    steps: Steps
+
+
+def change(
+    where: str, source: tuple[str, Any, Values | None], target: Values | None
+) -> Change | None:
+    """The change of a source, given by its name, dtype and values; None where its elements stay as they are.
+
+    ConversionError where they cannot be computed.
+    """
+    name, dtype, values = source
+    forth = values.steps if values is not None else ()
+    back = target.steps if target is not None else ()
+    for step in (*forth, *back):
+        check_step(where, step)
+    steps = tuple(
+        step for step in (*forth, *map(undone, reversed(back))) if not _is_nothing(step)
+    )
+    if not steps:
+        return None
+    code = dtype_code(dtype)
+    if code not in FLOAT_DTYPES:
+        raise ConversionError(
+            f"{name}: expected a dtype among {', '.join(FLOAT_DTYPES)} to compute with, found {dtype} "
+            f"({where})"
+        )
+    return Change(code, steps)
+
+
+def check_step(where: str, step: Step) -> None:
+    """ConversionError for an operand that is no number, or that cannot be divided by."""
+    operator, operand = step
+    number = type(operand) in (int, float) and math.isfinite(operand)
+    if not number or (operator in "*/" and operand == 0):
+        kind = "a number other than 0" if operator in "*/" else "a number"
+        raise ConversionError(
+            f"{where}: expected {kind} behind `{operator}`, found {operand!r}"
+        )
+
+
+def undone(step: Step) -> Step:
+    """The step that leads back."""
+    return step._replace(operator=INVERSES[step.operator])
+
+
+def _is_nothing(step: Step) -> bool:
+    return (step.operator in ("+", "-") and step.operand == 0) or (
+        step.operator in ("*", "/") and step.operand == 1
+    )
+
+
+def dtype_code(dtype: Any) -> str:
+    """A dtype as a safetensors header names it; one of torch that no arithmetic is done on as torch does."""
+    codes = {name: code for code, name in FLOAT_DTYPES.items()}
+    return codes.get(str(dtype), str(dtype))
+
+
+def compute(values: Tensor, steps: Steps) -> Tensor:
+    """The steps one after the other, in float32 or, where that is wider, in the dtype of the values.
+
+    What comes back is not rounded to another dtype yet, so copying it rounds once.
+    """
+    import torch
+
+    if not steps:
+        return values
+    wide = torch.promote_types(values.dtype, torch.float32)
+    result = values.to(wide, copy=True, memory_format=torch.contiguous_format)
+    for operator, operand in steps:
+        # Not a plain number, since some devices divide by one as they multiply by its inverse.
+        number = torch.tensor(float(operand), dtype=wide, device=result.device)
+        match operator:
+            case "+":
+                result += number
+            case "-":
+                result -= number
+            case "*":
+                result *= number
+            case "/":
+                result /= number
+            case "neg":
+                result.neg_()
+            case (
+                "exp" | "log"
+            ):  # in float64, so that it is the same wherever it is done
+                result = getattr(result.double(), operator)().to(wide)
+            case _:
+                raise AssertionError(f"no step is called {operator}")
+    return result
+
+
 # ---- runtime: Grids: strided views of tensors without their data, and the boxes of indices that a rank or a chunk holds.
 
 
@@ -1215,10 +1341,13 @@ class Filling(NamedTuple):
 
 
 class TensorAxes(NamedTuple):
-    """The axes of a tensor as the map writes them, its shape on a rank, the mesh dims it is split over."""
+    """The axes of a tensor as the map writes them, its shape on a rank, the mesh dims it is split over.
+
+    The shape is None where only the source's tensors know it and there are none.
+    """
 
     formula: str
-    shape: Counts
+    shape: Counts | None
     dims: tuple[str, ...]
 
 
@@ -1252,6 +1381,11 @@ class Recipe:
         return Grid(
             piece, shape, tuple(prod(shape[dim + 1 :]) for dim in range(len(shape)))
         )
+
+    def unknown(self, side: int, position: int) -> None:
+        """A tensor whose shape nothing says."""
+        self.tensors[side][position] = TensorAxes("", None, ())
+        self.pieces[Piece(side, position, ())] = None
 
     def share(
         self, formula: str, whole: int, dim: str, pieces: int, piece: int
@@ -1408,23 +1542,33 @@ def _copy(
 
 
 class Place(NamedTuple):
-    """A tensor's name, and the mesh coordinates that it needs (the others hold copies)."""
+    """A tensor's name, and the mesh coordinates that it needs (the others hold copies).
+
+    `values` are the same for all names of a tensor; None where they are stored as the equation states them.
+    """
 
     name: str
     at: Mapping[str, int]
+    values: Values | None = None
+
+
+# The tensors of a side of a statement, each under one name or under several that are tied.
+Slots: TypeAlias = "tuple[tuple[Place, ...], ...]"
 
 
 class Group(NamedTuple):
-    """A statement for one value of its loops. A tensor with several places is tied: one tensor, many names."""
+    """A statement for one value of its loops. A tensor with several places is tied: one tensor, many names.
+
+    Optional: its tensors are there all together or not at all.
+    """
 
     recipe: Recipe
-    left: tuple[tuple[Place, ...], ...]
-    right: tuple[tuple[Place, ...], ...]
+    left: Slots
+    right: Slots
+    optional: bool = False
 
     @property
-    def sides(
-        self,
-    ) -> tuple[tuple[tuple[Place, ...], ...], tuple[tuple[Place, ...], ...]]:
+    def sides(self) -> tuple[Slots, Slots]:
         """Both, by number."""
         return self.left, self.right
 
@@ -1482,6 +1626,25 @@ class Converter(NamedTuple):
         )
 
 
+class Holders:
+    """Which source ranks hold a tensor, or a piece of it."""
+
+    def __init__(self, ranks: list[Any]) -> None:
+        self.ranks = ranks
+        self._found: dict[tuple[tuple[str, int], ...], list[Any]] = {}
+
+    def of(self, place: Place, piece: tuple[tuple[str, int], ...] = ()) -> list[Any]:
+        """The ranks with the coordinates of the place and of the piece, in order."""
+        at = (*place.at.items(), *piece)
+        if at not in self._found:
+            self._found[at] = [
+                rank
+                for rank in self.ranks
+                if all(getattr(rank, dim) == n for dim, n in at)
+            ]
+        return self._found[at]
+
+
 class Shapes:
     """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter."""
 
@@ -1490,21 +1653,29 @@ class Shapes:
     ) -> None:
         self.side = side
         self.found = found
+        self._holders = Holders(list(found or ()))
 
     def of(self, places: tuple[Place, ...], axes: int, what: str) -> Counts:
         """The shape of a source tensor; ConversionError where there is none to measure."""
-        for rank, tensors in (self.found or {}).items():
-            for place in places:
-                if holds(rank, place) and place.name in tensors:
-                    shape = tuple(tensors[place.name].shape)
-                    if len(shape) != axes:
-                        raise ConversionError(
-                            f"{place.name}: expected {axes} axes, found {list(shape)}; {what} is measured on it"
-                        )
-                    return shape
-        raise ConversionError(
-            f"{places[0].name}: missing; {what} is not in the config and measured on it"
-        )
+        shape = self.first((places,))
+        if shape is None:
+            raise ConversionError(
+                f"{places[0].name}: missing; {what} is not in the config and measured on it"
+            )
+        if len(shape) != axes:
+            raise ConversionError(
+                f"{places[0].name}: expected {axes} axes, found {list(shape)}; {what} is measured on it"
+            )
+        return shape
+
+    def first(self, slots: Slots) -> Counts | None:
+        """The shape of the first of these source tensors that is there."""
+        for place in (place for places in slots for place in places):
+            for rank in self._holders.of(place):
+                tensor = (self.found or {})[rank].get(place.name)
+                if tensor is not None:
+                    return tuple(tensor.shape)
+        return None
 
 
 class Recipes:
@@ -1528,19 +1699,47 @@ class Recipes:
         make: Callable[..., Recipe],
         where: str,
         sizes: Callable[..., tuple[int, ...]],
-        left: tuple[tuple[Place, ...], ...],
-        right: tuple[tuple[Place, ...], ...],
+        left: Slots,
+        right: Slots,
         *known: int,
     ) -> Recipe:
-        """A recipe with sizes that are measured on the source's tensors."""
-        if self.shapes.found is None:
-            return Recipe(where)
+        """A recipe with sizes that are measured on the source's tensors; without these it has no shapes."""
+        if self.shapes.first((left, right)[self.shapes.side or 0]) is None:
+            return self._shapeless(where, len(left), len(right))
         found = sizes(self.config, self.mesh, self.shapes, left, right, *known)
         return self(make, where, *known, *found)
 
+    def whole(self, where: str, left: Slots, right: Slots) -> Recipe:
+        """The recipe of tensors of any shape, which the source's have: one, or its copies in the other's names."""
+        counts = len(left), len(right)
+        shape = self.shapes.first((left, right)[self.shapes.side or 0])
+        if shape is None:
+            return self._shapeless(where, *counts)
+        key = where, counts, shape
+        if key not in self._made:
+            recipe = self._made[key] = Recipe(where)
+            lefts = [recipe.left(n, "", *shape) for n in range(counts[0])]
+            rights = [recipe.right(n, "", *shape) for n in range(counts[1])]
+            for n in range(max(counts)):
+                again = n >= counts[0], n >= counts[1]
+                recipe.match(
+                    lefts[0 if again[0] else n], rights[0 if again[1] else n], *again
+                )
+        return self._made[key]
+
+    def _shapeless(self, where: str, *counts: int) -> Recipe:
+        """A recipe without shapes, of so many tensors a side."""
+        key = where, counts
+        if key not in self._made:
+            recipe = self._made[key] = Recipe(where)
+            for side, count in enumerate(counts):
+                for position in range(count):
+                    recipe.unknown(side, position)
+        return self._made[key]
+
     def same(self, where: str, **sizes: int) -> Recipe:
         """The recipe of a tensor that is the same on both sides; an axis a size."""
-        key = where, tuple(sizes)
+        key = where, tuple(sizes.items())
         if key not in self._made:
             formula, shape = f"[{' '.join(sizes)}]", sizes.values()
             recipe = self._made[key] = Recipe(where, **sizes)
@@ -1550,26 +1749,39 @@ class Recipes:
         return self._made[key]
 
 
-def places(*names: str, when: bool = True, **at: int) -> tuple[tuple[Place, ...], ...]:
+def places(*names: str, when: bool = True, **at: int) -> Slots:
     """Tensors of one name each, on the ranks with these mesh coordinates; none where not `when`."""
     return tuple((Place(name, at),) for name in names) if when else ()
 
 
-def tied(*names: tuple[tuple[Place, ...], ...]) -> tuple[tuple[Place, ...], ...]:
+def tied(*names: Slots) -> Slots:
     """One tensor under all of these names."""
     return (tuple(place for slots in names for slot in slots for place in slot),)
 
 
-Expected: TypeAlias = "dict[str, tuple[Counts, None]]"
+def computed(tensors: Slots, *steps: Step) -> Slots:
+    """The same tensors; the equation is about what these steps make of their elements."""
+    return tuple(
+        tuple(place._replace(values=Values(steps)) for place in places)
+        for places in tensors
+    )
+
+
+Expected: TypeAlias = "dict[str, tuple[Counts | None, None]]"
 
 
 def expected(
     converter: Converter, to: str, config: Any, mesh: Any, rank: Any
 ) -> Expected:
-    """Names and shapes of a target, without a source."""
+    """Names and shapes of a target, without a source.
+
+    A shape that only the source's tensors know is None; optional tensors are not listed.
+    """
     side = converter.side(to)
     names: Expected = {}
     for group in groups(converter, config, mesh, Shapes(None, {})):
+        if group.optional:
+            continue
         for position, places in enumerate(group.sides[side]):
             for place in places:
                 if holds(rank, place):
@@ -1609,25 +1821,6 @@ class Source(NamedTuple):
         if self.rank is None:
             return self.name
         return f"{self.name} (rank {' '.join(f'{k}={v}' for k, v in self.rank._asdict().items())})"
-
-
-class Holders:
-    """Which source ranks hold a piece of a tensor."""
-
-    def __init__(self, ranks: list[Any]) -> None:
-        self.ranks = ranks
-        self._found: dict[tuple[tuple[str, int], ...], list[Any]] = {}
-
-    def of(self, place: Place, piece: Piece) -> list[Any]:
-        """The ranks with the coordinates of the place and of the piece, in order."""
-        at = (*place.at.items(), *piece.at)
-        if at not in self._found:
-            self._found[at] = [
-                rank
-                for rank in self.ranks
-                if all(getattr(rank, dim) == n for dim, n in at)
-            ]
-        return self._found[at]
 
 
 class Findings:
@@ -1677,7 +1870,7 @@ def _check_piece(
     read: list[Source] = []
     every: list[Source] = []
     for place in places:
-        there = [Source(rank, place.name) for rank in holders.of(place, piece)]
+        there = [Source(rank, place.name) for rank in holders.of(place, piece.at)]
         present = [
             source for source in there if source.name in findings.found[source.rank]
         ]
@@ -1692,7 +1885,7 @@ def _check_piece(
         findings.replicas += [(present[0], other) for other in present[1:]]
         findings.paddings += [(source, padding) for source in present[:1] if padding]
     if not read:
-        first = Source(holders.of(places[0], piece)[0], places[0].name)
+        first = Source(holders.of(places[0], piece.at)[0], places[0].name)
         raise _missing(group, piece, first, findings)
     findings.ties += [(read[0], other) for other in read[1:]]
     return every
@@ -1711,13 +1904,13 @@ def _check_dtype(
 
 
 def _check_shape(
-    group: Group, piece: Piece, source: Source, shape: Counts, findings: Findings
+    group: Group, piece: Piece, source: Source, shape: Counts | None, findings: Findings
 ) -> None:
     recipe, have = group.recipe, tuple(findings.found[source.rank][source.name].shape)
     formula = recipe.tensors[piece.side][piece.position].formula
-    if have != shape:
+    if shape is None or have != shape:
         raise ConversionError(
-            f"{source} {formula}: expected {list(shape)}{recipe.legend()}, found {list(have)} ({recipe.where})"
+            f"{source} {formula}: expected {list(shape or ())}{recipe.legend()}, found {list(have)} ({recipe.where})"
         )
     if source.name in findings.read[source.rank]:
         raise ConversionError(
@@ -1730,9 +1923,11 @@ def _missing(
     group: Group, piece: Piece, source: Source, findings: Findings
 ) -> ConversionError:
     tensor = group.recipe.tensors[piece.side][piece.position]
+    said = f" as {tensor.formula}" if tensor.formula else ""
+    if tensor.shape is not None:
+        said += f", expected {list(tensor.shape)}{group.recipe.legend()}"
     return ConversionError(
-        f"{source}: missing; {group.recipe.where} reads it as {tensor.formula}, "
-        f"expected {list(tensor.shape)}{group.recipe.legend()}{findings.nearest(source.name)}"
+        f"{source}: missing; {group.recipe.where} reads it{said}{findings.nearest(source.name)}"
     )
 
 
@@ -1801,7 +1996,10 @@ def _components(names: list[str], pattern: list[str]) -> bool:
 
 
 class Transfer(NamedTuple):
-    """One target tensor: its sources, the blocks that fill it and those that are zeros."""
+    """One target tensor: its sources, the blocks that fill it and those that are zeros.
+
+    `changes` has one for each source, or is empty where every element is moved as it is. `dtype` is the target's.
+    """
 
     where: str
     name: str
@@ -1810,6 +2008,7 @@ class Transfer(NamedTuple):
     copies: tuple[Copy, ...]
     zeros: tuple[Copy, ...]
     dtype: Any
+    changes: tuple[Change, ...] = ()
 
 
 def make_plan(
@@ -1910,8 +2109,14 @@ class Plan:
         self.config = config
         self.mesh = mesh
         self.found = found
-        statements = list(converter.statements(config, mesh, Shapes(1 - target, found)))
-        self._groups = [item for item in statements if isinstance(item, Group)]
+        shapes = Shapes(1 - target, found)
+        statements = list(converter.statements(config, mesh, shapes))
+        self._groups = [
+            item
+            for item in statements
+            if isinstance(item, Group)
+            and not (item.optional and shapes.first(item.sides[1 - target]) is None)
+        ]
         self._holders = Holders(converter.ranks(1 - target, mesh))
         findings = Findings(found)
         check_sources(self._groups, 1 - target, self._holders, findings)
@@ -1931,6 +2136,7 @@ class Plan:
             recipe = group.recipe
             for position, places in enumerate(group.sides[self.target]):
                 tensor = recipe.tensors[self.target][position]
+                assert tensor.shape is not None, "its source was checked"
                 for place in places:
                     if not holds(rank, place):
                         continue
@@ -1948,15 +2154,40 @@ class Plan:
                         filling.copies,
                         filling.zeros,
                         dtype,
+                        self._changes(group, place, filling.sources, sources),
                     )
 
     def _source(self, group: Group, piece: Piece) -> Source:
         """Where a piece is read: under the first of its names that is there."""
         for place in group.sides[1 - self.target][piece.position]:
-            rank = self._holders.of(place, piece)[0]
+            rank = self._holders.of(place, piece.at)[0]
             if place.name in self.found[rank]:
                 return Source(rank, place.name)
         raise AssertionError("a checked plan has every source")
+
+    def _changes(
+        self,
+        group: Group,
+        target: Place,
+        pieces: tuple[Piece, ...],
+        sources: tuple[Source, ...],
+    ) -> tuple[Change, ...]:
+        """What becomes of the elements of each source; nothing where all of them stay as they are."""
+        found: list[Change | None] = []
+        for piece, source in zip(pieces, sources):
+            values = group.sides[piece.side][piece.position][0].values
+            if values is None and target.values is None:
+                found.append(None)
+                continue
+            dtype = self.found[source.rank][source.name].dtype
+            given = (str(source), dtype, values)
+            found.append(change(group.recipe.where, given, target.values))
+        if not any(found):
+            return ()
+        return tuple(
+            one or Change(dtype_code(self.found[s.rank][s.name].dtype), ())
+            for one, s in zip(found, sources)
+        )
 
     def _dtype(self, where: str, name: str, sources: tuple[Source, ...]) -> Any:
         """The dtype that all sources of a target have."""
@@ -2079,20 +2310,21 @@ def _make(transfer: Transfer, sources: list[Tensor], out: Out | None) -> Tensor:
         flat = [source.detach().contiguous() for source in sources]
         for block in transfer.copies:
             source = flat[block.source]
+            values = source.as_strided(
+                block.counts, block.steps, source.storage_offset() + block.start
+            )
+            if transfer.changes:
+                values = compute(values, transfer.changes[block.source].steps)
             whole.as_strided(
                 block.counts, block.strides, whole.storage_offset() + block.offset
-            ).copy_(
-                source.as_strided(
-                    block.counts, block.steps, source.storage_offset() + block.start
-                )
-            )
+            ).copy_(values)
         return target if whole is target else target.copy_(whole)
 
 
 def _view(transfer: Transfer, sources: list[Tensor]) -> Tensor | None:
     """The target as a view, where it is one piece of one source; else None."""
     size = prod(transfer.shape)
-    if len(transfer.copies) != 1 or transfer.zeros:
+    if len(transfer.copies) != 1 or transfer.zeros or transfer.changes:
         return None
     block, source = transfer.copies[0], sources[transfer.copies[0].source].detach()
     if (
@@ -2269,7 +2501,7 @@ def size_text(size: float) -> str:
     return f"{size:.0f} bytes"
 
 
-# ---- runtime: Another floating-point dtype for the tensors that are written, as --dtype asks for it.
+# ---- runtime: Another floating-point dtype for the tensors that are written, as --dtype asks for it, and arithmetic on them.
 
 
 CAST_DTYPES = {"f32": "F32", "bf16": "BF16", "f16": "F16"}
@@ -2291,11 +2523,7 @@ def target_dtype(name: str, dtype: str, asked: str | None) -> str:
 def cast_scratch(dtypes: set[tuple[str, str]], chunk: int) -> int:
     """The bytes that hold the source of one chunk, for the worst of these pairs of dtypes (from, to)."""
     return max(
-        (
-            math.ceil(chunk * item_size(one) / item_size(to))
-            for one, to in dtypes
-            if one != to
-        ),
+        (math.ceil(chunk * item_size(one) / item_size(to)) for one, to in dtypes),
         default=0,
     )
 
@@ -2305,13 +2533,32 @@ def cast_elements(source: memoryview, dtype: str, target: memoryview, to: str) -
     _as_tensor(target, to).copy_(_as_tensor(source, dtype))
 
 
-def check_cast_library() -> None:
-    """ConversionError where torch, which casts, is not installed."""
+def compute_block(
+    source: memoryview,
+    change: Change,
+    target: memoryview,
+    to: str,
+    block: tuple[int, Counts, Counts],
+) -> None:
+    """Compute a block (offset, strides, counts) of one memory from the same block of another, in elements."""
+    offset, strides, counts = block
+    here, there = _as_tensor(target, to), _as_tensor(source, change.dtype)
+    values = compute(there.as_strided(counts, strides, offset), change.steps)
+    here.as_strided(counts, strides, offset).copy_(values)
+
+
+def computing_memory(chunk: int) -> int:
+    """The bytes that torch takes to compute a chunk: at most two numbers of 8 bytes for each of its elements."""
+    return chunk * 2 * 8 // min(item_size(dtype) for dtype in FLOATS)
+
+
+def check_cast_library(what: str, instead: str = "") -> None:
+    """ConversionError where torch, which casts and computes, is not installed."""
     try:
         import torch  # noqa: F401
     except ImportError:
         raise ConversionError(
-            "--dtype needs torch, which is not installed; install it, or leave --dtype out"
+            f"{what} needs torch, which is not installed; install it{instead}"
         ) from None
 
 
@@ -2570,6 +2817,8 @@ def _bytes_at(address: int, size: int) -> memoryview:
 CONFIG_FILE = "config.json"
 # A file of its own, or shards with an index; the first that is there is read.
 WHOLE_FILES = ("model.safetensors", "pytorch_model.bin")
+# A rank's file may be one of torch.save instead, with the same name but for its end.
+RANK_SUFFIXES = (".safetensors", ".pt", ".bin")
 
 
 class SourceFolder(NamedTuple):
@@ -2597,7 +2846,7 @@ def open_source(path: str, side: Side, mesh_class: Any, claimed: Any) -> SourceF
         files, tensors = _read_shards(path)
         return SourceFolder(path, config, None, files, {None: tensors})
     mesh = _source_mesh(path, side, mesh_class, claimed, config)
-    names = {rank: side.file(rank) for rank in mesh.ranks()}
+    names = {rank: _found(path, side.file(rank)) for rank in mesh.ranks()}
     _check_rank_files(path, names, mesh)
     read = {
         name: _read_weights(os.path.join(path, name))
@@ -2741,7 +2990,7 @@ def _mesh_of_names(path: str, side: Side, mesh_class: Any) -> Any:
     for dim in [dim.name for dim in fields(mesh_class)]:
         names = [_name_along(side, mesh_class, dim, 0)]
         while (name := _name_along(side, mesh_class, dim, len(names))) not in names:
-            if not os.path.isfile(os.path.join(path, name)):
+            if not os.path.isfile(os.path.join(path, _found(path, name))):
                 break
             names.append(name)
         sizes[dim] = len(names)
@@ -2752,6 +3001,15 @@ def _name_along(side: Side, mesh_class: Any, dim: str, coordinate: int) -> str:
     assert side.file is not None, "a layout without ranks has no rank files"
     ranks = mesh_class(**{dim: coordinate + 1}).ranks()
     return side.file(next(rank for rank in ranks if getattr(rank, dim) == coordinate))
+
+
+def _found(path: str, name: str) -> str:
+    """The name of a rank's file in a directory: with the first suffix that is there, else as the map says."""
+    stem, suffix = os.path.splitext(name)
+    for other in (suffix, *RANK_SUFFIXES):
+        if os.path.isfile(os.path.join(path, stem + other)):
+            return stem + other
+    return name
 
 
 def _check_rank_files(path: str, names: dict[Any, str], mesh: Any) -> None:
@@ -2773,7 +3031,9 @@ def _check_rank_files(path: str, names: dict[Any, str], mesh: Any) -> None:
 
 
 def _without_numbers(name: str) -> str:
-    return re.sub(r"\d+", "#", name)
+    """What the files of all ranks have in common, whatever has written them."""
+    stem, suffix = os.path.splitext(name)
+    return re.sub(r"\d+", "#", stem if suffix in RANK_SUFFIXES else name)
 
 
 def _files_below(path: str, depth: int) -> list[str]:
@@ -3362,30 +3622,58 @@ class Assembler:
         """Put the bytes of one tensor from `begin` on into a view."""
         dtype, width = tensor.transfer.dtype, item_size(tensor.dtype)
         first, last = begin // width, (begin + len(view)) // width
-        if dtype == tensor.dtype:
+        if tensor.transfer.changes:
+            self._fill_computed(tensor, first, last, view)
+        elif dtype == tensor.dtype:
             self.fill_elements(tensor, first, last, view)
         else:
             source = self._uncast[: (last - first) * item_size(dtype)]
             self.fill_elements(tensor, first, last, source)
             cast_elements(source, dtype, view, tensor.dtype)
 
-    def fill_elements(
+    def _fill_computed(
         self, tensor: OutputTensor, first: int, last: int, view: memoryview
     ) -> None:
-        """Put the elements [first, last) of one tensor into a view, in the dtype of the source."""
+        """Put the elements [first, last) of a tensor that is computed into a view, in the dtype of the file."""
+        changes = tensor.transfer.changes
+        if tensor.transfer.zeros:
+            view[:] = bytes(len(view))  # padding is zero, whatever is computed
+        for dtype in dict.fromkeys(change.dtype for change in changes):
+            source = self._uncast[: (last - first) * item_size(dtype)]
+            self.fill_elements(tensor, first, last, source, dtype)
+            for copy, _ in _touched(tensor.blocks, first, last):
+                change = changes[copy.source]
+                if change.dtype != dtype:
+                    continue
+                for index, counts in boxes(
+                    copy.counts, copy.strides, copy.offset, first, last
+                ):
+                    offset = copy.offset + dot(copy.strides, index) - first
+                    block = (offset, copy.strides, counts)
+                    compute_block(source, change, view, tensor.dtype, block)
+
+    def fill_elements(
+        self,
+        tensor: OutputTensor,
+        first: int,
+        last: int,
+        view: memoryview,
+        dtype: str | None = None,
+    ) -> None:
+        """Put the elements [first, last) of one tensor into a view, in the dtype of the source.
+
+        Where the sources differ in dtype, those of the `dtype` that is given.
+        """
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # what no copy covers
-        blocks = tensor.blocks
-        for number in range(
-            bisect_right(blocks.reach, first), bisect_left(blocks.starts, last)
-        ):
-            if blocks.ends[number] > first:
-                copy = blocks.copies[number]
-                source = tensor.transfer.sources[copy.source]
-                stored = self.found[source.rank][source.name]
-                self._fill_copy(copy, stored, first, last, view)
-                if blocks.ends[number] <= last:
-                    self._finish(copy, stored)
+        for copy, ends in _touched(tensor.blocks, first, last):
+            source = tensor.transfer.sources[copy.source]
+            stored = self.found[source.rank][source.name]
+            if dtype is not None and stored.dtype != dtype:
+                continue
+            self._fill_copy(copy, stored, first, last, view)
+            if ends:
+                self._finish(copy, stored)
 
     def _fill_copy(
         self, copy: Copy, stored: StoredTensor, first: int, last: int, view: memoryview
@@ -3450,6 +3738,15 @@ class Assembler:
                 + 1
             )
             self.reader.release(stored, copy.start * width, end * width)
+
+
+def _touched(blocks: Blocks, first: int, last: int) -> Iterator[tuple[Copy, bool]]:
+    """The copies with elements in [first, last), and whether they end there."""
+    for number in range(
+        bisect_right(blocks.reach, first), bisect_left(blocks.starts, last)
+    ):
+        if blocks.ends[number] > first:
+            yield blocks.copies[number], blocks.ends[number] <= last
 
 
 def _has_long_runs(copy: Copy, width: int) -> bool:
@@ -3800,6 +4097,7 @@ def prepare_writing(
     check_room(target, copied + sum(file.size for file in content.files))
     held = sum(held_memory(tensors) for tensors in source.tensors.values())
     per_thread = assembler_memory(CHUNK, _cast_scratch(content.files))
+    per_thread += _computing_memory(content.files)
     return choose_threads(threads, per_thread, held, max_memory)
 
 
@@ -3876,8 +4174,15 @@ def _jobs(
 
 
 def _cast_scratch(files: list[OutputFile]) -> int:
-    dtypes = {(t.transfer.dtype, t.dtype) for file in files for t in file.tensors}
-    return cast_scratch(dtypes, CHUNK)
+    tensors = [tensor for file in files for tensor in file.tensors]
+    cast = {(t.transfer.dtype, t.dtype) for t in tensors if not t.transfer.changes}
+    computed = {(c.dtype, t.dtype) for t in tensors for c in t.transfer.changes}
+    return cast_scratch({pair for pair in cast if pair[0] != pair[1]} | computed, CHUNK)
+
+
+def _computing_memory(files: list[OutputFile]) -> int:
+    computed = any(tensor.transfer.changes for file in files for tensor in file.tensors)
+    return computing_memory(CHUNK) if computed else 0
 
 
 # ---- runtime: What a conversion did, or with --plan would do.
@@ -4033,6 +4338,8 @@ def convert_directory(
             files = rank_outputs(
                 plan, there, converter.ranks(plan.target, mesh), stored_dtype
             )
+    if any(tensor.transfer.changes for file in files for tensor in file.tensors):
+        check_cast_library(f"the arithmetic of {converter.name}.map")
     content = _content(plan, source, there, mesh, files)
     threads = prepare_writing(source, content, target, threads, memory)
     if not plan_only:
@@ -4084,7 +4391,7 @@ def _stored_dtype(dtype: str | None) -> str | None:
     if dtype is None:
         return None
     check_known("dtype", [dtype], CAST_DTYPES)
-    check_cast_library()
+    check_cast_library("--dtype", ", or leave --dtype out")
     return CAST_DTYPES[dtype]
 
 

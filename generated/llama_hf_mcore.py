@@ -2758,6 +2758,8 @@ def _bytes_at(address: int, size: int) -> memoryview:
 CONFIG_FILE = "config.json"
 # A file of its own, or shards with an index; the first that is there is read.
 WHOLE_FILES = ("model.safetensors", "pytorch_model.bin")
+# A rank's file may be one of torch.save instead, with the same name but for its end.
+RANK_SUFFIXES = (".safetensors", ".pt", ".bin")
 
 
 class SourceFolder(NamedTuple):
@@ -2785,7 +2787,7 @@ def open_source(path: str, side: Side, mesh_class: Any, claimed: Any) -> SourceF
         files, tensors = _read_shards(path)
         return SourceFolder(path, config, None, files, {None: tensors})
     mesh = _source_mesh(path, side, mesh_class, claimed, config)
-    names = {rank: side.file(rank) for rank in mesh.ranks()}
+    names = {rank: _found(path, side.file(rank)) for rank in mesh.ranks()}
     _check_rank_files(path, names, mesh)
     read = {
         name: _read_weights(os.path.join(path, name))
@@ -2929,7 +2931,7 @@ def _mesh_of_names(path: str, side: Side, mesh_class: Any) -> Any:
     for dim in [dim.name for dim in fields(mesh_class)]:
         names = [_name_along(side, mesh_class, dim, 0)]
         while (name := _name_along(side, mesh_class, dim, len(names))) not in names:
-            if not os.path.isfile(os.path.join(path, name)):
+            if not os.path.isfile(os.path.join(path, _found(path, name))):
                 break
             names.append(name)
         sizes[dim] = len(names)
@@ -2940,6 +2942,15 @@ def _name_along(side: Side, mesh_class: Any, dim: str, coordinate: int) -> str:
     assert side.file is not None, "a layout without ranks has no rank files"
     ranks = mesh_class(**{dim: coordinate + 1}).ranks()
     return side.file(next(rank for rank in ranks if getattr(rank, dim) == coordinate))
+
+
+def _found(path: str, name: str) -> str:
+    """The name of a rank's file in a directory: with the first suffix that is there, else as the map says."""
+    stem, suffix = os.path.splitext(name)
+    for other in (suffix, *RANK_SUFFIXES):
+        if os.path.isfile(os.path.join(path, stem + other)):
+            return stem + other
+    return name
 
 
 def _check_rank_files(path: str, names: dict[Any, str], mesh: Any) -> None:
@@ -2961,7 +2972,9 @@ def _check_rank_files(path: str, names: dict[Any, str], mesh: Any) -> None:
 
 
 def _without_numbers(name: str) -> str:
-    return re.sub(r"\d+", "#", name)
+    """What the files of all ranks have in common, whatever has written them."""
+    stem, suffix = os.path.splitext(name)
+    return re.sub(r"\d+", "#", stem if suffix in RANK_SUFFIXES else name)
 
 
 def _files_below(path: str, depth: int) -> list[str]:

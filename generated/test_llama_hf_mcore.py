@@ -717,7 +717,7 @@ def test_files(config: Any, mesh: Any, tmp_path: Path) -> None:
         stored, source / "model.safetensors", metadata={"format": "pt"}
     )
     (source / "config.json").write_text(json.dumps(config.to_hf()))
-    choices = {
+    choices: dict[str, Any] = {
         "vocab_divisor": config.vocab_divisor,
         "pad_vocab": config.pad_vocab,
         "first_stage": config.first_stage,

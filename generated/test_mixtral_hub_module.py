@@ -1149,14 +1149,17 @@ def back(tensors: Any, config: Any, mesh: Any) -> dict[str, torch.Tensor]:
 
 
 def assert_equal(
-    found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]
+    found: dict[str, torch.Tensor],
+    expected: dict[str, torch.Tensor],
+    rounded: frozenset[str] = frozenset(),
 ) -> None:
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         assert (
             found[name].dtype == tensor.dtype and found[name].shape == tensor.shape
         ), name
-        assert torch.equal(found[name], tensor), name
+        same = torch.allclose if name in rounded else torch.equal
+        assert same(found[name], tensor), name
 
 
 @pytest.mark.parametrize(("config", "mesh"), CASES)
@@ -1205,10 +1208,8 @@ def test_expected_names_and_shapes(config: Any, mesh: Any) -> None:
     tensors = checkpoint(config, mesh)
     shapes = {name: (tuple(tensor.shape), None) for name, tensor in tensors.items()}
     assert shapes == m.expected_hub(config)
-    shapes = {
-        name: (tuple(tensor.shape), None)
-        for name, tensor in there(tensors, config, mesh).items()
-    }
+    part = there(tensors, config, mesh)
+    shapes = {name: (tuple(tensor.shape), None) for name, tensor in part.items()}
     assert shapes == m.expected_module(config)
 
 
@@ -1290,7 +1291,7 @@ def test_mixed_dtypes_are_refused() -> None:
         name = group.left[0][0].name
         if fused and name in alone(config, mesh):
             assert "differ in dtype" in refused(
-                {**tensors, name: tensors[name].double()}, config, mesh
+                {**tensors, name: tensors[name].float()}, config, mesh
             )
 
 
@@ -1344,7 +1345,7 @@ def test_files(config: Any, mesh: Any, tmp_path: Path) -> None:
         stored, source / "model.safetensors", metadata={"format": "pt"}
     )
     (source / "config.json").write_text(json.dumps(config.to_hub()))
-    choices = {"experts": config.experts}
+    choices: dict[str, Any] = {"experts": config.experts}
     m.convert_checkpoint(source, target, "module", verify=True, **choices)
     m.convert_checkpoint(target, again, "hub", verify=True, **choices)
     assert_equal(safetensors.load_file(again / "model.safetensors"), tensors)

@@ -77,8 +77,32 @@ def test_through_files(case: Case, tmp_path: Path) -> None:
 
 
 @every_case
-def test_replicas_are_compared(case: Case) -> None:
-    """A value that differs in a copy is not seen when the first copy is read, as Neuron does, and is when asked for."""
+def test_replicas_that_differ(case: Case, tmp_path: Path) -> None:
+    """The first copy is read, as Neuron does; whether the others are equal is looked at when asked for."""
+    there, back = tmp_path / "neuron", tmp_path / "back"
+    write_ranks(case, there)
+    last = neuron.rank_file(mesh_of(case).ranks()[-1])
+    tensors = load_file(there / last)
+    tensors["model.norm.weight"][-1] += 1
+    save_file(tensors, there / last)
+    neuron.convert_checkpoint(there, back, to="hf")
+    assert_same(load_file(back / "model.safetensors"), case.source)
+    with pytest.raises(neuron.ConversionError, match="model.norm.weight"):
+        neuron.convert_checkpoint(
+            there, back, to="hf", check_replicas=True, overwrite=True
+        )
+
+
+@every_case
+def test_from_what_torch_saved(case: Case, tmp_path: Path) -> None:
+    """Neuron itself writes its ranks by torch.save."""
+    there, back = tmp_path / "neuron", tmp_path / "back"
+    write_ranks(case, there)
+    for file in there.rglob("*.safetensors"):
+        torch.save(load_file(file), file.with_suffix(".pt"))
+        file.unlink()
+    neuron.convert_checkpoint(there, back, to="hf")
+    assert_same(load_file(back / "model.safetensors"), case.source)
 
 
 @pytest.mark.parametrize("case", conversions(failed=True))
@@ -139,3 +163,12 @@ def write_hf(case: Case, folder: Path) -> None:
     folder.mkdir()
     save_file(case.source, folder / "model.safetensors", {"format": "pt"})
     (folder / "config.json").write_text(json.dumps(hf_dict(case)))
+
+
+def write_ranks(case: Case, folder: Path) -> None:
+    for rank, tensors in ranks_of(case).items():
+        file = folder / neuron.rank_file(rank)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, file)
+    config = json.dumps(hf_config(case).to_neuron())
+    (folder / "config.json").write_text(config)
