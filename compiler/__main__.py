@@ -11,7 +11,15 @@ import click
 
 from ..dsl.diagnostics import MapError, to_json
 from .answer import Answer, Refused
-from .arguments import JSON, MAPS, WITH, file_or_code, given_config, on_a_config
+from .arguments import (
+    INCLUDE,
+    JSON,
+    MAPS,
+    WITH,
+    file_or_code,
+    given_config,
+    on_a_config,
+)
 
 EPILOG = """\b
 Exit codes: 0 done; 1 diagnostics, or files that are stale or different;
@@ -109,30 +117,43 @@ def commands() -> None:
     is_flag=True,
     help="Write nothing: print the diff of what is stale or missing, and exit with 1.",
 )
+@INCLUDE
 @WITH
 @JSON
 def build(
-    maps: tuple[Path, ...], folder: Path, check: bool, parts: str, as_json: bool
+    maps: tuple[Path, ...],
+    folder: Path,
+    check: bool,
+    include: tuple[Path, ...],
+    parts: str,
+    as_json: bool,
 ) -> int:
     """Write the converter <stem>.py and its test test_<stem>.py of each map."""
     from .building import build
 
-    return _say(build(maps, folder, parts, check), as_json)
+    return _say(build(maps, folder, parts, check, include), as_json)
 
 
 @commands.command()
 @MAPS
+@INCLUDE
 @on_a_config
 @click.option("--shapes", is_flag=True, help="With --config: the shapes of all layers.")
 @JSON
-def check(maps: tuple[Path, ...], shapes: bool, as_json: bool, **config: Any) -> int:
+def check(
+    maps: tuple[Path, ...],
+    include: tuple[Path, ...],
+    shapes: bool,
+    as_json: bool,
+    **config: Any,
+) -> int:
     """Prove each map, statement by statement; with --config also count tensors and bytes."""
     from .reporting import check
 
     given = given_config(**config)
     if shapes and given is None:
         raise click.UsageError("--shapes needs --config")
-    return _say(check(maps, given, shapes), as_json)
+    return _say(check(maps, given, shapes, include), as_json)
 
 
 @commands.command()
@@ -153,9 +174,16 @@ def fmt(maps: tuple[Path, ...], check: bool, as_json: bool) -> int:
 @commands.command()
 @click.argument("what", metavar="FILE.map|CODE", callback=file_or_code)
 @click.argument("tensor", required=False)
+@INCLUDE
 @on_a_config
 @JSON
-def explain(what: Path | str, tensor: str | None, as_json: bool, **config: Any) -> int:
+def explain(
+    what: Path | str,
+    tensor: str | None,
+    include: tuple[Path, ...],
+    as_json: bool,
+    **config: Any,
+) -> int:
     """Say in words what a map states, or where a TENSOR of either layout comes from.
 
     With --config the pieces of the tensor are told, rank by rank; `rows 0..31` includes both ends.
@@ -172,10 +200,10 @@ def explain(what: Path | str, tensor: str | None, as_json: bool, **config: Any) 
         return _say(explain_code(what), as_json)
     map_ = what
     if tensor is not None:
-        return _say(explain_tensor(map_, tensor, given), as_json)
+        return _say(explain_tensor(map_, tensor, given, include), as_json)
     if given is not None:
         raise click.UsageError("--config needs a TENSOR")
-    return _say(explain(map_), as_json)
+    return _say(explain(map_, include), as_json)
 
 
 @commands.command("list")

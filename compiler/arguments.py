@@ -69,6 +69,15 @@ MAPS = click.argument(
 JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON value and nothing else."
 )
+INCLUDE = click.option(
+    "-I",
+    "--include",
+    "include",
+    metavar="DIR",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder of files that maps include; may be given several times.",
+)
 WITH = click.option(
     "--with",
     "parts",

@@ -13,9 +13,17 @@ from .shipped import shipped_text
 from .text_files import TextFile, replace_files, text_file
 
 
-def build(maps: Sequence[Path], folder: Path, parts: str, check: bool) -> Answer:
+def build(
+    maps: Sequence[Path],
+    folder: Path,
+    parts: str,
+    check: bool,
+    include: Sequence[Path] = (),
+) -> Answer:
     """Write what is stale or missing in the folder, or with `check` only say so. Raises MapError, OSError."""
-    compiled = of_each(maps, lambda path: compile_file(path, parts=parts))
+    compiled = of_each(
+        maps, lambda path: compile_file(path, parts=parts, include=include)
+    )
     stems = [one.stem for one in compiled]
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
     if twice is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from ..dsl.parser import parse
 from ..dsl.source import Source
 from . import codegen, hir, plan, proof
 from .check import check
+from .expand import expand
+from .library import Library, library
 from .lower import lower
 from .problems import refuse
 from .resolve import resolve
@@ -32,28 +35,39 @@ class Compiled:
     test: str
 
 
-# Each pass takes what the one before returns, and behind each stands its verifier.
-PASSES: tuple[Callable[[Any], Any], ...] = (
-    *(parse, support),
-    *(resolve, hir.verify),
-    *(check, proof.verify),
-    *(lower, plan.verify),
-)
+Folders = Sequence["str | Path"]
 
 
-def plan_text(text: str, *, name: str | None = None) -> plan.Plan:
-    """Prove and plan the text of a map; `name` is what messages call it. Raises MapError."""
-    form: Any = Source(name or _name(text), text)
-    for step in PASSES:
-        form = step(form)
-    assert isinstance(form, plan.Plan), "the last pass makes the plan"
-    return form
+def passes(found_in: Library) -> tuple[Callable[[Any], Any], ...]:
+    """Each pass takes what the one before returns, and behind each stands its verifier."""
+    return (
+        *(parse, partial(expand, library=found_in), support),
+        *(resolve, hir.verify),
+        *(check, proof.verify),
+        *(lower, plan.verify),
+    )
 
 
-def plan_file(path: str | Path) -> plan.Plan:
-    """Prove and plan a map; its file is called as the map is. Raises MapError, OSError."""
+def plan_text(
+    text: str, *, name: str | None = None, include: Folders = ()
+) -> plan.Plan:
+    """Prove and plan the text of a map; `name` is what messages call it.
+
+    Files that it includes are looked for in the folders of `include`, in order, and among the shipped maps.
+    Raises MapError.
+    """
+    return _planned(Source(name or _name(text), text), library(None, include))
+
+
+def plan_file(path: str | Path, *, include: Folders = ()) -> plan.Plan:
+    """Prove and plan a map; its file is called as the map is. Raises MapError, OSError.
+
+    Files that it includes are looked for beside it, in the folders of `include`, in order, and among the
+    shipped maps.
+    """
     path = Path(path)
-    planned = plan_text(path.read_text("utf-8"), name=path.name)
+    source = Source(path.name, path.read_text("utf-8"))
+    planned = _planned(source, library(path, include))
     if planned.stem != path.stem:
         header = next(
             item
@@ -70,15 +84,29 @@ def plan_file(path: str | Path) -> plan.Plan:
 
 
 def compile_text(
-    text: str, *, name: str | None = None, parts: str = "core,files,cli"
+    text: str,
+    *,
+    name: str | None = None,
+    parts: str = "core,files,cli",
+    include: Folders = (),
 ) -> Compiled:
-    """Compile the text of a map; `name` is what messages call it. Raises MapError."""
-    return _compiled(plan_text(text, name=name), parts)
+    """Compile the text of a map, found and named as by `plan_text`. Raises MapError."""
+    return _compiled(plan_text(text, name=name, include=include), parts)
 
 
-def compile_file(path: str | Path, *, parts: str = "core,files,cli") -> Compiled:
-    """Compile a map; its file is called as the map is. Raises MapError, OSError."""
-    return _compiled(plan_file(path), parts)
+def compile_file(
+    path: str | Path, *, parts: str = "core,files,cli", include: Folders = ()
+) -> Compiled:
+    """Compile a map, found as by `plan_file`. Raises MapError, OSError."""
+    return _compiled(plan_file(path, include=include), parts)
+
+
+def _planned(source: Source, found_in: Library) -> plan.Plan:
+    form: Any = source
+    for step in passes(found_in):
+        form = step(form)
+    assert isinstance(form, plan.Plan), "the last pass makes the plan"
+    return form
 
 
 def _compiled(planned: plan.Plan, parts: str) -> Compiled:

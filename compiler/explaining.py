@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import dedent
 
@@ -16,9 +16,9 @@ from .proof import Proof, Proven, axes_of, equation, spelled
 from .wording import local_shape, parts, surroundings, text_of, where
 
 
-def explain(path: Path) -> Answer:
+def explain(path: Path, include: Sequence[Path] = ()) -> Answer:
     """Every statement of a map in words. Raises MapError, OSError."""
-    (planned,) = of_each([path], plan_file)
+    (planned,) = of_each([path], lambda path: plan_file(path, include=include))
     proven = planned.proven
     left = list(drops(proven.hir.items))
     names = [layout.name for layout in proven.hir.layouts]
@@ -58,7 +58,7 @@ def drop_lines(drop: hir.Drop, proven: Proven) -> list[str]:
     """What becomes of the tensors that a drop takes."""
     layout = proven.hir.layouts[drop.side].name
     return [
-        f"{proven.hir.source.name}:{drop.span.line}  drop  {spelled(drop.name)}",
+        f"{drop.span.where}  drop  {spelled(drop.name)}",
         f"    left behind when {layout} is read, and not written to {layout}",
     ]
 
@@ -94,7 +94,7 @@ def tensor_data(
 
 def drop_data(drop: hir.Drop, proven: Proven) -> dict[str, str]:
     return {
-        "where": f"{proven.hir.source.name}:{drop.span.line}",
+        "where": drop.span.where,
         "layout": proven.hir.layouts[drop.side].name,
         "name": spelled(drop.name),
     }

@@ -226,6 +226,7 @@ class Map:
     requires: tuple[Require, ...]
     variants: tuple[Variant, ...]
     items: tuple[Item, ...]
+    included: tuple[Source, ...] = ()  # the other files that the map is made of
 
     @property
     def layouts(self) -> tuple[Layout, Layout]:

@@ -81,9 +81,8 @@ def held(instance: Instance, name: str) -> tuple[list[Held], list[hir.Drop]]:
             ]
         elif re.fullmatch(_deep(re.escape(item.place.name.replace("**", _DEEP))), name):
             lines.add(item.where)
-    source = instance.proven.hir.source.name
     left = dropped(instance.proven, name)
-    return groups, [drop for drop in left if f"{source}:{drop.span.line}" in lines]
+    return groups, [drop for drop in left if drop.span.where in lines]
 
 
 def nearest(proven: Proven, name: str) -> list[str]:

@@ -31,7 +31,7 @@ def lower(proven: Proven) -> Plan:
         stem=map_.name,
         title=plain(map_.title),
         source=plain(map_.source.name),
-        digest=sha256(map_.source.text.encode()).hexdigest(),
+        digest=_digest(map_),
         sides=(_side(map_, 0), _side(map_, 1)),
         legend=_legend(map_, proven),
         table=tuple(line for proof in proven.proofs for line in _row(proof)),
@@ -44,6 +44,12 @@ def lower(proven: Proven) -> Plan:
             for number, call in recipes.items()
         },
     )
+
+
+def _digest(map_: hir.Map) -> str:
+    """The sha256 of the map's text and of all that it includes, in order, a zero byte between them."""
+    texts = [source.text for source in (map_.source, *map_.included)]
+    return sha256("\0".join(texts).encode()).hexdigest()
 
 
 def _side(map_: hir.Map, number: int) -> SideView:

@@ -57,7 +57,7 @@ def lower_functions(
 
 def place(proof: Proof, map_: hir.Map) -> str:
     """`NAME.map:41`."""
-    return f"{map_.source.name}:{proof.statement.span.line}"
+    return proof.statement.span.where
 
 
 def plain(text: str) -> str:
@@ -82,7 +82,7 @@ def _let(let: hir.Let, map_: hir.Map, env: Env) -> Function:
     kind = {"int": "int", "float": "float", "bool": "bool", "str": "str"}.get(
         let.kind, "Any"
     )
-    text = f"{map_.source.name}:{let.span.line}   {let.name} = {let.value.span.text}"
+    text = f"{let.span.where}   {let.name} = {let.value.span.text}"
     body = [f"return {expression(let.value, env)}"]
     if isinstance(let.value, syntax.Conditional):
         test, then, other = (

@@ -380,7 +380,7 @@ class Emitter:
         if layout.stages is not None and place.staged:
             held.insert(0, (layout.stages.mesh, "stage"))
         at = f"{{{', '.join(f'{quoted(dim)}: {where}' for dim, where in held)}}}"
-        where = quoted(f"{self.map.source.name}:{drop.span.line}")
+        where = quoted(drop.span.where)
         return f"yield Drop({where}, {drop.side}, Place({self._text(drop.name, drop.side, place)}, {at}))"
 
 

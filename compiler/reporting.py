@@ -20,9 +20,12 @@ from .wording import surroundings
 WIDTH = 118  # of a line, equations aside that have no blank to break at
 
 
-def check(maps: Sequence[Path], given: Given | None, every: bool) -> Answer:
+def check(
+    maps: Sequence[Path], given: Given | None, every: bool, include: Sequence[Path] = ()
+) -> Answer:
     """Prove the maps and, with a config, count. Raises MapError, Refused, OSError, usage errors."""
-    found = [_reported(one, given, every) for one in of_each(maps, plan_file)]
+    planned = of_each(maps, lambda path: plan_file(path, include=include))
+    found = [_reported(one, given, every) for one in planned]
     return Answer(
         "\n\n".join(text for text, _ in found), {"maps": [data for _, data in found]}
     )

@@ -53,6 +53,7 @@ def resolve(file: syntax.File) -> hir.Map:
         requires,
         variants,
         items,
+        file.included,
     )
 
 

@@ -84,18 +84,12 @@ def _statement(
             yield from _when(condition, looped, context)
         case syntax.Let() | syntax.Replica():
             raise AssertionError("bound by the block")
-        case (
-            syntax.Require()
-            | syntax.Include()
-            | syntax.Def()
-            | syntax.Use()
-            | syntax.Make()
-        ):
-            refuse(
-                "M0200",
-                f"`{type(statement).__name__.lower()}` here is not supported yet",
-                statement.span,
-            )
+        case syntax.Include() | syntax.Def() | syntax.Use():
+            raise AssertionError("written out before")
+        case syntax.Make():
+            raise AssertionError("others were refused before")
+        case syntax.Require():
+            refuse("M0200", "`require` in a block is not supported yet", statement.span)
         case _:
             assert_never(statement)
 
@@ -112,12 +106,7 @@ def _otherwise(
 
 
 def _loop(node: syntax.For, context: Context, numbers: _Numbers) -> hir.Loop:
-    if node.body is None:
-        refuse(
-            "M0200",
-            "a loop without a block (two names) is not supported yet",
-            node.span,
-        )
+    assert node.body is not None, "the names of a loop without a block are a statement"
     context.scope.check(node.range)
     staged = any(
         layout.stages is not None and layout.stages.over == node.range
@@ -133,13 +122,7 @@ def _loop(node: syntax.For, context: Context, numbers: _Numbers) -> hir.Loop:
     prefixes = None
     if node.names is not None:
         sides = [names_of(name, side, inner) for side, name in enumerate(node.names)]
-        for side, found in enumerate(sides):
-            if len(found) > 1:
-                refuse(
-                    "M0200",
-                    "a list in a prefix is not supported yet",
-                    node.names[side].span,
-                )
+        assert all(len(found) == 1 for found in sides), "lists are written out"
         prefixes = (sides[0][0], sides[1][0])
         inner = replace(inner, prefixes=(prefixes[0].parts, prefixes[1].parts))
     body = tuple(_block(node.body, inner, numbers))

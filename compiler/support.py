@@ -40,10 +40,6 @@ def _unsupported(node: syntax.Node) -> str | None:
             return "`compose`"
         case syntax.Packed():
             return "a packed map (`component`)"
-        case syntax.Include():
-            return "`include`"
-        case syntax.Def() | syntax.Use():
-            return "`def` and `use`"
         case syntax.Make():
             return "`make`"
         case syntax.Codec():

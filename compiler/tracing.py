@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +38,11 @@ class _Found:
     held: tuple[Held, ...]
 
 
-def explain_tensor(path: Path, name: str, given: Given | None) -> Answer:
+def explain_tensor(
+    path: Path, name: str, given: Given | None, include: Sequence[Path] = ()
+) -> Answer:
     """Whose a tensor is and where it comes from. Raises MapError, Refused, OSError, usage errors."""
-    (planned,) = of_each([path], plan_file)
+    (planned,) = of_each([path], lambda path: plan_file(path, include=include))
     proven = planned.proven
     context: AbstractContextManager[Instance | None] = nullcontext(None)
     if given is not None:

@@ -66,10 +66,10 @@ def statement(node: Piece, at: Origin) -> syntax.Statement:
             ways = tuple(_alternative(way, at) for way in stored)
             return syntax.Variant(str(word), ways, span=span)
         case "def", [word, *parameters, body]:
-            words = tuple(str(parameter) for parameter in parameters)
+            words = tuple(str(one) for one in parameters if one is not None)
             return syntax.Def(str(word), words, _block(body, at), span=span)
         case "use", [word, *arguments]:
-            names = tuple(name(argument, at) for argument in arguments)
+            names = tuple(name(one, at) for one in arguments if one is not None)
             return syntax.Use(str(word), names, span=span)
         case "make", _:
             return _make(node, at)

@@ -42,6 +42,11 @@ class Span:
         return self.source.position(self.start)[0]
 
     @property
+    def where(self) -> str:
+        """`NAME.map:41`."""
+        return f"{self.source.name}:{self.line}"
+
+    @property
     def text(self) -> str:
         return self.source.text[self.start : self.end]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import TypeAlias, TypeVar
 
-from .source import Span
+from .source import Source, Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -638,8 +638,11 @@ class Comment(Node):
 
 @dataclass(frozen=True, slots=True)
 class File(Node):
+    """A file; `included` are the texts of other files that stand in it once it is expanded, in order."""
+
     items: tuple[TopLevel, ...]
     comments: tuple[Comment, ...] = ()
+    included: tuple[Source, ...] = field(default=(), compare=False, repr=False)
 
 
 def walk(node: Node) -> Iterator[Node]:

@@ -1,0 +1,193 @@
+"""Expand: write out what stands for other text.
+
+Second pass (syntax -> syntax), right behind `parse`. After it there is no `include`, no `def` and no `use`, every
+loop has a block, and a loop's prefixes have no lists. Spans still point to where the text was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import product
+
+from ..dsl import syntax
+from ..dsl.diagnostics import Label
+from .definitions import DEEPEST, Defs, check_names, check_use, definitions
+from .include import included
+from .library import Library
+from .problems import nearest, refuse
+from .replacing import Replacing
+
+MOST = 100_000  # statements of a map that is written out
+LOOPS = 16  # in one another
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a statement stands: what is defined there, what is being used, how deep it is."""
+
+    defs: Defs
+    uses: tuple[syntax.Def, ...] = ()
+    blocks: int = 0
+    loops: int = 0
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Writes blocks out, and counts the statements."""
+
+    count: int = 0
+
+    def block(self, block: syntax.Block, place: _Place) -> syntax.Block:
+        if place.blocks >= DEEPEST:
+            refuse(
+                "M0128",
+                f"expected at most {DEEPEST} blocks in one another, found more",
+                block.span,
+            )
+        inner = replace(place, blocks=place.blocks + 1)
+        return replace(block, statements=self.statements(block.statements, inner))
+
+    def statements(
+        self, statements: Iterable[syntax.Statement], place: _Place
+    ) -> tuple[syntax.Statement, ...]:
+        statements = tuple(statements)
+        place = replace(place, defs=definitions(statements, place.defs))
+        found: list[syntax.Statement] = []
+        for statement in statements:
+            self.count += 1
+            if self.count > MOST:
+                refuse(
+                    "M0127",
+                    f"expected at most {MOST} statements when all is written out, found more",
+                    statement.span,
+                )
+            found += self.statement(statement, place)
+        return tuple(found)
+
+    def statement(
+        self, statement: syntax.Statement, place: _Place
+    ) -> Iterable[syntax.Statement]:
+        """What is written for a statement: itself, nothing, or several."""
+        match statement:
+            case syntax.Def():
+                return ()
+            case syntax.Use():
+                return self.use(statement, place)
+            case syntax.For():
+                return self.loop(statement, place)
+            case syntax.If():
+                return (self.choice(statement, place),)
+            case syntax.Variant(alternatives=ways):
+                blocks = tuple(
+                    replace(way, body=self.block(way.body, place)) for way in ways
+                )
+                return (replace(statement, alternatives=blocks),)
+            case _:
+                return (statement,)
+
+    def choice(self, choice: syntax.If, place: _Place) -> syntax.If:
+        body = self.block(choice.body, place)
+        return replace(
+            choice, body=body, otherwise=self.otherwise(choice.otherwise, place)
+        )
+
+    def otherwise(
+        self, node: syntax.Block | syntax.If | None, place: _Place
+    ) -> syntax.Block | syntax.If | None:
+        if isinstance(node, syntax.If):
+            return self.choice(node, replace(place, blocks=place.blocks + 1))
+        return None if node is None else self.block(node, place)
+
+    def loop(self, loop: syntax.For, place: _Place) -> Iterable[syntax.For]:
+        """A loop without a block states its names; one with lists is written once for each pair of prefixes."""
+        if place.loops >= LOOPS:
+            refuse(
+                "M0128",
+                f"expected at most {LOOPS} loops in one another, found more",
+                loop.span,
+            )
+        inner = replace(place, loops=place.loops + 1)
+        if loop.body is None:
+            return (_stated(loop),)
+        found: list[syntax.For] = []
+        for names in _pairs(loop):
+            body = self.block(loop.body, inner)
+            otherwise = self.otherwise(loop.otherwise, inner)
+            found.append(replace(loop, names=names, body=body, otherwise=otherwise))
+        return found
+
+    def use(self, use: syntax.Use, place: _Place) -> Iterable[syntax.Statement]:
+        """The body of the definition, its parameters replaced."""
+        definition = place.defs.get(use.name)
+        if definition is None:
+            refuse(
+                "M0120",
+                f"nothing is defined as `{use.name}`",
+                use.span,
+                help=nearest(use.name, place.defs.names()),
+            )
+        node = definition.node
+        check_use(use, node, place.uses)
+        replacing = Replacing(dict(zip(node.parameters, use.arguments)), {})
+        body = [replacing.statement(one) for one in node.body.statements]
+        for statement in body:
+            check_names(statement, use)
+        inner = replace(place, defs=definition.around, uses=(*place.uses, node))
+        return self.statements(body, inner)
+
+
+def expand(file: syntax.File, library: Library) -> syntax.File:
+    """The same map, written out. Raises MapError with one diagnostic."""
+    file = included(file, library)
+    writer = _Writer()
+    tops = [item for item in file.items if isinstance(item, syntax.Def)]
+    place = _Place(definitions(tops, None))
+    items = tuple(
+        (
+            replace(item, block=writer.block(item.block, place))
+            if isinstance(item, syntax.Tensors)
+            else item
+        )
+        for item in file.items
+        if not isinstance(item, syntax.Def)
+    )
+    return replace(file, items=items)
+
+
+def _stated(loop: syntax.For) -> syntax.For:
+    """`for j in P: A <-> B` with a block that states the two names."""
+    assert loop.names is not None, "a loop without a block has names"
+    left, right = ((syntax.Term(name, span=name.span),) for name in loop.names)
+    span = replace(loop.names[0].span, end=loop.names[1].span.end)
+    equation = syntax.Equation(left, right, span=span)
+    return replace(loop, names=None, body=syntax.Block((equation,), span=span))
+
+
+def _pairs(loop: syntax.For) -> list[tuple[syntax.Name, syntax.Name] | None]:
+    """The prefixes of a loop without lists: one pair, or one for each item of the lists."""
+    if loop.names is None:
+        return [None]
+    left, right = (_written(name) for name in loop.names)
+    if len(left) != len(right):
+        refuse(
+            "M0129",
+            f"the prefixes are {len(left)} on the left and {len(right)} on the right",
+            loop.names[1].span,
+            labels=(Label(loop.names[0].span, f"{len(left)} here"),),
+            help="lists in a loop's prefixes have one prefix of the other side for each",
+        )
+    return list(zip(left, right, strict=True))
+
+
+def _written(name: syntax.Name) -> list[syntax.Name]:
+    """A name without lists, once for every choice, the right list fastest."""
+    choices = [
+        (
+            tuple(syntax.Text(item, span=part.span) for item in part.items)
+            if isinstance(part, syntax.Several)
+            else (part,)
+        )
+        for part in name.parts
+    ]
+    return [replace(name, parts=parts) for parts in product(*choices)]
