@@ -185,13 +185,6 @@ def _check_bundled(loop: hir.Loop, statement: hir.Statement, context: _Context) 
             labels=(Label(word(loop.index, loop.span), f"the {what}"),),
             help="on an axis an index takes all its values from 0 on; let this one stand in names only",
         )
-    outer = {other.index for other in context.loops if other != loop} | context.local
-    if varying := sorted(_mentioned(loop.range) & outer - {loop.index}):
-        refuse(
-            "M0200",
-            f"an index on an axis whose range depends on `{varying[0]}` is not supported yet",
-            statement.span,
-        )
     if loop.index in _deciding(statement, context):
         refuse(
             "M0310",
@@ -202,11 +195,21 @@ def _check_bundled(loop: hir.Loop, statement: hir.Statement, context: _Context) 
             help="on an axis an index takes all its values at once",
         )
     if loop.staged:
-        refuse(
-            "M0200",
-            f"the staged index `{loop.index}` on an axis is not supported yet",
-            statement.span,
-        )
+        _check_staged(loop, statement, context)
+
+
+def _check_staged(loop: hir.Loop, statement: hir.Statement, context: _Context) -> None:
+    """A stage holds whole tensors, so on its side the index stands in every name and on no axis."""
+    for side, layout in enumerate(context.layouts):
+        for tensor in statement.sides[side] if layout.stages else ():
+            if loop.index not in name_indices(tensor.names[0].name):
+                refuse(
+                    "M0322",
+                    f"the staged index `{loop.index}` stands on an axis, and in no name of `{layout.name}`",
+                    tensor.span,
+                    labels=(Label(axis_of(loop.index, statement), "on an axis here"),),
+                    help="a stage holds tensors and not pieces of them: here the index stands in the name",
+                )
 
 
 def _deciding(statement: hir.Statement, context: _Context) -> set[str]:

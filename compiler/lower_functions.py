@@ -14,7 +14,7 @@ from .lower_recipe import bundled_names, measured_sizes, needed, recipe_lines
 from .lower_statements import same_axes
 from .measure import measuring
 from .plan import Function
-from .proof import Proof, Proven, equation
+from .proof import Proof, Proven, equation, varying
 from .splice import defined
 
 
@@ -51,7 +51,7 @@ def lower_functions(
         else:
             made[key] = _function_name(proof, {*functions, *defined(), "_statements"})
             functions.update({f.name: f for f in _recipe(proof, map_, made[key], env)})
-        calls[proof.statement.number] = _call(proof, made[key], where)
+        calls[proof.statement.number] = _call(proof, made[key], where, env)
     return tuple(functions.values()), calls
 
 
@@ -108,7 +108,11 @@ def _geometry(proof: Proof) -> object:
         )
         for side in proof.statement.sides
     )
-    ranges = tuple((loop.index, loop.range) for loop in proof.bundled)
+    changing = varying(proof)
+    ranges = tuple(
+        (loop.index, None if loop.index in changing else loop.range)
+        for loop in proof.bundled
+    )
     return sides, ranges, proof.measured, tuple(sorted(proof.local))
 
 
@@ -123,12 +127,19 @@ def _same(proof: Proof, where: str, env: Env) -> str:
 
 
 def _local(proof: Proof) -> list[str]:
-    """The sizes that a `let` in a block gives."""
-    return [name for name in needed(proof) if name in proof.local]
+    """The sizes that a recipe is told: a `let` in a block gives them, or a range that changes."""
+    changing = varying(proof)
+    return [n for n in needed(proof) if n in proof.local or n in changing]
 
 
-def _call(proof: Proof, name: str, where: str) -> str:
-    given = "".join(f", {identifier(size)}" for size in _local(proof))
+def _call(proof: Proof, name: str, where: str, env: Env) -> str:
+    around = [loop.index for loop in proof.loops] + sorted(proof.local)
+    env = env.adding({name: identifier(name) for name in around})
+    ranges = varying(proof)
+    given = "".join(
+        f", {expression(ranges[size], env) if size in ranges else identifier(size)}"
+        for size in _local(proof)
+    )
     if proof.measured:
         return f"recipes.measured({name}, {where}, {name}_sizes, left, right{given})"
     return f"recipes({name}, {where}{given})"

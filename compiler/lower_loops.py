@@ -13,6 +13,8 @@ from .emit import Env, expression, quoted
 from .kinds import infer
 from .proof import name_splits
 
+STAGED = "stages"  # stands for the dimension that has stages; `dims` of `loop_text`
+
 
 def local_number(index: str, dim: str) -> str:
     """The variable of a value's number on its rank."""
@@ -48,13 +50,17 @@ def loop_text(
 ) -> str:
     """What stands behind `for`: `x in range(config.X)`, or `x, (ep_of_x, x_in_ep) in enumerate(shares(..))`.
 
-    `dims` are the dimensions that the loop's index is split over, `used` whether its value is asked for.
+    `dims` are the dimensions that the loop's index is split over, `used` whether its value is asked for. The stages
+    are a dimension here that has a list of its own.
     """
     if not dims:
         return f"{variable} in {range_text(loop.range, env)}"
     count = f"{quoted(_spelled(loop.range))}, {expression(loop.range, env)}"
     calls = [f"shares({count}, {quoted(dim)}, mesh.{dim})" for dim in dims]
     pairs = [f"{owner(loop.index, d)}, {local_number(loop.index, d)}" for d in dims]
+    if STAGED in dims:
+        place = dims.index(STAGED)
+        calls[place], pairs[place] = "layers", "stage, number"
     each, over = pairs[0], calls[0]
     if len(dims) > 1:
         each = ", ".join(f"({pair})" for pair in pairs)

@@ -12,7 +12,7 @@ from . import hir
 from .emit import Env, attribute, expression, fstring, identifier, quoted
 from .kinds import paths
 from .layout import formula
-from .lower_loops import local_number, local_numbers, loop_text, owner, owners
+from .lower_loops import STAGED, local_number, local_numbers, loop_text, owner, owners
 from .lower_recipe import bundled_names, each
 from .proof import Proof, name_splits
 
@@ -289,8 +289,10 @@ class Emitter:
     def _spread(self, proof: Proof, tensor: hir.Tensor, side: int) -> bool:
         """Whether the tensors that a statement bundles live on ranks of their own."""
         bundle = {loop.index for loop in bundled_names(proof, tensor)}
-        splits = name_splits(tensor.names[0].name, self.map.layouts[side])
-        return any(index in bundle for index, _ in splits)
+        layout = self.map.layouts[side]
+        splits = name_splits(tensor.names[0].name, layout)
+        staged = any(loop.staged for loop in proof.bundled) and layout.stages
+        return bool(staged) or any(index in bundle for index, _ in splits)
 
     def _tied_bundle(
         self, proof: Proof, tensor: hir.Tensor, side: int, place: Place
@@ -349,6 +351,8 @@ class Emitter:
         found = []
         for loop in bundle:
             variable, dims = each(loop.index), self._split(loop, [text])
+            if loop.staged and uses([text], "stage"):
+                dims = (STAGED, *dims)
             used = uses([text], variable)
             found.append(f" {loop_text(loop, variable, used, dims, env)}")
         return " for".join(found)

@@ -41,6 +41,16 @@ class Proven:
     proofs: tuple[Proof, ...]
 
 
+def varying(proof: Proof) -> dict[str, syntax.Expr]:
+    """The ranges of bundled indices that change with a loop or a `let` around the statement."""
+    around = {loop.index for loop in proof.loops} | proof.local
+    return {
+        loop.index: loop.range
+        for loop in proof.bundled
+        if any(path.text in around - {loop.index} for path in paths(loop.range))
+    }
+
+
 def name_indices(name: syntax.Name) -> list[str]:
     """The names that a tensor's name is printed from."""
     return [

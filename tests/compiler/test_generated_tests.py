@@ -15,6 +15,7 @@ CHOSEN = (
     "gpt_oss",
     "lists",
     "measured",
+    "nested_bounds",
     "mesh_left",
     "optional",
     "replicas_in_names",
