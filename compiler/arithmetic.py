@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from ..dsl import syntax
 from . import hir
-from .problems import refuse
+from .problems import refuse, word
 from .scope import Scope
 
 STEPS = ("neg", "exp", "log")
+# What the language calls the dtypes that are computed with, and safetensors.
+FLOATS = {"f64": "F64", "f32": "F32", "f16": "F16", "bf16": "BF16"}
 
 
 def flat(node: syntax.Equation) -> syntax.Equation:
@@ -59,9 +61,23 @@ def _argument(apply: syntax.Apply, around: syntax.Term) -> syntax.Term:
     return replace(argument, axes=around.axes or argument.axes)
 
 
+def dtype_of(term: syntax.Term) -> str | None:
+    """The dtype that a term is always stored in. MapError for one that is not computed with."""
+    if term.dtype is not None and term.dtype not in FLOATS:
+        refuse(
+            "M0282",
+            f"`as {term.dtype}` on a tensor of an equation",
+            word(term.dtype, term.span),
+            help=f"the dtypes that are converted are {', '.join(FLOATS)}",
+        )
+    return term.dtype
+
+
 def computes(statement: hir.Statement) -> bool:
-    """Whether there is arithmetic in a statement."""
-    return any(tensor.steps for tensor in statement.left + statement.right)
+    """Whether values may change in a statement: it has arithmetic, or a dtype that only one side fixes."""
+    tensors = statement.left + statement.right
+    dtypes = {tensor.dtype for tensor in tensors}
+    return len(dtypes) > 1 or any(tensor.steps for tensor in tensors)
 
 
 def named(tensor: hir.Tensor) -> list[syntax.Path]:
@@ -76,7 +92,9 @@ def named(tensor: hir.Tensor) -> list[syntax.Path]:
 
 
 def spelled(text: str, tensor: hir.Tensor) -> str:
-    """A tensor's name and axes with the steps around them, as the map writes it."""
+    """A tensor's name and axes with its dtype and the steps around them, as the map writes it."""
+    if tensor.dtype is not None:
+        text += f" as {tensor.dtype}"
     for step in tensor.steps:
         if step.operand is None:
             text = f"{step.operator}({text})"

@@ -133,7 +133,8 @@ class Step:
 class Tensor:
     """A term: a tensor under one name, or under several that are tied, and its axes.
 
-    `whole`: of any shape, without axes. The equation is about what the steps make of the elements that are stored.
+    `whole`: of any shape, without axes. The equation is about what the steps make of the elements that are stored,
+    always in `dtype` if there is one.
     """
 
     names: tuple[Placed, ...]
@@ -141,6 +142,7 @@ class Tensor:
     span: Span
     whole: bool = False
     steps: tuple[Step, ...] = ()
+    dtype: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ..dsl import syntax
 from ..dsl.never import assert_never
 from . import hir
+from .arithmetic import FLOATS
 from .emit import Env, attribute, expression, fstring, identifier, quoted
 from .kinds import paths
 from .layout import formula
@@ -238,7 +239,7 @@ class Emitter:
         before: str | None = None
         for tensor in tensors:
             at = self._at(side, tensor.names[0])
-            if tensor.steps:
+            if tensor.steps or tensor.dtype:
                 plain = []
                 parts.append(self._computed(proof, tensor, side, place))
             elif (
@@ -266,15 +267,17 @@ class Emitter:
     def _computed(
         self, proof: Proof, tensor: hir.Tensor, side: int, place: Place
     ) -> str:
-        """A tensor with the steps that lead from its elements to what the equation is about."""
-        alone = replace(tensor, steps=())
+        """A tensor with its dtype, and the steps that lead from its elements to what the equation is about."""
+        alone = replace(tensor, steps=(), dtype=None)
         text = self._slots(proof, (alone,), side, place)
+        if tensor.dtype is not None:
+            text = f"fixed({text}, {quoted(FLOATS[tensor.dtype])})"
         steps = [
             f"Step({quoted(step.operator)}"
             + (f", {expression(step.operand, place.env)})" if step.operand else ")")
             for step in tensor.steps
         ]
-        return f"computed({text}, {', '.join(steps)})"
+        return f"computed({text}, {', '.join(steps)})" if steps else text
 
     def _at(self, side: int, placed: hir.Placed) -> str | None:
         """The end of a `places` call: the coordinates and the closing bracket. None where there are two stages."""

@@ -120,8 +120,8 @@ def _closing(proven: Proven) -> list[str]:
     )
     rounded = sum("rounded" in proof.kinds for proof in proven.proofs)
     up_to = (
-        f"; of the {rounded} that compute{'s' if rounded == 1 else ''}, up to rounding: each way is computed in "
-        "float32, or in float64 for float64, and rounded once"
+        f"; of the {rounded} with arithmetic or `as`, up to rounding: each way is computed in float32, or in "
+        "float64 for float64, and rounded once"
         if rounded
         else ""
     )

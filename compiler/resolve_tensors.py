@@ -10,7 +10,7 @@ from ..dsl.diagnostics import Label, MapError
 from ..dsl.never import assert_never
 from ..dsl.source import Span
 from . import hir
-from .arithmetic import flat, steps_of
+from .arithmetic import dtype_of, flat, steps_of
 from .derive import bias
 from .implied import alone, indices
 from .problems import refuse
@@ -267,8 +267,8 @@ def _tensors(term: syntax.Term, side: int, context: Context) -> Iterator[hir.Ten
                 )
             )
         axes = () if term.axes is None else term.axes.items
-        steps = steps_of(term, context.scope)
-        yield hir.Tensor(tuple(placed), axes, term.span, is_whole(term), steps)
+        steps, dtype = steps_of(term, context.scope), dtype_of(term)
+        yield hir.Tensor(tuple(placed), axes, term.span, is_whole(term), steps, dtype)
 
 
 def _test(condition: syntax.Condition | None) -> syntax.Expr | None:

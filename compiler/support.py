@@ -76,8 +76,6 @@ def _in_equation(node: syntax.Equation) -> str | None:
 
 
 def _in_term(node: syntax.Term) -> str | None:
-    if node.dtype is not None:
-        return "`as` on a tensor"
     if node.default is not None:
         return "a default on a tensor (`??`)"
     if isinstance(node.tensor, syntax.Name) and any(

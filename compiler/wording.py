@@ -56,6 +56,7 @@ def where(tensor: hir.Tensor, layout: hir.Layout, proof: Proof) -> list[str]:
         line for number, axis in enumerate(tensor.axes) for line in _axis(number, axis)
     ]
     found = [*dict.fromkeys(axes), *_replicas(tensor, proof)]
+    found += [f"always stored as {tensor.dtype}"] if tensor.dtype else []
     found += _named(tensor.names[0].name, layout)
     found += _copies(tensor, layout)
     staged = next((loop.index for loop in proof.loops if loop.staged), None)

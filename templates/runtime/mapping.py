@@ -9,7 +9,7 @@ from .config import ConfigTable
 from .errors import ConversionError
 from .grid import Counts
 from .recipe import Recipe
-from .values import Step, Values
+from .values import FLOAT_DTYPES, Step, Values
 
 
 class Place(NamedTuple):
@@ -232,13 +232,25 @@ def tied(*names: Slots) -> Slots:
 
 def computed(tensors: Slots, *steps: Step) -> Slots:
     """The same tensors; the equation is about what these steps make of their elements."""
+    return _with_values(tensors, steps=steps)
+
+
+def fixed(tensors: Slots, dtype: str) -> Slots:
+    """The same tensors, which are always stored in this dtype."""
+    return _with_values(tensors, dtype=dtype)
+
+
+def _with_values(tensors: Slots, **said: Any) -> Slots:
     return tuple(
-        tuple(place._replace(values=Values(steps)) for place in places)
+        tuple(
+            place._replace(values=(place.values or Values())._replace(**said))
+            for place in places
+        )
         for places in tensors
     )
 
 
-Expected: TypeAlias = "dict[str, tuple[Counts | None, None]]"
+Expected: TypeAlias = "dict[str, tuple[Counts | None, str | None]]"
 
 
 def expected(
@@ -246,7 +258,8 @@ def expected(
 ) -> Expected:
     """Names and shapes of a target, without a source.
 
-    A shape that only the source's tensors know is None; optional tensors are not listed.
+    A shape that only the source's tensors know is None, and so is a dtype that the map does not fix, such as
+    "float32"; optional tensors are not listed.
     """
     side = converter.side(to)
     names: Expected = {}
@@ -256,10 +269,9 @@ def expected(
         for position, places in enumerate(group.sides[side]):
             for place in places:
                 if holds(rank, place):
-                    names[place.name] = (
-                        group.recipe.tensors[side][position].shape,
-                        None,
-                    )
+                    shape = group.recipe.tensors[side][position].shape
+                    dtype = place.values.dtype if place.values is not None else None
+                    names[place.name] = shape, FLOAT_DTYPES.get(dtype or "")
     return names
 
 

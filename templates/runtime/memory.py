@@ -88,7 +88,7 @@ def _make(transfer: Transfer, sources: list[Tensor], out: Out | None) -> Tensor:
     with torch.no_grad():
         if out is None and (view := _view(transfer, sources)) is not None:
             return view
-        target = _target(transfer, sources[0], out)
+        target = _target(transfer, sources[0].device, out)
         whole = (
             target
             if target.is_contiguous()
@@ -131,19 +131,19 @@ def _view(transfer: Transfer, sources: list[Tensor]) -> Tensor | None:
     return source.view(-1)[block.start : block.start + size].view(transfer.shape)
 
 
-def _target(transfer: Transfer, like: Tensor, out: Out | None) -> Tensor:
+def _target(transfer: Transfer, device: Any, out: Out | None) -> Tensor:
     """The memory to fill: fresh, or the caller's."""
     import torch
 
     if out is None:
-        return torch.empty(transfer.shape, dtype=like.dtype, device=like.device)
-    target = out(transfer.name, transfer.shape, like.dtype)
+        return torch.empty(transfer.shape, dtype=transfer.dtype, device=device)
+    target = out(transfer.name, transfer.shape, transfer.dtype)
     if not isinstance(target, torch.Tensor):
         raise TypeError(f"out({transfer.name!r}): expected a tensor, found {target!r}")
     target = target.detach()
-    if tuple(target.shape) != transfer.shape or target.dtype != like.dtype:
+    if tuple(target.shape) != transfer.shape or target.dtype != transfer.dtype:
         raise ValueError(
-            f"out({transfer.name!r}): expected a tensor {list(transfer.shape)} of {like.dtype}, "
+            f"out({transfer.name!r}): expected a tensor {list(transfer.shape)} of {transfer.dtype}, "
             f"found {list(target.shape)} of {target.dtype}"
         )
     return target

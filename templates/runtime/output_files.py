@@ -100,7 +100,7 @@ def output_file(
     known: dict[tuple[Copy, ...], Blocks],
 ) -> OutputFile:
     """A file of these tensors. The larger elements come first, so that every tensor is aligned to its own."""
-    typed = [(target_dtype(t.name, t.dtype, dtype), t) for t in transfers]
+    typed = [(_dtype_in_file(t, dtype), t) for t in transfers]
     typed.sort(key=lambda pair: -item_size(pair[0]))
     header = make_header((t.name, stored, t.shape) for stored, t in typed)
     tensors = tuple(_placed(typed, len(header), known))
@@ -142,5 +142,11 @@ def _placed(
 
 
 def _stored_size(transfer: Transfer, dtype: str | None) -> int:
-    stored = target_dtype(transfer.name, transfer.dtype, dtype)
-    return prod(transfer.shape) * item_size(stored)
+    return prod(transfer.shape) * item_size(_dtype_in_file(transfer, dtype))
+
+
+def _dtype_in_file(transfer: Transfer, asked: str | None) -> str:
+    """The dtype that a tensor is written in, --dtype considered."""
+    if transfer.fixed:
+        return str(transfer.dtype)
+    return target_dtype(transfer.name, transfer.dtype, asked)

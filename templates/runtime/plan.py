@@ -14,13 +14,14 @@ from .errors import ConversionError
 from .grid import Counts, Piece
 from .mapping import Converter, Drop, Group, Holders, Place, Shapes, holds
 from .recipe import Copy
-from .values import Change, change, dtype_code
+from .values import Change, Stored, Written, config_dtype, written_values
 
 
 class Transfer(NamedTuple):
     """One target tensor: its sources, the blocks that fill it and those that are zeros.
 
-    `changes` has one for each source, or is empty where every element is moved as it is. `dtype` is the target's.
+    `changes` has one for each source, or is empty where every element is moved as it is. `dtype` is the target's;
+    `fixed`: whatever --dtype says.
     """
 
     where: str
@@ -31,6 +32,7 @@ class Transfer(NamedTuple):
     zeros: tuple[Copy, ...]
     dtype: Any
     changes: tuple[Change, ...] = ()
+    fixed: bool = False
 
 
 def make_plan(
@@ -167,7 +169,7 @@ class Plan:
                     sources = tuple(
                         self._source(group, piece) for piece in filling.sources
                     )
-                    dtype = self._dtype(recipe.where, place.name, sources)
+                    written = self._written(group, place, filling.sources, sources)
                     yield Transfer(
                         recipe.where,
                         place.name,
@@ -175,8 +177,9 @@ class Plan:
                         sources,
                         filling.copies,
                         filling.zeros,
-                        dtype,
-                        self._changes(group, place, filling.sources, sources),
+                        written.dtype,
+                        written.changes,
+                        written.fixed,
                     )
 
     def _source(self, group: Group, piece: Piece) -> Source:
@@ -187,47 +190,30 @@ class Plan:
                 return Source(rank, place.name)
         raise AssertionError("a checked plan has every source")
 
-    def _changes(
+    def _written(
         self,
         group: Group,
         target: Place,
         pieces: tuple[Piece, ...],
         sources: tuple[Source, ...],
-    ) -> tuple[Change, ...]:
-        """What becomes of the elements of each source; nothing where all of them stay as they are."""
-        found: list[Change | None] = []
-        for piece, source in zip(pieces, sources):
-            values = group.sides[piece.side][piece.position][0].values
-            if values is None and target.values is None:
-                found.append(None)
-                continue
-            dtype = self.found[source.rank][source.name].dtype
-            given = (str(source), dtype, values)
-            found.append(change(group.recipe.where, given, target.values))
-        if not any(found):
-            return ()
-        return tuple(
-            one or Change(dtype_code(self.found[s.rank][s.name].dtype), ())
-            for one, s in zip(found, sources)
+    ) -> Written:
+        """The dtype of a target, and what becomes of the elements of each source."""
+        stored = tuple(
+            Stored(
+                source,
+                self.found[source.rank][source.name].dtype,
+                group.sides[piece.side][piece.position][0].values,
+            )
+            for piece, source in zip(pieces, sources)
+        )
+        return written_values(
+            group.recipe.where, target.name, stored, target.values, self._config_dtype
         )
 
-    def _dtype(self, where: str, name: str, sources: tuple[Source, ...]) -> Any:
-        """The dtype that all sources of a target have."""
-        if not sources:
-            raise ConversionError(
-                f"{name}: no tensor of the source goes into it, so nothing says its dtype "
-                f"({where})"
-            )
-        first = sources[0]
-        expected = self.found[first.rank][first.name].dtype
-        for source in sources:
-            dtype = self.found[source.rank][source.name].dtype
-            if dtype != expected:
-                raise ConversionError(
-                    f"{name}: its parts differ in dtype, {first} is {expected} and {source} is {dtype} "
-                    f"({where}); cast one of them first"
-                )
-        return expected
+    def _config_dtype(self) -> str | None:
+        """The dtype that the target's config says."""
+        sides = (self.converter.left, self.converter.right)
+        return config_dtype(sides[self.target].write(self.config))
 
     def _check_targets(self) -> None:
         """No target tensor is written twice, and each comes in one dtype."""

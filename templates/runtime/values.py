@@ -1,4 +1,4 @@
-"""Values that change on the way: the arithmetic that a map states on tensors.
+"""Values that change on the way: the arithmetic that a map states on tensors, and the dtypes that it fixes.
 
 An equation with arithmetic says that what the steps make of the stored values is equal on both sides. So a target is
 made of a source by the source's steps and then by the target's, inverted and backwards.
@@ -7,6 +7,7 @@ made of a source by the source's steps and then by the target's, inverted and ba
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .errors import ConversionError
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 # How each step is undone.
 INVERSES = {"+": "-", "-": "+", "*": "/", "/": "*"}
 INVERSES |= {"neg": "neg", "exp": "log", "log": "exp"}
-# The dtypes that arithmetic is done on, as safetensors and as torch name them.
+# The dtypes that are computed with: as safetensors and as torch name them.
 FLOAT_DTYPES = {
-    "F64": "torch.float64",
-    "F32": "torch.float32",
-    "F16": "torch.float16",
-    "BF16": "torch.bfloat16",
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
 }
 
 
@@ -37,9 +38,21 @@ Steps: TypeAlias = "tuple[Step, ...]"
 
 
 class Values(NamedTuple):
-    """What a map says of a tensor's values: the steps from what is stored to what the equation is about."""
+    """What a map says of a tensor's values: the steps from what is stored to what the equation is about.
+
+    `dtype` is what it is always stored in, as safetensors names it; None: as the checkpoint says.
+    """
 
     steps: Steps = ()
+    dtype: str | None = None
+
+
+class Stored(NamedTuple):
+    """A source of a target: where it is, its dtype, and what the map says of its values."""
+
+    where: Any
+    dtype: Any
+    values: Values | None
 
 
 class Change(NamedTuple):
@@ -49,33 +62,93 @@ class Change(NamedTuple):
     steps: Steps
 
 
-def change(
-    where: str, source: tuple[str, Any, Values | None], target: Values | None
-) -> Change | None:
-    """The change of a source, given by its name, dtype and values; None where its elements stay as they are.
+class Written(NamedTuple):
+    """The dtype of a target, whether it stays whatever --dtype says, and a change for each source.
 
-    ConversionError where they cannot be computed.
+    There is none where every element is moved as it is.
     """
-    name, dtype, values = source
-    forth = values.steps if values is not None else ()
+
+    dtype: Any
+    fixed: bool
+    changes: tuple[Change, ...]
+
+
+def written_values(
+    where: str,
+    name: str,
+    sources: tuple[Stored, ...],
+    target: Values | None,
+    config_dtype: Callable[[], str | None],
+) -> Written:
+    """How a target comes of its sources; ConversionError where nothing says its dtype or it cannot be computed.
+
+    `config_dtype` is what the target's config says, for tensors whose source has a dtype of its own.
+    """
+    said = [source.values for source in sources if source.values is not None]
+    if target is None and not said:
+        return Written(_same_dtype(where, name, sources), False, ())
+    dtype = target.dtype if target is not None else None
+    fixed = dtype is not None
+    if dtype is None and any(values.dtype for values in said):
+        dtype = config_dtype()
+    if dtype is None:
+        dtype = dtype_code(_same_dtype(where, name, sources))
+    changes = [_change(where, source, target, dtype) for source in sources]
+    if not any(changes):
+        return Written(sources[0].dtype if sources else dtype, fixed, ())
+    filled = [
+        one or Change(dtype_code(source.dtype), ())
+        for one, source in zip(changes, sources)
+    ]
+    return Written(_named_as(sources[0].dtype, dtype), fixed, tuple(filled))
+
+
+def _same_dtype(where: str, name: str, sources: tuple[Stored, ...]) -> Any:
+    """The dtype that all sources of a target have."""
+    if not sources:
+        raise ConversionError(
+            f"{name}: no tensor of the source goes into it, so nothing says its dtype ({where})"
+        )
+    first = sources[0]
+    for source in sources:
+        if source.dtype != first.dtype:
+            raise ConversionError(
+                f"{name}: its parts differ in dtype, {first.where} is {first.dtype} and {source.where} is "
+                f"{source.dtype} ({where}); cast one of them first"
+            )
+    return first.dtype
+
+
+def _change(
+    where: str, source: Stored, target: Values | None, dtype: str
+) -> Change | None:
+    """The change of a source on its way into a target of a dtype; None where its elements stay as they are."""
+    code = dtype_code(source.dtype)
+    asked = source.values.dtype if source.values is not None else None
+    if asked not in (None, code):
+        raise ConversionError(
+            f"{source.where}: expected {asked}, which the map fixes, found {source.dtype} ({where})"
+        )
+    forth = source.values.steps if source.values is not None else ()
     back = target.steps if target is not None else ()
     for step in (*forth, *back):
-        check_step(where, step)
+        _check_step(where, step)
     steps = tuple(
-        step for step in (*forth, *map(undone, reversed(back))) if not _is_nothing(step)
+        step
+        for step in (*forth, *map(_undone, reversed(back)))
+        if not _is_nothing(step)
     )
-    if not steps:
+    if not steps and code == dtype:
         return None
-    code = dtype_code(dtype)
     if code not in FLOAT_DTYPES:
         raise ConversionError(
-            f"{name}: expected a dtype among {', '.join(FLOAT_DTYPES)} to compute with, found {dtype} "
-            f"({where})"
+            f"{source.where}: expected a dtype among {', '.join(FLOAT_DTYPES)} to compute with, "
+            f"found {source.dtype} ({where})"
         )
     return Change(code, steps)
 
 
-def check_step(where: str, step: Step) -> None:
+def _check_step(where: str, step: Step) -> None:
     """ConversionError for an operand that is no number, or that cannot be divided by."""
     operator, operand = step
     number = type(operand) in (int, float) and math.isfinite(operand)
@@ -86,7 +159,7 @@ def check_step(where: str, step: Step) -> None:
         )
 
 
-def undone(step: Step) -> Step:
+def _undone(step: Step) -> Step:
     """The step that leads back."""
     return step._replace(operator=INVERSES[step.operator])
 
@@ -98,9 +171,25 @@ def _is_nothing(step: Step) -> bool:
 
 
 def dtype_code(dtype: Any) -> str:
-    """A dtype as a safetensors header names it; one of torch that no arithmetic is done on as torch does."""
-    codes = {name: code for code, name in FLOAT_DTYPES.items()}
+    """A dtype as a safetensors header names it; one of torch that is not computed with as torch does."""
+    codes = {f"torch.{name}": code for code, name in FLOAT_DTYPES.items()}
     return codes.get(str(dtype), str(dtype))
+
+
+def _named_as(other: Any, code: str) -> Any:
+    """A dtype as another one is given: by its name in safetensors headers, or as torch has it."""
+    if isinstance(other, str):
+        return code
+    import torch
+
+    return getattr(torch, FLOAT_DTYPES[code])
+
+
+def config_dtype(config: Mapping[str, Any]) -> str | None:
+    """The dtype that a config.json says its weights have, as safetensors names it; None where it says none."""
+    said = config.get("dtype") or config.get("torch_dtype")
+    code = dtype_code(f"torch.{str(said).removeprefix('torch.')}")
+    return code if code in FLOAT_DTYPES else None
 
 
 def compute(values: Tensor, steps: Steps) -> Tensor:

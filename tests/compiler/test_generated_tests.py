@@ -12,6 +12,8 @@ MAPS = Path(__file__).parent / "maps"
 CHOSEN = (
     "experts_in_names",
     "experts_stacked",
+    "arithmetic",
+    "dtypes",
     "gpt_oss",
     "lists",
     "measured",

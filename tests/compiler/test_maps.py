@@ -1,8 +1,8 @@
 """Small maps, one a construct, against plain torch code that was written by hand beside each of them.
 
 `maps/NAME.py` says for `maps/NAME.map`: `CASES`, each a config, a mesh, options and a dtype; `whole(c)`, the names and
-shapes on the side without a mesh; and `parts(tensors, c, mesh, rank)`, what a rank of the other side holds of them;
-where that is rounded, `again(tensors, c)`, what of them comes back.
+shapes on the side without a mesh, some in dtypes of their own, `FIXED`; and `parts(tensors, c, mesh, rank)`, what a
+rank of the other side holds of them; where that is rounded, `again(tensors, c)`, what of them comes back.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Run:
         for name, shape in self.side.whole(self.numbers).items():
             count = torch.Size(shape).numel()
             numbers = torch.arange(start, start + count).reshape(shape)
-            found[name] = numbers.to(self.dtype)
+            fixed = getattr(self.side, "FIXED", {})
+            found[name] = numbers.to(fixed.get(name, self.dtype))
             start += count
         return {name: found[same.get(name, name)] for name in found}
 

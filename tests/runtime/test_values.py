@@ -28,13 +28,13 @@ PATH = Path(__file__).parent / "values.map"
 def numbers(dtype: str) -> dict[str, torch.Tensor]:
     """hf tensors of numbers that have to be rounded; the large ones take several chunks of a file."""
     generator = torch.Generator().manual_seed(3)
-    shapes = {"embed": (V, E), "turned": (V, E), "a": (E,), "b": (E,), "plain": (E,)}
-    return {
-        name: (torch.rand(shape, generator=generator, dtype=torch.float64) + 0.6)
-        .mul(8)
-        .to(TORCH[dtype])
-        for name, shape in shapes.items()
-    }
+    shapes = {"embed": (V, E), "turned": (V, E)}
+    shapes |= dict.fromkeys(("a", "b", "plain", "bias", "gain"), (E,))
+    found = {}
+    for name, shape in shapes.items():
+        values = torch.rand(shape, generator=generator, dtype=torch.float64) + 0.6
+        found[name] = (8 * values).to(TORCH["F32" if name == "bias" else dtype])
+    return found
 
 
 def stored(tensors: dict[str, torch.Tensor]) -> dict[str, Stored]:
@@ -66,7 +66,8 @@ def there(t: dict[str, torch.Tensor], to: torch.dtype) -> dict[str, torch.Tensor
     turned = torch.zeros(E, VP, dtype=to)
     turned[:, :V] = (wide("turned") / one(3)).T.to(to)
     ab = torch.stack([log(wide("a") - one(0.5)), log(wide("b"))]).to(to)
-    return {"embed": embed, "turned": turned, "ab": ab, "plain": t["plain"].to(to)}
+    found = {"embed": embed, "turned": turned, "ab": ab, "plain": t["plain"].to(to)}
+    return {**found, "bias": t["bias"].to(to), "gain": t["gain"].float()}
 
 
 def rank(t: dict[str, torch.Tensor], at: int) -> dict[str, torch.Tensor]:
@@ -88,6 +89,8 @@ def test_rounded_once(tmp_path: Path, dtype: str, asked: str | None) -> None:
     m.convert_checkpoint(source, target, mesh=m.Mesh(2), dtype=asked, verify=True)
     to = TORCH[asked.upper() if asked else dtype]
     expected = there(tensors, to)
+    if asked is None:  # where nothing is asked and no config says it, as in the source
+        expected["bias"] = tensors["bias"]
     for at in (0, 1):
         assert read(target / f"rank_{at}.safetensors") == stored(rank(expected, at))
     if asked is None:
@@ -99,9 +102,49 @@ def test_rounded_once(tmp_path: Path, dtype: str, asked: str | None) -> None:
         ranks = {m.Rank(at): rank(expected, at) for at in (0, 1)}
         back = dict(m.to_hf(ranks, config, m.Mesh(2)))
         assert read(tmp_path / "again/model.safetensors") == stored(back)
-        ulp = torch.finfo(to).eps
+        wide = {"gain": torch.finfo(torch.float32).eps}  # stored in float32 there
         for name, tensor in tensors.items():  # each way is rounded once
-            assert torch.allclose(back[name], tensor, rtol=4 * ulp, atol=8 * ulp), name
+            same = back[name].to(tensor.dtype)
+            ulp = max(torch.finfo(to).eps, wide.get(name, 0))
+            assert torch.allclose(same, tensor, rtol=4 * ulp, atol=8 * ulp), name
+
+
+@pytest.mark.parametrize("asked", [None, "f16"])
+@pytest.mark.parametrize("said", ["bfloat16", "torch.bfloat16"])
+def test_the_config_says_the_dtype(
+    tmp_path: Path, said: str, asked: str | None
+) -> None:
+    """Of the two dtypes that are not fixed, where the map fixes the one of the other side."""
+    m, tensors = load(PATH), numbers("F32")
+    source = write_hf(tmp_path / "hf", tensors, torch_dtype=said)
+    target, again = tmp_path / "mcore", tmp_path / "again"
+    m.convert_checkpoint(source, target, dtype=asked)
+    there_ = read(target / "rank_0.safetensors")
+    assert there_["bias"].dtype == ("F16" if asked else "F32")
+    assert there_["gain"] == stored(tensors)["gain"]
+    m.convert_checkpoint(target, again, "hf", dtype=asked)
+    back = read(again / "model.safetensors")
+    assert back["bias"].dtype == "F32"
+    assert (
+        back["gain"]
+        == stored(
+            {"gain": tensors["gain"].to(torch.float16 if asked else torch.bfloat16)}
+        )["gain"]
+    )
+
+
+def test_a_fixed_dtype_that_is_another(tmp_path: Path) -> None:
+    tensors = numbers("F32")
+    tensors["bias"] = tensors["bias"].bfloat16()
+    assert refused(tmp_path, tensors) == (
+        "bias: expected F32, which the map fixes, found BF16 (values.map:23)"
+    )
+
+
+def test_fixed_dtypes_are_known_without_a_source() -> None:
+    m = load(PATH)
+    expected = m.expected_mcore(m.Config.from_hf(CONFIG))
+    assert expected["gain"] == ((E,), "float32") and expected["bias"] == ((E,), None)
 
 
 def refused(tmp_path: Path, tensors: dict[str, torch.Tensor], **config: Any) -> str:
