@@ -19,8 +19,9 @@ def facts(test: syntax.Expr, holds: bool) -> tuple[Fact, ...]:
         case syntax.Unary(operator="not", operand=operand):
             return facts(operand, not holds)
         case syntax.Binary(operator="and" | "or" as operator, left=left, right=right):
+            whole = (_text(test), str(holds))  # what an `else` says of it as a whole
             if (operator == "and") == holds:
-                return facts(left, holds) + facts(right, holds)
+                return (whole, *facts(left, holds), *facts(right, holds))
         case syntax.Binary(operator="!=", left=left, right=right):
             return _equal(left, right, not holds)
         case syntax.Binary(operator="==", left=left, right=right):
