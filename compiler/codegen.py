@@ -75,6 +75,7 @@ def test(
             plan=plan,
             version=version,
             parts=",".join(parts_of(parts)),
+            writable=all(_writable(side.file) for side in plan.sides),
             number=number,
             side=("left", "right")[number],
             whole=plan.sides[number],
@@ -108,6 +109,11 @@ def test(
         )
     )
     return formatted(text)
+
+
+def _writable(file: str | None) -> bool:
+    """Whether files of this f-string are written, and not read only."""
+    return file is None or file.endswith('.safetensors"')
 
 
 def _distinct(cases: tuple[tuple[dict[str, Any], Any], ...]) -> list[dict[str, Any]]:

@@ -205,8 +205,8 @@ def _sizes(map_: hir.Map) -> dict[str, int]:
         entry.field for entry in map_.entries if entry.bound and entry.kind == "int"
     ]
     sizes = {field: LAYERS if field in layers else next(primes) for field in fields}
-    for let in map_.lets:
-        match let.value:
+    for node in (node for let in map_.lets for node in syntax.walk(let.value)):
+        match node:
             case syntax.Binary(
                 operator="/",
                 left=syntax.Path(text=above),
@@ -214,6 +214,8 @@ def _sizes(map_: hir.Map) -> dict[str, int]:
             ):
                 if above in sizes and below in sizes:
                     sizes[above] = sizes[below] * 2
+            case _:
+                pass
     return sizes
 
 
