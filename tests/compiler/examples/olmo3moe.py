@@ -92,7 +92,7 @@ def right(t, c, mesh, rank):
         mlp = "mlp." if i in c.dense else "mlp.shared_expert."
         pair = [own[f"{mlp}{x}_proj.weight"] for x in ("up", "gate")]
         found[block + "shared_experts.w_up_gate"] = torch.cat(pair).T
-        found[block + "shared_experts.w_down"] = own[mlp + "down_proj.weight"][None]
+        found[block + "shared_experts.w_down"] = own[mlp + "down_proj.weight"].T[None]
         if i not in c.dense:
             up, gate, down = (
                 torch.stack(
@@ -101,7 +101,7 @@ def right(t, c, mesh, rank):
                 for n in ("up", "gate", "down")
             )
             found[block + "routed_experts.w_up_gate"] = torch.cat([up, gate], 1)
-            found[block + "routed_experts.w_down"] = down
+            found[block + "routed_experts.w_down"] = down.transpose(1, 2)
             router = own["mlp.router.gate.weight"].flatten()
             found[block + "routed_experts_router.weight"] = router
     return found
