@@ -314,31 +314,45 @@ def _fitted(
     trial: _Trial, fields: Fields, meshes: tuple[Dims, ...], movable: tuple[str, ...]
 ) -> Fields:
     """The fields with as few sizes doubled as let the most meshes fit."""
-    best, fitting = fields, sum(trial.fits(fields, mesh) for mesh in meshes)
+    best = fields
+    held = tuple(mesh for mesh in meshes if trial.fits(fields, mesh))
     for _ in movable:
-        if fitting == len(meshes):
+        missing = tuple(mesh for mesh in meshes if mesh not in held)
+        if not missing:
             break
-        tries = [
-            {**best, **{name: best[name] * factor for name in names}}
-            for names in _some(movable)
-            for factor in (2, 4)
-        ]
-        scored = [
-            (sum(trial.fits(one, mesh) for mesh in meshes), -_total(one), one)
-            for one in tries
-        ]
-        top = max(scored, key=lambda item: item[:2])
-        if top[0] <= fitting:
+        for number in (1, 2):  # one size is doubled, else two
+            found = max(
+                (
+                    _gained(trial, {**best, **changes}, held, missing)
+                    for changes in _doubled(best, movable, number)
+                ),
+                key=lambda one: (len(one[1]), -_total(one[0])),
+                default=(best, held),
+            )
+            if len(found[1]) > len(held):
+                break
+        else:
             break
-        fitting, best = top[0], top[2]
+        best, held = found
     return best
 
 
-def _some(names: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """One name, or two."""
-    return [(name,) for name in names] + [
-        (a, b) for i, a in enumerate(names) for b in names[i + 1 :]
-    ]
+def _gained(
+    trial: _Trial, fields: Fields, held: tuple[Dims, ...], missing: tuple[Dims, ...]
+) -> tuple[Fields, tuple[Dims, ...]]:
+    """The meshes that fit these fields, if any of the missing ones does."""
+    gained = [mesh for mesh in missing if trial.fits(fields, mesh)]
+    kept = [mesh for mesh in held if trial.fits(fields, mesh)] if gained else []
+    return fields, (*kept, *gained)
+
+
+def _doubled(
+    fields: Fields, movable: tuple[str, ...], number: int
+) -> Iterator[dict[str, int]]:
+    """So many of the sizes, twice or four times as large."""
+    for names in combinations(movable, number):
+        for factor in (2, 4):
+            yield {name: fields[name] * factor for name in names}
 
 
 def _total(fields: Fields) -> int:

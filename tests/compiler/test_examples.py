@@ -26,11 +26,7 @@ from mapc.dsl.source import Source
 
 from .generated import of_file
 
-EXAMPLES = [
-    p
-    for p in sorted((Path(__file__).parent / "examples").glob("*.map"))
-    if p.with_suffix(".py").exists()
-]
+EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*.map"))
 ABOUT = {"mesh", "options", "read"}
 Tensors = dict[str, torch.Tensor]
 

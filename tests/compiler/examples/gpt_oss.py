@@ -31,7 +31,9 @@ def configs(c):
 
 
 def left(c):
-    shapes = {f"{name}.weight": (c.v, c.e) for name in ("model.embed_tokens", "lm_head")}
+    shapes = {
+        f"{name}.weight": (c.v, c.e) for name in ("model.embed_tokens", "lm_head")
+    }
     shapes["model.norm.weight"] = (c.e,)
     q, k = c.n * c.d, c.g * c.d
     for i in range(c.L):

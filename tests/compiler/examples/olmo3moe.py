@@ -3,10 +3,7 @@
 import torch
 
 SIZES = {"L": 3, "X": 3, "e": 5, "dense": [0, 2]}
-CASES = [
-    SIZES | {"sff": False, "latent": None},
-    SIZES | {"sff": True, "latent": 4},
-]
+CASES = [SIZES | {"sff": False, "latent": None}, SIZES | {"sff": True, "latent": 4}]
 
 
 def configs(c):
