@@ -158,6 +158,10 @@ def _meshes(layout: hir.Layout | None) -> Iterator[Dims]:
 
 
 def _layers(map_: hir.Map) -> set[str]:
+    """The sizes that are LAYERS: of stages, of lists by layer, and of indices that a mesh splits in names.
+
+    So a map with experts has few enough of them for a test that takes seconds.
+    """
     stages = [layout.stages for layout in map_.layouts if layout.stages is not None]
     found = {path.text for stage in stages for path in paths(stage.over)}
     indexed = {
@@ -165,6 +169,14 @@ def _layers(map_: hir.Map) -> set[str]:
         for node in _expressions(map_.items)
         if isinstance(node, syntax.Item)
         for path in paths(node.index)
+    } | {
+        path.text
+        for statement in hir.statements(map_.items)
+        for tensor in statement.left + statement.right
+        for placed in tensor.names
+        for hole in syntax.walk(placed.name)
+        if isinstance(hole, syntax.Hole) and hole.mesh
+        for path in paths(hole.value)
     }
     return found | {
         path.text
