@@ -189,22 +189,36 @@ def _recorded_mesh(path: str, mesh_class: Any, config: dict[str, Any]) -> Any:
 
 
 def _mesh_of_names(path: str, side: Side, mesh_class: Any) -> Any:
-    """Each dim as large as there are files along it, the other coordinates being 0."""
+    """Each dim as large as the coordinates in the names of the rank files go on without a hole."""
+    assert side.file is not None, "a layout without ranks has no rank files"
+    dims = [dim.name for dim in fields(mesh_class)]
+    rank_class = type(mesh_class().ranks()[0])
+    stem, suffix = os.path.splitext(side.file(rank_class(*map(_Blank, dims))))
+    pattern = re.escape(stem)
+    for dim in dims:
+        blank = re.escape(str(_Blank(dim)))
+        pattern = pattern.replace(blank, rf"(?P<{dim}>\d+)", 1).replace(blank, r"\d+")
+    pattern += f"(?:{'|'.join(map(re.escape, (suffix, *RANK_SUFFIXES)))})"
+    there = [
+        found.groupdict()
+        for name in _files_below(path, pattern.count("/"))
+        if (found := re.fullmatch(pattern, name))
+    ]
     sizes = {}
-    for dim in [dim.name for dim in fields(mesh_class)]:
-        names = [_name_along(side, mesh_class, dim, 0)]
-        while (name := _name_along(side, mesh_class, dim, len(names))) not in names:
-            if not os.path.isfile(os.path.join(path, _found(path, name))):
-                break
-            names.append(name)
-        sizes[dim] = len(names)
+    for dim in dims:
+        coordinates = {int(found.get(dim, 0)) for found in there}
+        sizes[dim] = min(set(range(1, len(coordinates) + 2)) - coordinates)
     return mesh_class(**sizes)
 
 
-def _name_along(side: Side, mesh_class: Any, dim: str, coordinate: int) -> str:
-    assert side.file is not None, "a layout without ranks has no rank files"
-    ranks = mesh_class(**{dim: coordinate + 1}).ranks()
-    return side.file(next(rank for rank in ranks if getattr(rank, dim) == coordinate))
+class _Blank(str):
+    """Stands for a coordinate in a file name, whatever its width."""
+
+    def __format__(self, width: str) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        return f"\0{super().__str__()}\0"
 
 
 def _found(path: str, name: str) -> str:

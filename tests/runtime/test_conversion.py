@@ -40,7 +40,7 @@ def test_to_ranks(tmp_path: Path, tp: int, pp: int) -> None:
         **{f"mcore_{name}": size for name, size in SIZES.items()},
         "tied": False,
         "vocab_multiple": 8,
-        "mapc": {"mesh": {"tp": tp, "pp": pp}},
+        "mapc": {"absent from hf": {"tied": False}, "mesh": {"tp": tp, "pp": pp}},
     }
 
 
@@ -57,7 +57,7 @@ def test_from_ranks(tmp_path: Path, tp: int, pp: int, recorded: bool) -> None:
     assert json.loads((tmp_path / "hf/config.json").read_text()) == {
         **{f"hf_{name}": size for name, size in SIZES.items()},
         "tied": False,
-        "mapc": {"mcore": {"vocab_multiple": 8}},
+        "mapc": {"mcore": {"vocab_multiple": 8}, "absent from mcore": {"tied": False}},
     }
 
 
