@@ -342,7 +342,7 @@ def _kinds(
         used | {n for t in tensors for n in name_indices(t.names[0].name)}
     )
     return (
-        "rounded" if computes(statement) else "bijective",
+        "rounded" if computes(statement) else "tail" if statement.tail else "bijective",
         *(["optional"] if statement.optional else []),
         *(["padded"] if padded else []),
         *(["tied"] if any(len(tensor.names) > 1 for tensor in tensors) else []),

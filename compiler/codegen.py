@@ -12,12 +12,14 @@ from typing import Any
 import black
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..dsl.syntax import Deep
 from . import hir
 from .emit import attribute, quoted
 from .plan import Plan
+from .proof import Proven
 from .sample import Sample
 from .splice import import_block, parts_of, runtime
-from .witness import ANY
+from .witness import ANY, TAILS
 
 HEAD = (
     "import math",
@@ -87,6 +89,9 @@ def test(
             ],
             free=any(proof.statement.whole for proof in plan.proven.proofs),
             optional=any(proof.statement.optional for proof in plan.proven.proofs),
+            tails=any(proof.statement.tail for proof in plan.proven.proofs),
+            tail_texts=repr(TAILS),
+            takes_all=_takes_all(plan.proven, number),
             any_shape=repr(ANY),
             sizes=repr(dict(calls.sizes)) if calls.sizes else "",
             witnesses=[
@@ -142,6 +147,17 @@ def _given(map_: hir.Map, side: int) -> str:
     elsewhere = [o.name for o in map_.options if o.layout != map_.layouts[side].name]
     names = [*elsewhere, *(variant.name for variant in map_.variants)]
     return "".join(f", {name}=config.{attribute(name)}" for name in names)
+
+
+def _takes_all(proven: Proven, side: int) -> bool:
+    """Whether a tail or a drop of a side begins with `**`, so that no name is left over for certain."""
+    names = [drop.name for drop in hir.drops(proven.hir.items) if drop.side == side]
+    names += [
+        proof.statement.sides[side][0].names[0].name
+        for proof in proven.proofs
+        if proof.statement.tail
+    ]
+    return any(isinstance(name.parts[0], Deep) for name in names)
 
 
 def _required(map_: hir.Map, side: int) -> list[str]:

@@ -47,7 +47,7 @@ def counted(instance: Instance, every: bool) -> tuple[str, dict[str, object]]:
     shapes = list(_shapes(instance, every))
     text = [f"For {instance.title}; {why}:", "", *_count_table(sides, width)]
     text += [
-        *_unknown(sides),
+        *_left_out(instance, sides),
         "",
         "Shapes:" if every else "Shapes of the first layer (--shapes: of all):",
         "",
@@ -145,15 +145,18 @@ def _side_data(name: str, counts: Sequence[Count], width: int) -> dict[str, obje
     }
 
 
-def _unknown(sides: Sequence[tuple[str, list[Count]]]) -> list[str]:
-    """A line about tensors that are counted without their elements."""
+def _left_out(
+    instance: Instance, sides: Sequence[tuple[str, list[Count]]]
+) -> list[str]:
+    """A line about what the counts do not hold."""
+    statements = [proof.statement for proof in instance.proven.proofs]
     unknown = max(_total(counts).unknown for _, counts in sides)
-    if not unknown:
-        return []
-    return [
-        "",
-        f"Not in these numbers: the elements of {unknown} tensors of any shape.",
-    ]
+    told = [f"the elements of {unknown} tensors of any shape"] if unknown else []
+    if any(statement.optional for statement in statements):
+        told.append("optional tensors")
+    if any(statement.tail for statement in statements):
+        told.append("what tails take")
+    return ["", f"Not in these numbers: {', '.join(told)}."] if told else []
 
 
 def _count_data(count: Count, width: int) -> dict[str, int]:

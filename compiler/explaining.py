@@ -10,7 +10,6 @@ from ..dsl.source import Span
 from . import hir
 from .answer import Answer, of_each
 from .driver import plan_file
-from .locating import drops
 from .lower_functions import place
 from .proof import Proof, Proven, axes_of, equation, spelled
 from .wording import local_shape, parts, surroundings, text_of, where
@@ -20,7 +19,7 @@ def explain(path: Path, include: Sequence[Path] = ()) -> Answer:
     """Every statement of a map in words. Raises MapError, OSError."""
     (planned,) = of_each([path], lambda path: plan_file(path, include=include))
     proven = planned.proven
-    left = list(drops(proven.hir.items))
+    left = list(hir.drops(proven.hir.items))
     names = [layout.name for layout in proven.hir.layouts]
     sections = [[f"{proven.hir.source.name} ({' <-> '.join(names)})", planned.title]]
     sections += [

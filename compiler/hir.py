@@ -6,6 +6,7 @@ Second form of a map (text -parse-> syntax -resolve-> hir -check-> hir -lower-> 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -167,6 +168,11 @@ class Statement:
         """Whether its tensors are of any shape and move unchanged."""
         return self.left[0].whole
 
+    @property
+    def tail(self) -> bool:
+        """Whether it takes every tensor of its names, in which `**` stands for any components."""
+        return any(isinstance(p, Deep) for p in self.left[0].names[0].name.parts)
+
 
 @dataclass(frozen=True, slots=True)
 class Drop:
@@ -260,6 +266,25 @@ def statements(items: tuple[Item, ...]) -> tuple[Statement, ...]:
             case _:
                 assert_never(item)
     return tuple(found)
+
+
+def drops(items: tuple[Item, ...]) -> Iterator[Drop]:
+    """What is left behind by name, in the order of the text."""
+    for item in items:
+        match item:
+            case Drop():
+                yield item
+            case Loop(body=body):
+                yield from drops(body)
+            case Choice(then=then, otherwise=otherwise):
+                yield from drops((*then, *otherwise))
+            case Stored(bodies=bodies):
+                for body in bodies:
+                    yield from drops(body)
+            case Statement() | Let():
+                pass
+            case _:
+                assert_never(item)
 
 
 def verify(hir: Map) -> Map:

@@ -7,13 +7,12 @@ names that the converter writes and reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 from ..dsl import syntax
-from ..dsl.never import assert_never
 from . import hir
 from .configured import Instance
 from .kinds import infer
@@ -53,36 +52,65 @@ class Held:
 
 
 def owners(proven: Proven, name: str) -> list[Owner]:
-    """Every tensor of a statement that may have the name; a name as the map spells it counts too."""
-    return [
+    """Every tensor of a statement that may have the name; a name as the map spells it counts too.
+
+    Those of tails where no other may have it.
+    """
+    found = [
         owner
         for owner, placed in _named(proven)
         if _is(placed.name, name, _kinds(proven, owner.proof))
     ]
+    named = [owner for owner in found if not owner.proof.statement.tail]
+    return named or found
 
 
 def dropped(proven: Proven, name: str) -> list[hir.Drop]:
     """Every drop that may take the name."""
     found = kinds(proven.hir)
-    return [drop for drop in drops(proven.hir.items) if _is(drop.name, name, found)]
+    return [drop for drop in hir.drops(proven.hir.items) if _is(drop.name, name, found)]
 
 
 def held(instance: Instance, name: str) -> tuple[list[Held], list[hir.Drop]]:
     """The groups that have the name on this config, and the drops that take it."""
-    groups, lines = [], set()
+    groups: list[Held] = []
+    tails: list[Held] = []
+    lines = set()
     for item in instance.statements():
         if isinstance(item, instance.names["Group"]):
-            groups += [
-                Held(_owner(instance.proven, item, side, position, name), item, found)
-                for side, tensors in enumerate((item.left, item.right))
-                for position, places in enumerate(tensors)
-                for found in places
-                if found.name == name
-            ]
+            groups += _holding(instance, item, name)
+        elif isinstance(item, instance.names["Tail"]):
+            for group in _taken(instance, item, name):
+                tails += _holding(instance, group, name)
         elif re.fullmatch(_deep(re.escape(item.place.name.replace("**", _DEEP))), name):
             lines.add(item.where)
     left = dropped(instance.proven, name)
+    if not groups and not lines:
+        groups = tails
     return groups, [drop for drop in left if drop.span.where in lines]
+
+
+def _holding(instance: Instance, group: Any, name: str) -> list[Held]:
+    """The tensors of a group that have the name."""
+    return [
+        Held(_owner(instance.proven, group, side, position, name), group, found)
+        for side, tensors in enumerate((group.left, group.right))
+        for position, places in enumerate(tensors)
+        for found in places
+        if found.name == name
+    ]
+
+
+def _taken(instance: Instance, tail: Any, name: str) -> Iterator[Any]:
+    """The groups that a tail would make of a name, one a side that may have it."""
+    for side in (0, 1):
+        places = [place for slot in tail.sides[side] for place in slot]
+        texts = [instance.names["standing"](place.name, name) for place in places]
+        text = next((text for text in texts if text is not None), None)
+        if text is not None:
+            shapes = instance.names["Shapes"](None, {})
+            recipes = instance.names["Recipes"](instance.config, instance.mesh, shapes)
+            yield instance.names["tail_group"](tail, text, recipes)
 
 
 def nearest(proven: Proven, name: str) -> list[str]:
@@ -106,25 +134,6 @@ def nearest_held(instance: Instance, name: str) -> list[str]:
         for found in places
     ]
     return get_close_matches(name, list(dict.fromkeys(known)), n=3)
-
-
-def drops(items: Iterable[hir.Item]) -> Iterator[hir.Drop]:
-    """What is left behind by name, in the order of the text."""
-    for item in items:
-        match item:
-            case hir.Drop():
-                yield item
-            case hir.Loop(body=body):
-                yield from drops(body)
-            case hir.Choice(then=then, otherwise=otherwise):
-                yield from drops((*then, *otherwise))
-            case hir.Stored(bodies=bodies):
-                for body in bodies:
-                    yield from drops(body)
-            case hir.Statement() | hir.Let():
-                pass
-            case _:
-                assert_never(item)
 
 
 def _named(proven: Proven) -> Iterator[tuple[Owner, hir.Placed]]:

@@ -179,9 +179,7 @@ def _statements(
             setup += [_layers(stages, env)] if uses(lines, "layers") else []
     mesh = "Mesh" if map_.sharded else "None"
     parameters = f"config: Config, mesh: {mesh}, shapes: Shapes"
-    return Function(
-        "_statements", parameters, "Iterator[Group | Drop]", (), (*setup, *lines)
-    )
+    return Function("_statements", parameters, "Iterator[Item]", (), (*setup, *lines))
 
 
 def _layers(stages: syntax.Stages, env: Env) -> str:

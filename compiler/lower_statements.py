@@ -222,6 +222,8 @@ class Emitter:
         sides = [self._side(proof, side, place) for side in (0, 1)]
         recipe = self.recipes[statement.number]
         optional = ", optional=True" if statement.optional else ""
+        if statement.tail:
+            return [f"yield Tail({recipe}, {sides[0]}, {sides[1]})"]
         if not proof.measured and not statement.whole:
             return [f"yield Group({recipe}, {sides[0]}, {sides[1]}{optional})"]
         named = [f"left = {sides[0]}", f"right = {sides[1]}"]

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import hir
 from .answer import Answer, of_each
 from .configured import Given, configured
 from .counting import counted
 from .driver import plan_file
 from .explaining import drop_data, statement_data
-from .locating import drops
 from .lower_functions import place, wrapped
 from .plan import Plan
 from .proof import Proof, Proven, equation, spelled
@@ -44,7 +44,7 @@ def _reported(
         "map": proven.hir.source.name,
         "layouts": [layout.name for layout in proven.hir.layouts],
         "statements": [statement_data(proof, proven) for proof in proven.proofs],
-        "drops": [drop_data(drop, proven) for drop in drops(proven.hir.items)],
+        "drops": [drop_data(drop, proven) for drop in hir.drops(proven.hir.items)],
     }
     if given is not None:
         with configured(proven, planned, given) as instance:
@@ -87,7 +87,7 @@ def _rows(proven: Proven) -> Iterator[_Row]:
         yield _Row(
             _heading(proof), where, kind, str(len(proof.pairs)), _equation(proof)
         )
-    for drop in drops(proven.hir.items):
+    for drop in hir.drops(proven.hir.items):
         told = drop_data(drop, proven)
         name = f"{told['layout']}: {told['name']}"
         yield _Row("left behind by name:", told["where"], "dropped", "", name)
@@ -114,7 +114,7 @@ def _heading(proof: Proof) -> str:
 
 
 def _closing(proven: Proven) -> list[str]:
-    count, left = len(proven.proofs), len(list(drops(proven.hir.items)))
+    count, left = len(proven.proofs), len(list(hir.drops(proven.hir.items)))
     dropped = (
         f" or dropped by name ({left} drop{'s' if left > 1 else ''})" if left else ""
     )

@@ -41,7 +41,12 @@ def names_of(
                 _check_hole(part, side, context)
                 choices.append((part,))
             case syntax.Deep() if not deep:
-                refuse("M0200", "a tail (`**`) is not supported yet", part.span)
+                refuse(
+                    "M0267",
+                    "`**` in the names before a block",
+                    part.span,
+                    help="it stands in the names of an equation without axes, or of a `drop`",
+                )
             case syntax.Text() | syntax.Deep() | syntax.Alternates():
                 choices.append((part,))
             case _:

@@ -244,8 +244,8 @@ def _tensors(term: syntax.Term, side: int, context: Context) -> Iterator[hir.Ten
     """The tensors of a term: one, or one for every name of its lists."""
     assert isinstance(term.tensor, syntax.Name), "others were refused before"
     check_axes(term, side, context)
-    main = names_of(term.tensor, side, context)
-    ties = [(names_of(tie.name, side, context), tie) for tie in term.ties]
+    main = names_of(term.tensor, side, context, deep=True)
+    ties = [(names_of(tie.name, side, context, deep=True), tie) for tie in term.ties]
     for names, tie in ties:
         if len(names) != len(main):
             refuse(

@@ -1,4 +1,4 @@
-"""Equations of several tensors: whole ones, optional ones, and those that come apart into one statement a tensor."""
+"""Equations of several tensors: whole ones, tails, optional ones, and those that come apart into one statement a tensor."""
 
 from __future__ import annotations
 
@@ -33,10 +33,56 @@ def check_terms(node: syntax.Equation) -> None:
                 next(term for term in terms if term.optional).span,
                 help="the tensors of an equation are there all together or not at all: all have `?`, or none",
             )
+    _check_tails(node)
     if node.input_axis is not None and is_whole(terms[0]):
         refuse(
             "M0262", "`in` behind whole tensors, whose axes have no names", node.span
         )
+
+
+def _check_tails(node: syntax.Equation) -> None:
+    """Refuse `**` anywhere but once in each name of an equation of plain whole tensors."""
+    terms = node.left + node.right
+    names = [name for term in terms for name in _names(term)]
+    deep = [sum(isinstance(part, syntax.Deep) for part in name.parts) for name in names]
+    if not any(deep):
+        return
+    for name, count in zip(names, deep, strict=True):
+        if count != 1:
+            refuse(
+                "M0264",
+                f"`**` stands {count} times in this name, expected once in each name of the equation",
+                name.span,
+                help="what it stands for on one side stands in its place on the other",
+            )
+    for term in terms:
+        if not is_whole(term):
+            refuse(
+                "M0265",
+                "axes behind a name with `**`, which stands for tensors of any shape",
+                term.span,
+            )
+        if term.optional or term.ties:
+            what = "`?`" if term.optional else "a tie"
+            refuse(
+                "M0266",
+                f"{what} behind a name with `**`, which takes what is there",
+                term.span,
+                help="leave it out",
+            )
+    if node.derived:
+        refuse(
+            "M0266",
+            f"`with {node.derived[0].kind}` behind a name with `**`, which takes what is there",
+            node.derived[0].span,
+            help="leave it out",
+        )
+
+
+def _names(term: syntax.Term) -> list[syntax.Name]:
+    """The names of a term: its own and those that it is tied to."""
+    own = [term.tensor] if isinstance(term.tensor, syntax.Name) else []
+    return [*own, *(tie.name for tie in term.ties)]
 
 
 def by_name(

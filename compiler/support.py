@@ -78,8 +78,4 @@ def _in_equation(node: syntax.Equation) -> str | None:
 def _in_term(node: syntax.Term) -> str | None:
     if node.default is not None:
         return "a default on a tensor (`??`)"
-    if isinstance(node.tensor, syntax.Name) and any(
-        isinstance(p, syntax.Deep) for p in node.tensor.parts
-    ):
-        return "a tail (`**`)"
     return None

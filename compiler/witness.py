@@ -22,6 +22,7 @@ from .layout import Cut, Front, Leaf, Picked, Place, Row, size
 from .proof import Proof
 
 ANY = (2, 3)  # the shape that whole tensors have in the generated test
+TAILS = ("unnamed", "unnamed.too")  # and what `**` stands for there
 
 Index: TypeAlias = "tuple[int, ...]"
 Element: TypeAlias = "tuple[str, Index, str, Index]"
@@ -148,7 +149,9 @@ class Walk:
                 for now in self._bundles(proof, scope, sizes):
                     for placed in tensor.names:
                         if placed.when is None or self._value(placed.when, env, now):
-                            made.shapes[side][self._name(placed.name, env, now)] = shape
+                            name = self._name(placed.name, env, now)
+                            for text in TAILS if statement.tail else ("",):
+                                made.shapes[side][name.replace("**", text)] = shape
         if first and not computes(statement):
             made.elements += self._elements(proof, env, scope, sizes)
         elif first:
@@ -211,6 +214,8 @@ class Walk:
                 texts.append(str(self._value(part.value, inner, now)))
             elif isinstance(part, syntax.Text):
                 texts.append(part.text)
+            elif isinstance(part, syntax.Deep):
+                texts.append("**")
         return "".join(texts)
 
     def _elements(
@@ -243,7 +248,9 @@ class Walk:
                 ends.append(self._name(tensor.names[0].name, env, now))
                 index = tuple(_position(place, at, sizes) for place in leaf.axes)
                 ends.append((1, 2) if tensor.whole else index)
-            yield (ends[0], ends[1], ends[2], ends[3])
+            for text in TAILS if proof.statement.tail else ("",):
+                names = [ends[n].replace("**", text) for n in (0, 2)]
+                yield (names[0], ends[1], names[1], ends[3])
 
 
 def _number(axis: syntax.Axis, sizes: Mapping[str, int]) -> int:

@@ -44,6 +44,8 @@ def full_equation(proof: Proof) -> str:
 
 def parts(proof: Proof) -> str:
     """`2 parts: f e | f e`."""
+    if proof.statement.tail:
+        return "every tensor of these names that no other statement and no drop takes, unchanged"
     if proof.statement.whole:
         return "whole, of any shape and dtype"
     told = [" ".join(left.indices) or "1" for left, _ in proof.pairs]

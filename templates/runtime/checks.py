@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from .errors import ConversionError
 from .grid import Counts, Piece
-from .mapping import Drop, Group, Holders, holds
+from .mapping import Drop, Group, Holders
+from .patterns import Patterns
 from .recipe import Copy
 
 
@@ -132,32 +133,41 @@ def _missing(
     )
 
 
-def check_drops(
-    name: str, groups: list[Group], side: int, drops: Iterable[Drop], findings: Findings
-) -> None:
-    """Every source tensor is read by a statement or left behind by a `drop`."""
-    unread = [
+def unread(findings: Findings) -> list[Source]:
+    """The source tensors that no statement has read so far."""
+    return [
         Source(rank, tensor)
         for rank, tensors in findings.found.items()
         for tensor in tensors
         if tensor not in findings.read[rank]
     ]
-    for drop in drops:
-        kept = [
-            s
-            for s in unread
-            if not (holds(s.rank, drop.place) and _like(s.name, drop.place.name))
-        ]
-        findings.drops[drop.where] = (
-            findings.drops.get(drop.where, 0) + len(unread) - len(kept)
-        )
-        unread = kept
-    if unread:
-        others = f" (and {len(unread) - 1} more tensors)" if len(unread) > 1 else ""
-        raise ConversionError(
-            f"{unread[0]}: no statement of {name} reads it{others}{_nearest(unread[0].name, groups, side)}; "
-            "a `drop` in the map leaves a tensor behind"
-        )
+
+
+def take_drops(
+    tensors: list[Source], drops: list[Drop], findings: Findings
+) -> list[Source]:
+    """The tensors that no drop takes; how many each takes is counted. Of several drops the first takes a tensor."""
+    patterns = Patterns((n, drop.place) for n, drop in enumerate(drops))
+    findings.drops = {drop.where: 0 for drop in drops}
+    kept = []
+    for source in tensors:
+        taking = patterns.of(source.rank, source.name)
+        if taking:
+            findings.drops[drops[taking[0]].where] += 1
+        else:
+            kept.append(source)
+    return kept
+
+
+def leftover(
+    name: str, groups: list[Group], side: int, tensors: list[Source]
+) -> ConversionError:
+    """The error for source tensors that nothing reads."""
+    others = f" (and {len(tensors) - 1} more tensors)" if len(tensors) > 1 else ""
+    return ConversionError(
+        f"{tensors[0]}: no statement of {name} reads it{others}{_nearest(tensors[0].name, groups, side)}; "
+        "a `drop` in the map leaves a tensor behind"
+    )
 
 
 def _nearest(name: str, groups: list[Group], side: int) -> str:
@@ -173,21 +183,4 @@ def _nearest(name: str, groups: list[Group], side: int) -> str:
         f"; the nearest name is {close[0]} ({known[close[0]].recipe.where})"
         if close
         else ""
-    )
-
-
-def _like(name: str, pattern: str) -> bool:
-    """Whether a name matches a pattern in which `**` stands for any components."""
-    return _components(name.split("."), pattern.split("."))
-
-
-def _components(names: list[str], pattern: list[str]) -> bool:
-    if not pattern:
-        return not names
-    if pattern[0] == "**":
-        return any(
-            _components(names[skip:], pattern[1:]) for skip in range(len(names) + 1)
-        )
-    return (
-        bool(names) and names[0] == pattern[0] and _components(names[1:], pattern[1:])
     )

@@ -52,6 +52,22 @@ class Drop(NamedTuple):
     place: Place
 
 
+class Tail(NamedTuple):
+    """Every tensor of these names that no statement and no drop takes, unchanged; `**` stands for any components."""
+
+    where: str
+    left: Slots
+    right: Slots
+
+    @property
+    def sides(self) -> tuple[Slots, Slots]:
+        """Both, by number."""
+        return self.left, self.right
+
+
+Item: TypeAlias = "Group | Drop | Tail"
+
+
 class Side(NamedTuple):
     """One layout: its config, and the file of a rank (None where the layout has no mesh)."""
 
@@ -71,7 +87,7 @@ class Converter(NamedTuple):
     right: Side
     mesh: Callable[..., Any] | None
     table: ConfigTable
-    statements: Callable[[Any, Any, Shapes], Iterator[Group | Drop]]
+    statements: Callable[[Any, Any, Shapes], Iterator[Item]]
 
     @property
     def options(self) -> dict[str, str]:
@@ -259,7 +275,7 @@ def expected(
     """Names and shapes of a target, without a source.
 
     A shape that only the source's tensors know is None, and so is a dtype that the map does not fix, such as
-    "float32"; optional tensors are not listed.
+    "float32"; optional tensors and those of tails are not listed.
     """
     side = converter.side(to)
     names: Expected = {}

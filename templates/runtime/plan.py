@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .checks import Findings, Source, check_drops, check_sources
+from .checks import Findings, Source, check_sources, leftover, take_drops, unread
 from .errors import ConversionError
 from .grid import Counts, Piece
-from .mapping import Converter, Drop, Group, Holders, Place, Shapes, holds
+from .mapping import Converter, Drop, Group, Holders, Place, Recipes, Shapes, holds
 from .recipe import Copy
+from .tails import Tails
 from .values import Change, Stored, Written, config_dtype, written_values
 
 
@@ -134,22 +135,32 @@ class Plan:
         self.mesh = mesh
         self.found = found
         shapes = Shapes(1 - target, found)
-        statements = list(converter.statements(config, mesh, shapes))
-        self._groups = [
+        every = list(converter.statements(config, mesh, shapes))
+        statements = [
             item
-            for item in statements
-            if isinstance(item, Group)
-            and not (item.optional and shapes.first(item.sides[1 - target]) is None)
+            for item in every
+            if not isinstance(item, Group)
+            or not item.optional
+            or shapes.first(item.sides[1 - target]) is not None
         ]
+        groups = [item for item in statements if isinstance(item, Group)]
         self._holders = Holders(converter.ranks(1 - target, mesh))
         findings = Findings(found)
-        check_sources(self._groups, 1 - target, self._holders, findings)
+        check_sources(groups, 1 - target, self._holders, findings)
         drops = [
             item
             for item in statements
             if isinstance(item, Drop) and item.side != target
         ]
-        check_drops(converter.name, self._groups, 1 - target, drops, findings)
+        tails = Tails(
+            every, target, converter.ranks(target, mesh), Recipes(config, mesh, shapes)
+        )
+        left = take_drops(unread(findings), drops, findings)
+        left = [source for source in left if not tails.take(source)]
+        if left:
+            raise leftover(converter.name, groups, 1 - target, left)
+        check_sources(tails.groups(), 1 - target, self._holders, findings)
+        self._groups = [group for item in statements for group in tails.groups_of(item)]
         self.ties, self.replicas = findings.ties, findings.replicas
         self.paddings, self.drops = findings.paddings, findings.drops
         self._check_targets()

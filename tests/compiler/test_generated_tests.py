@@ -21,6 +21,7 @@ CHOSEN = (
     "mesh_left",
     "optional",
     "replicas_in_names",
+    "tails",
     "tied_experts",
     "ties",
     "variants",

@@ -1,0 +1,97 @@
+"""Patterns of names, in which `**` stands for any components: which of many a name matches, without trying them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
+from .mapping import Place, holds
+
+At: TypeAlias = "tuple[tuple[str, int], ...]"
+
+
+class Patterns:
+    """Numbered places whose names may hold `**`, found by what their names begin and end with."""
+
+    def __init__(self, places: Iterable[tuple[int, Place]]) -> None:
+        self._places: dict[At, Place] = {}
+        self._ats: dict[Any, tuple[At, ...]] = {}
+        self._plain: dict[tuple[At, str], list[int]] = {}
+        self._heads: set[tuple[At, str]] = set()
+        self._single: dict[tuple[At, str, str], list[int]] = {}
+        self._several: dict[tuple[At, str], list[tuple[int, list[str]]]] = {}
+        for number, place in places:
+            self._add(number, place)
+
+    def _add(self, number: int, place: Place) -> None:
+        at = tuple(sorted(place.at.items()))
+        self._places[at] = place
+        head, *rest = place.name.split("**")
+        if not rest:
+            self._plain.setdefault((at, head), []).append(number)
+            return
+        head = head.removesuffix(".")
+        self._heads.add((at, head))
+        if len(rest) == 1:
+            key = at, head, rest[0].removeprefix(".")
+            self._single.setdefault(key, []).append(number)
+        else:
+            pattern = ("**" + "**".join(rest)).split(".")
+            self._several.setdefault((at, head), []).append((number, pattern))
+
+    def of(self, rank: Any, name: str) -> list[int]:
+        """The numbers of the places on this rank whose names match, in order."""
+        found: list[int] = []
+        ats = self.ats(rank)
+        for at in ats if self._plain else ():
+            found += self._plain.get((at, name), ())
+        parts = name.split(".") if self._heads else []
+        for count in range(len(parts) + 1 if parts else 0):
+            head = ".".join(parts[:count])
+            for at in ats:
+                if (at, head) in self._heads:
+                    found += self._behind(at, head, parts[count:])
+        return sorted(set(found))
+
+    def _behind(self, at: At, head: str, parts: list[str]) -> Iterator[int]:
+        """The numbers of the places that begin with a head and fit what stands behind it."""
+        for end in range(len(parts) + 1):
+            yield from self._single.get((at, head, ".".join(parts[end:])), ())
+        for number, pattern in self._several.get((at, head), ()):
+            if _like(parts, pattern):
+                yield number
+
+    def ats(self, rank: Any) -> tuple[At, ...]:
+        """The coordinates that places here need and that the rank has."""
+        if rank not in self._ats:
+            self._ats[rank] = tuple(
+                at for at, place in self._places.items() if holds(rank, place)
+            )
+        return self._ats[rank]
+
+
+def standing(pattern: str, name: str) -> str | None:
+    """What `**` stands for in a name; empty for no component, None where the name does not match."""
+    head, _, tail = pattern.partition("**")
+    if len(name) > len(head) + len(tail):
+        fits = name.startswith(head) and name.endswith(tail)
+        return name[len(head) : len(name) - len(tail)] if fits else None
+    return "" if name and name == filled(pattern, "") else None
+
+
+def filled(pattern: str, text: str) -> str:
+    """The name in which `**` stands for this; without a dot too many where it stands for no component."""
+    head, _, tail = pattern.partition("**")
+    if text:
+        return f"{head}{text}{tail}"
+    parts = (head.removesuffix("."), tail.removeprefix("."))
+    return ".".join(part for part in parts if part)
+
+
+def _like(names: list[str], pattern: list[str]) -> bool:
+    """Whether the components of a name match a pattern in which `**` stands for any components."""
+    if not pattern:
+        return not names
+    if pattern[0] == "**":
+        return any(_like(names[skip:], pattern[1:]) for skip in range(len(names) + 1))
+    return bool(names) and names[0] == pattern[0] and _like(names[1:], pattern[1:])

@@ -1,0 +1,150 @@
+"""Tails: tensors that no statement and no drop takes by name, as groups of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .checks import Source
+from .errors import ConversionError
+from .mapping import Drop, Group, Item, Place, Recipes, Slots, Tail, holds
+from .patterns import At, Patterns, filled, standing
+
+
+class Tails:
+    """The tails of a map on one config. `items` are all of its statements, `ranks` those of the target."""
+
+    def __init__(
+        self, items: list[Item], target: int, ranks: list[Any], recipes: Recipes
+    ) -> None:
+        self.items = items
+        self.target = target
+        self.ranks = ranks
+        self.recipes = recipes
+        self._made: dict[int, dict[str, Group]] = {
+            n: {} for n, item in enumerate(items) if isinstance(item, Tail)
+        }
+        self._numbers = {id(items[n]): n for n in self._made}
+        self._tails = [Patterns(self._places(side, Tail)) for side in (0, 1)]
+        others = self._made and self._places(target, Group)
+        self._named = Patterns(others or ())
+        drops = [
+            (n, item.place)
+            for n, item in enumerate(items)
+            if isinstance(item, Drop) and item.side == target
+        ]
+        self._drops = Patterns(drops)
+        self._best: dict[tuple[int, tuple[At, ...], str], tuple[int, str] | None] = {}
+        self._holders: dict[At, list[Any]] = {}
+
+    def take(self, source: Source) -> bool:
+        """Whether a tail takes a tensor of the source; ConversionError where it would not come back."""
+        if not self._made:
+            return False
+        best = self._best_of(1 - self.target, source.rank, source.name)
+        if best is None:
+            return False
+        number, text = best
+        if text not in self._made[number]:
+            tail = self.items[number]
+            assert isinstance(tail, Tail), "numbered with the tails"
+            group = tail_group(tail, text, self.recipes)
+            self._made[number][text] = group
+            for place in _flat(group.sides[self.target]):
+                self._check(source, best, place)
+        return True
+
+    def groups(self) -> Iterator[Group]:
+        """The groups of all tails."""
+        for made in self._made.values():
+            yield from made.values()
+
+    def groups_of(self, item: Item) -> list[Group]:
+        """The groups of one statement: itself, or those that a tail has taken."""
+        if isinstance(item, Tail):
+            return list(self._made[self._numbers[id(item)]].values())
+        return [item] if isinstance(item, Group) else []
+
+    def _places(self, side: int, kind: type[Any]) -> list[tuple[int, Place]]:
+        return [
+            (number, place)
+            for number, item in enumerate(self.items)
+            if isinstance(item, (Group, Tail)) and isinstance(item, kind)
+            for place in _flat(item.sides[side])
+        ]
+
+    def _best_of(self, side: int, rank: Any, name: str) -> tuple[int, str] | None:
+        """The tail with the most literal text that has a name, and what `**` stands for in it."""
+        patterns = self._tails[side]
+        key = side, patterns.ats(rank), name
+        if key not in self._best:
+            self._best[key] = self._search(side, rank, name)
+        return self._best[key]
+
+    def _search(self, side: int, rank: Any, name: str) -> tuple[int, str] | None:
+        found: dict[tuple[int, str], int] = {}
+        for number in self._tails[side].of(rank, name):
+            item = self.items[number]
+            assert isinstance(item, Tail), "numbered with the tails"
+            for place in _flat(item.sides[side]):
+                text = standing(place.name, name) if holds(rank, place) else None
+                if text is not None:
+                    found[number, text] = len(place.name)
+        most = max(found.values(), default=0)
+        best = [key for key, length in found.items() if length == most]
+        if len(best) > 1:
+            one, other = (self._where(number) for number, _ in best[:2])
+            raise ConversionError(
+                f"{Source(rank, name)}: {one} and {other} take it alike; "
+                "the tail with more literal text in its name would"
+            )
+        return best[0] if best else None
+
+    def _check(self, source: Source, best: tuple[int, str], place: Place) -> None:
+        """The tensor comes back by the same tail: nothing else owns the name that it is written under."""
+        where = self._where(best[0])
+        for rank in self._telling(place):
+            said = f"{source}: {where} takes it to {Source(rank, place.name)}, which "
+            if named := self._named.of(rank, place.name):
+                raise ConversionError(f"{said}{self._where(named[0])} writes")
+            if dropped := self._drops.of(rank, place.name):
+                raise ConversionError(
+                    f"{said}{self._where(dropped[0])} leaves behind coming back"
+                )
+            back = self._best_of(self.target, rank, place.name)
+            if back != best:
+                by = "no tail" if back is None else self._where(back[0])
+                raise ConversionError(f"{said}{by} takes coming back")
+
+    def _telling(self, place: Place) -> list[Any]:
+        """Ranks that hold a place, one of all that hold the same other places."""
+        at = tuple(place.at.items())
+        if at not in self._holders:
+            found: dict[tuple[tuple[At, ...], ...], Any] = {}
+            for rank in self.ranks:
+                if holds(rank, place):
+                    kinds = (self._named, self._drops, self._tails[self.target])
+                    found.setdefault(tuple(kind.ats(rank) for kind in kinds), rank)
+            self._holders[at] = list(found.values())
+        return self._holders[at]
+
+    def _where(self, number: int) -> str:
+        item = self.items[number]
+        return item.recipe.where if isinstance(item, Group) else item.where
+
+
+def tail_group(tail: Tail, text: str, recipes: Recipes) -> Group:
+    """The tensor for which `**` stands for a text."""
+    left, right = (_filled(slots, text) for slots in tail.sides)
+    return Group(recipes.whole(tail.where, left, right), left, right)
+
+
+def _filled(slots: Slots, text: str) -> Slots:
+    return tuple(
+        tuple(place._replace(name=filled(place.name, text)) for place in places)
+        for places in slots
+    )
+
+
+def _flat(slots: Slots) -> list[Place]:
+    return [place for places in slots for place in places]
