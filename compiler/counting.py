@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -175,7 +176,8 @@ def _shapes(instance: Instance, every: bool) -> Iterator[Shape]:
         if not isinstance(group, instance.names["Group"]):
             continue
         recipe = group.recipe
-        key = (recipe.where, *(tuple(tensors.values()) for tensors in recipe.tensors))
+        formulas = [t.formula for side in recipe.tensors for t in side.values()]
+        key = recipe.where, tuple(formulas), tuple(recipe.shapes.values())
         if every or key not in seen:
             yield from _group_shapes(instance, group)
         seen.add(key)
@@ -184,13 +186,24 @@ def _shapes(instance: Instance, every: bool) -> Iterator[Shape]:
 def _group_shapes(instance: Instance, group: Any) -> Iterator[Shape]:
     for side, tensors in enumerate((group.left, group.right)):
         for position, places in enumerate(tensors):
-            axes = group.recipe.tensors[side][position]
-            for place in places:
-                layout = instance.proven.hir.layouts[side].name
-                at = instance.coordinates(place.at)
-                yield Shape(
-                    group.recipe.where, layout, place.name, at, axes.formula, axes.shape
-                )
+            formula = group.recipe.tensors[side][position].formula
+            layout = instance.proven.hir.layouts[side].name
+            for place, (at, shape) in product(places, _kinds(group, side, position)):
+                held = instance.coordinates({**place.at, **at})
+                where = group.recipe.where
+                yield Shape(where, layout, place.name, held, formula, shape)
+
+
+def _kinds(
+    group: Any, side: int, position: int
+) -> list[tuple[dict[str, int], tuple[int, ...] | None]]:
+    """The shape of a tensor; where it differs by rank, that of every rank."""
+    found = [
+        (dict(piece.at), shape)
+        for piece, shape in group.recipe.shapes.items()
+        if (piece.side, piece.position) == (side, position)
+    ]
+    return found if len({shape for _, shape in found}) > 1 else [({}, found[0][1])]
 
 
 def _shape_data(shape: Shape) -> dict[str, object]:

@@ -182,7 +182,7 @@ def _declare(tensor: _Tensor, shares: Mapping[str, str]) -> list[str]:
     for axis in tensor.tensor.axes:
         for split in reversed(list(splits(axis))):
             whole, dim = size_text(split.value, shares), split.mesh
-            line = f"{shares[spell(split)]} = recipe.share({quoted(spell(split.value))}, {whole}, {quoted(dim)}, mesh.{dim}, {identifier(dim)})"
+            line = f"{shares[spell(split)]} = recipe.share({quoted(spell(split.value))}, {whole}, {quoted(dim)}, mesh.{dim}, {identifier(dim)}{', ceil=True' if split.ceil else ''})"
             if line not in lines:
                 lines.append(line)
     shape = "".join(f", {size_text(axis, shares)}" for axis in tensor.tensor.axes)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..dsl import syntax
 from . import hir
 from .emit import Env, expression, identifier, quoted
-from .layout import Size, axis_indices, plus, size, times
+from .layout import Size, axis_indices, plus, size, splits, times
 from .lower_recipe import bundled_names
 from .plan import Function
 from .problems import refuse
@@ -91,6 +91,8 @@ def _next(tensors: tuple[hir.Tensor, ...], unknown: set[str]) -> _Step | None:
     """An axis with one unknown, which stands once in each product."""
     for position, tensor in enumerate(tensors):
         for number, axis in enumerate(tensor.axes):
+            if any(split.ceil for split in splits(axis)):
+                continue  # ranks differ, and one alone says too little
             total, mesh = _whole(_local(axis))
             found = sorted({name for names in total for name in names} & unknown)
             if len(found) != 1 or any(names.count(found[0]) > 1 for names in total):

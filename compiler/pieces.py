@@ -36,9 +36,9 @@ class Piece:
 def pieces(held: Held) -> Iterator[Piece]:
     """The pieces of a tensor, in the order of the ranks."""
     owner, recipe = held.owner, held.group.recipe
-    shape = recipe.tensors[owner.side][owner.position].shape
-    for piece in recipe.pieces if shape is not None else ():
-        if (piece.side, piece.position) == (owner.side, owner.position):
+    for piece, shape in recipe.shapes.items():
+        mine = (piece.side, piece.position) == (owner.side, owner.position)
+        if mine and shape is not None:
             filling = recipe.filling(piece)
             sources = [_stored(held, source) for source in filling.sources]
             yield Piece(
@@ -107,8 +107,9 @@ def _stored(held: Held, source: tuple[int, int, tuple[tuple[str, int], ...]]) ->
     """A source as the first of its names has it."""
     side, position, at = source
     place = (held.group.left, held.group.right)[side][position][0]
-    shape = held.group.recipe.tensors[side][position].shape
-    return Stored(place.name, {**place.at, **dict(at)}, shape)
+    return Stored(
+        place.name, {**place.at, **dict(at)}, held.group.recipe.shapes[source]
+    )
 
 
 def _copied(

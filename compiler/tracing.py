@@ -132,7 +132,13 @@ def _shape(found: _Found, instance: Instance | None) -> str:
     axes = recipe.tensors[owner.side][owner.position]
     sizes = {**recipe.sizes, **{dim: getattr(instance.mesh, dim) for dim in axes.dims}}
     told = " ".join(f"{name}={size}" for name, size in sizes.items())
-    return f"{formula} = {list(axes.shape)}" + (f" ({told})" if told else "")
+    shapes = [
+        str(list(shape))
+        for piece, shape in recipe.shapes.items()
+        if (piece.side, piece.position) == (owner.side, owner.position)
+    ]
+    found_shapes = " or ".join(dict.fromkeys(shapes))
+    return f"{formula} = {found_shapes}" + (f" ({told})" if told else "")
 
 
 def _sizes(tensor: hir.Tensor, proven: Proven, planned: Plan) -> list[str]:

@@ -89,7 +89,8 @@ def _axis(number: int, axis: Axis) -> Iterator[str]:
             yield f"in axis {number}, {spell(node.value)} is padded with zeros to {node.size}"
         elif isinstance(node, syntax.Split):
             inside = "" if node is axis else f"in axis {number}, {spell(node.value)}"
-            yield f"{inside or f'axis {number}'} is split over {node.mesh}"
+            short = ", the last ranks hold less" if node.ceil else ""
+            yield f"{inside or f'axis {number}'} is split over {node.mesh}{short}"
 
 
 def _replicas(tensor: hir.Tensor, proof: Proof) -> Iterator[str]:
@@ -162,6 +163,8 @@ def _size(axis: Axis) -> str:
             return " * ".join(texts) or "1"
         case syntax.Sum(parts=parts):
             return _sum([part.value for part in parts])
+        case syntax.Split(value=value, mesh=mesh, ceil=True):
+            return f"ceil({_size(value)} / {mesh})"
         case syntax.Split(value=value, mesh=mesh):
             return f"{_factor(value)} / {mesh}"
         case syntax.Padded(size=size):

@@ -1429,13 +1429,9 @@ class Filling(NamedTuple):
 
 
 class TensorAxes(NamedTuple):
-    """The axes of a tensor as the map writes them, its shape on a rank, the mesh dims it is split over.
-
-    The shape is None where only the source's tensors know it and there are none.
-    """
+    """The axes of a tensor as the map writes them, and the mesh dims it is split over."""
 
     formula: str
-    shape: Counts | None
     dims: tuple[str, ...]
 
 
@@ -1446,10 +1442,10 @@ class Recipe:
         self.where = where
         self.sizes = sizes
         self.tensors: tuple[dict[int, TensorAxes], dict[int, TensorAxes]] = ({}, {})
-        self.pieces: dict[Piece, None] = {}  # a set in order
+        self.shapes: dict[Piece, Counts | None] = {}  # None: nothing says it
         self.pairs: list[tuple[Piece, Piece]] = []
-        self.blocks: list[Block] = []
-        self.padding: dict[Grid, None] = {}
+        self.padding: dict[Piece, dict[Grid, None]] = {}
+        self._blocks: dict[Piece, list[Block]] = {}
         self._fillings: dict[Piece, Filling] = {}
 
     def left(self, position: int, formula: str, /, *shape: int, **at: int) -> Grid:
@@ -1463,22 +1459,41 @@ class Recipe:
     def _tensor(
         self, side: int, position: int, formula: str, shape: Counts, at: dict[str, int]
     ) -> Grid:
-        self.tensors[side][position] = TensorAxes(formula, shape, tuple(at))
+        self.tensors[side][position] = TensorAxes(formula, tuple(at))
         piece = Piece(side, position, tuple(at.items()))
-        self.pieces[piece] = None
+        self.shapes[piece] = shape
         return Grid(
             piece, shape, tuple(prod(shape[dim + 1 :]) for dim in range(len(shape)))
         )
 
     def unknown(self, side: int, position: int) -> None:
         """A tensor whose shape nothing says."""
-        self.tensors[side][position] = TensorAxes("", None, ())
-        self.pieces[Piece(side, position, ())] = None
+        self.tensors[side][position] = TensorAxes("", ())
+        self.shapes[Piece(side, position, ())] = None
+
+    def piece(self, side: int, position: int, rank: Any) -> Piece:
+        """What a rank holds of a tensor; `rank` is None where the layout has no mesh."""
+        dims = self.tensors[side][position].dims
+        return Piece(side, position, tuple((dim, getattr(rank, dim)) for dim in dims))
 
     def share(
-        self, formula: str, whole: int, dim: str, pieces: int, piece: int
+        self,
+        formula: str,
+        whole: int,
+        dim: str,
+        pieces: int,
+        piece: int,
+        ceil: bool = False,
     ) -> Share:
-        """The share of rank `piece` of `pieces` along a mesh dim; ConversionError where it does not divide."""
+        """The share of rank `piece` of `pieces` along a mesh dim; ConversionError where it does not divide.
+
+        With `ceil` it need not: the shares are rounded up, and the last ranks hold less, or nothing.
+        """
+        if ceil:
+            size = -(-whole // pieces)
+            return Share(
+                whole, min(piece * size, whole), min((piece + 1) * size, whole)
+            )
         if whole % pieces:
             raise ConversionError(
                 f"{self.where}: {formula} = {whole}{self.legend()} is not a multiple of {dim}={pieces}; "
@@ -1517,18 +1532,20 @@ class Recipe:
             filled = {
                 int(side < 0) for index, side in zip(first, repeats) if index and side
             }
-            self.blocks.append(
-                Block(
-                    (left.piece, right.piece),
-                    (
-                        left.offset + dot(left.steps, first),
-                        right.offset + dot(right.steps, first),
-                    ),
-                    (left.steps, right.steps),
-                    counts,
-                    frozenset(filled | copies),
-                )
+            block = Block(
+                (left.piece, right.piece),
+                (
+                    left.offset + dot(left.steps, first),
+                    right.offset + dot(right.steps, first),
+                ),
+                (left.steps, right.steps),
+                counts,
+                frozenset(filled | copies),
             )
+            for side, piece in enumerate(block.pieces):
+                self._blocks.setdefault(piece, []).extend(
+                    [block] if side not in block.again else []
+                )
 
     def _regions(self, left: Grid, right: Grid, repeats: list[int]) -> list[Box]:
         """The boxes inside every limit; repeated dims are cut behind their first index."""
@@ -1549,7 +1566,7 @@ class Recipe:
 
     def zeros(self, grid: Grid) -> None:
         """State that a grid is padding: written as zeros, left behind coming back."""
-        self.padding[grid] = None
+        self.padding.setdefault(grid.piece, {})[grid] = None
 
     def filling(self, target: Piece) -> Filling:
         """How one target is filled from the other side."""
@@ -1559,14 +1576,12 @@ class Recipe:
 
     def _fill(self, target: Piece) -> Filling:
         side, other = target.side, 1 - target.side
-        blocks = [
-            b for b in self.blocks if b.pieces[side] == target and side not in b.again
-        ]
-        # A target that is all padding still takes its dtype from the tensor it is matched with.
-        kin = [pair[other] for pair in self.pairs if pair[side][:2] == target[:2]]
-        sources = tuple(dict.fromkeys(b.pieces[other] for b in blocks)) or tuple(
-            kin[:1]
-        )
+        blocks = self._blocks.get(target, [])
+        sources = tuple(dict.fromkeys(b.pieces[other] for b in blocks))
+        if not sources:
+            # A target that is all padding still takes its dtype from the tensor it is matched with.
+            kin = [pair[other] for pair in self.pairs if pair[side][:2] == target[:2]]
+            sources = tuple(kin[:1])
         copies = tuple(
             _copy(
                 sources.index(block.pieces[other]),
@@ -1587,8 +1602,7 @@ class Recipe:
                 (grid.offset + offset, grid.steps),
                 counts,
             )
-            for grid in self.padding
-            if grid.piece == piece
+            for grid in self.padding.get(piece, ())
             for first, counts in self._regions(grid, grid, [])
             for offset in (dot(grid.steps, first),)
         )
@@ -1899,10 +1913,11 @@ def expected(
     for group in groups(converter, config, mesh, Shapes(None, {})):
         if group.optional:
             continue
+        recipe = group.recipe
         for position, places in enumerate(group.sides[side]):
             for place in places:
                 if holds(rank, place):
-                    shape = group.recipe.tensors[side][position].shape
+                    shape = recipe.shapes[recipe.piece(side, position, rank)]
                     dtype = place.values.dtype if place.values is not None else None
                     names[place.name] = shape, FLOAT_DTYPES.get(dtype or "")
     return names
@@ -2058,7 +2073,7 @@ def check_sources(
     """Every tensor that a statement reads is there, once, in the shape that the statement says."""
     for group in groups:
         first: dict[int, Source] = {}
-        for piece in group.recipe.pieces:
+        for piece in group.recipe.shapes:
             if piece.side == side:
                 for source in _check_piece(group, piece, holders, findings):
                     _check_dtype(
@@ -2074,7 +2089,7 @@ def _check_piece(
 ) -> list[Source]:
     """Everything that holds the piece, under all of its names and on all ranks."""
     places = group.sides[piece.side][piece.position]
-    shape = group.recipe.tensors[piece.side][piece.position].shape
+    shape = group.recipe.shapes[piece]
     padding = group.recipe.pads(piece)
     read: list[Source] = []
     every: list[Source] = []
@@ -2133,8 +2148,9 @@ def _missing(
 ) -> ConversionError:
     tensor = group.recipe.tensors[piece.side][piece.position]
     said = f" as {tensor.formula}" if tensor.formula else ""
-    if tensor.shape is not None:
-        said += f", expected {list(tensor.shape)}{group.recipe.legend()}"
+    shape = group.recipe.shapes[piece]
+    if shape is not None:
+        said += f", expected {list(shape)}{group.recipe.legend()}"
     return ConversionError(
         f"{source}: missing; {group.recipe.where} reads it{said}{findings.nearest(source.name)}"
     )
@@ -2490,13 +2506,12 @@ class Plan:
         for group in self._groups:
             recipe = group.recipe
             for position, places in enumerate(group.sides[self.target]):
-                tensor = recipe.tensors[self.target][position]
-                assert tensor.shape is not None, "its source was checked"
                 for place in places:
                     if not holds(rank, place):
                         continue
-                    at = tuple((dim, getattr(rank, dim)) for dim in tensor.dims)
-                    filling = recipe.filling(Piece(self.target, position, at))
+                    target = recipe.piece(self.target, position, rank)
+                    filling, shape = recipe.filling(target), recipe.shapes[target]
+                    assert shape is not None, "its source was checked"
                     sources = tuple(
                         self._source(group, piece) for piece in filling.sources
                     )
@@ -2504,7 +2519,7 @@ class Plan:
                     yield Transfer(
                         recipe.where,
                         place.name,
-                        tensor.shape,
+                        shape,
                         sources,
                         filling.copies,
                         filling.zeros,

@@ -51,7 +51,7 @@ def check_sources(
     """Every tensor that a statement reads is there, once, in the shape that the statement says."""
     for group in groups:
         first: dict[int, Source] = {}
-        for piece in group.recipe.pieces:
+        for piece in group.recipe.shapes:
             if piece.side == side:
                 for source in _check_piece(group, piece, holders, findings):
                     _check_dtype(
@@ -67,7 +67,7 @@ def _check_piece(
 ) -> list[Source]:
     """Everything that holds the piece, under all of its names and on all ranks."""
     places = group.sides[piece.side][piece.position]
-    shape = group.recipe.tensors[piece.side][piece.position].shape
+    shape = group.recipe.shapes[piece]
     padding = group.recipe.pads(piece)
     read: list[Source] = []
     every: list[Source] = []
@@ -126,8 +126,9 @@ def _missing(
 ) -> ConversionError:
     tensor = group.recipe.tensors[piece.side][piece.position]
     said = f" as {tensor.formula}" if tensor.formula else ""
-    if tensor.shape is not None:
-        said += f", expected {list(tensor.shape)}{group.recipe.legend()}"
+    shape = group.recipe.shapes[piece]
+    if shape is not None:
+        said += f", expected {list(shape)}{group.recipe.legend()}"
     return ConversionError(
         f"{source}: missing; {group.recipe.where} reads it{said}{findings.nearest(source.name)}"
     )

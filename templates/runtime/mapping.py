@@ -282,10 +282,11 @@ def expected(
     for group in groups(converter, config, mesh, Shapes(None, {})):
         if group.optional:
             continue
+        recipe = group.recipe
         for position, places in enumerate(group.sides[side]):
             for place in places:
                 if holds(rank, place):
-                    shape = group.recipe.tensors[side][position].shape
+                    shape = recipe.shapes[recipe.piece(side, position, rank)]
                     dtype = place.values.dtype if place.values is not None else None
                     names[place.name] = shape, FLOAT_DTYPES.get(dtype or "")
     return names

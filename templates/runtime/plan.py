@@ -170,13 +170,12 @@ class Plan:
         for group in self._groups:
             recipe = group.recipe
             for position, places in enumerate(group.sides[self.target]):
-                tensor = recipe.tensors[self.target][position]
-                assert tensor.shape is not None, "its source was checked"
                 for place in places:
                     if not holds(rank, place):
                         continue
-                    at = tuple((dim, getattr(rank, dim)) for dim in tensor.dims)
-                    filling = recipe.filling(Piece(self.target, position, at))
+                    target = recipe.piece(self.target, position, rank)
+                    filling, shape = recipe.filling(target), recipe.shapes[target]
+                    assert shape is not None, "its source was checked"
                     sources = tuple(
                         self._source(group, piece) for piece in filling.sources
                     )
@@ -184,7 +183,7 @@ class Plan:
                     yield Transfer(
                         recipe.where,
                         place.name,
-                        tensor.shape,
+                        shape,
                         sources,
                         filling.copies,
                         filling.zeros,

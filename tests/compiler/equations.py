@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from hypothesis import strategies as st
 from hypothesis.vendor.pretty import RepresentationPrinter
 from mapc.dsl.source import Source, Span
-from mapc.dsl.syntax import Axis, Index, One, Padded, Part, Product, Split, Sum
+from mapc.dsl.syntax import Axis, Index, One, Padded, Part, Product, Split, Sum, walk
 
 from .map_text import REPLICAS, map_text
 from .oracle import ALONE, Mesh, Statement, Tensor, leaves, size
@@ -375,10 +375,11 @@ def _decorate(state: _State, axis: Axis, dims: set[str]) -> tuple[Axis, set[str]
         pieces = state.mesh[dim] if dim else 1
         state.sizes[padded] = -(-length // pieces) * pieces
         axis = Padded(axis, padded, span=NOWHERE)
-    if (
-        dim is not None
-        and state.chance(45)
-        and size(axis, state.sizes, mesh) % state.mesh[dim] == 0
-    ):
-        axis, used = Split(axis, dim, False, span=NOWHERE), used | {dim}
+    if dim is not None and state.chance(45):
+        uneven = any(isinstance(node, Split) and node.ceil for node in walk(axis))
+        divides = size(axis, state.sizes, mesh) % state.mesh[dim] == 0
+        if divides and not uneven and not state.chance(15):
+            axis, used = Split(axis, dim, False, span=NOWHERE), used | {dim}
+        elif state.chance(50):
+            axis, used = Split(axis, dim, True, span=NOWHERE), used | {dim}
     return axis, used

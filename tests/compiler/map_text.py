@@ -69,6 +69,6 @@ def _spelled(axis: Axis) -> str:
         isinstance(axis.value, Padded) and isinstance(axis, Padded)
     ):
         inner = f"({inner})"
-    return (
-        f"{inner}^{axis.size}" if isinstance(axis, Padded) else f"{inner}@{axis.mesh}"
-    )
+    if isinstance(axis, Padded):
+        return f"{inner}^{axis.size}"
+    return f"{inner}@{axis.mesh}{'?' if axis.ceil else ''}"

@@ -19,6 +19,7 @@ Values: TypeAlias = Mapping[str, int]
 Position: TypeAlias = Callable[
     [Values, Rank], "int | None"
 ]  # None where the rank does not hold it
+Length: TypeAlias = Callable[[Rank], int]
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ class Statement:
 ALONE = Mesh({}, ({},))
 
 
-def size(axis: Axis, sizes: Sizes, mesh: Mesh) -> int:
-    """The length of an axis on every rank; ValueError where the mesh does not divide it."""
+def size(axis: Axis, sizes: Sizes, mesh: Mesh, rank: Rank | None = None) -> int:
+    """The length of an axis on a rank, else on the one with the most; ValueError where the mesh does not divide it."""
     if isinstance(axis, Index):
         return sizes[axis.name]
     if isinstance(axis, One):
@@ -98,22 +99,42 @@ def size(axis: Axis, sizes: Sizes, mesh: Mesh) -> int:
     if isinstance(axis, Padded):
         return sizes[axis.size]
     if isinstance(axis, Sum):
-        return sum(size(part.value, sizes, mesh) for part in axis.parts)
+        return sum(size(part.value, sizes, mesh, rank) for part in axis.parts)
     if isinstance(axis, Product):
         total = 1
         for factor in axis.factors:
-            total *= size(factor, sizes, mesh)
+            total *= size(factor, sizes, mesh, rank)
         return total
-    whole, pieces = size(axis.value, sizes, mesh), mesh.sizes[axis.mesh]
+    whole, pieces = size(axis.value, sizes, mesh, rank), mesh.sizes[axis.mesh]
+    if axis.ceil:
+        most, before = -(-whole // pieces), rank[axis.mesh] if rank else 0
+        return max(0, min(most, whole - most * before))
     if whole % pieces:
         raise ValueError(f"{whole} positions over {pieces} ranks")
     return whole // pieces
 
 
-def shape(tensor: Tensor, statement: Statement, side: int) -> tuple[int, ...]:
+def shape(
+    tensor: Tensor, statement: Statement, side: int, number: int
+) -> tuple[int, ...]:
+    """The shape of a tensor on the rank with this number."""
+    mesh = statement.meshes[side]
     return tuple(
-        size(axis, statement.sizes, statement.meshes[side]) for axis in tensor.axes
+        size(axis, statement.sizes, mesh, mesh.ranks[number]) for axis in tensor.axes
     )
+
+
+def length(axis: Axis, sizes: Sizes, mesh: Mesh) -> Length:
+    """The length of an axis by rank, worked out once a rank."""
+    known: dict[tuple[int, ...], int] = {}
+
+    def by_rank(rank: Rank) -> int:
+        at = tuple(rank.values())
+        if at not in known:
+            known[at] = size(axis, sizes, mesh, rank)
+        return known[at]
+
+    return by_rank
 
 
 def alternatives(axis: Axis, sizes: Sizes, mesh: Mesh) -> list[Alternative]:
@@ -126,19 +147,22 @@ def alternatives(axis: Axis, sizes: Sizes, mesh: Mesh) -> list[Alternative]:
     if isinstance(axis, Padded):
         return alternatives(axis.value, sizes, mesh)
     if isinstance(axis, Sum):
-        found, start = [], 0
-        for part in axis.parts:
+        found: list[Alternative] = []
+        for number, part in enumerate(axis.parts):
             label = () if part.label is None else (part.label,)
+            before = [length(p.value, sizes, mesh) for p in axis.parts[:number]]
             for inner in alternatives(part.value, sizes, mesh):
-                moved = _moved(inner.position, start)
+                moved = _moved(inner.position, before)
                 found.append(Alternative(label + inner.labels, inner.indices, moved))
-            start += size(part.value, sizes, mesh)
         return found
     if isinstance(axis, Split):
-        piece = size(axis, sizes, mesh)
+        whole, pieces = length(axis.value, sizes, mesh), mesh.sizes[axis.mesh]
+        size(axis, sizes, mesh)  # must divide
         return [
             Alternative(
-                inner.labels, inner.indices, _held(inner.position, axis.mesh, piece)
+                inner.labels,
+                inner.indices,
+                _held(inner.position, axis.mesh, whole, pieces),
             )
             for inner in alternatives(axis.value, sizes, mesh)
         ]
@@ -146,29 +170,30 @@ def alternatives(axis: Axis, sizes: Sizes, mesh: Mesh) -> list[Alternative]:
     if not rest:
         return alternatives(first, sizes, mesh)
     below = Product(tuple(rest), span=axis.span)
-    length = size(below, sizes, mesh)
+    inner_length = length(below, sizes, mesh)
     return [
         Alternative(
             slow.labels + fast.labels,
             slow.indices + fast.indices,
-            _flat(slow.position, fast.position, length),
+            _flat(slow.position, fast.position, inner_length),
         )
         for slow in alternatives(first, sizes, mesh)
         for fast in alternatives(below, sizes, mesh)
     ]
 
 
-def _moved(inner: Position, start: int) -> Position:
+def _moved(inner: Position, before: list[Length]) -> Position:
     def position(values: Values, rank: Rank) -> int | None:
         found = inner(values, rank)
-        return None if found is None else found + start
+        return None if found is None else found + sum(part(rank) for part in before)
 
     return position
 
 
-def _held(inner: Position, dim: str, piece: int) -> Position:
+def _held(inner: Position, dim: str, whole: Length, pieces: int) -> Position:
     def position(values: Values, rank: Rank) -> int | None:
         found = inner(values, rank)
+        piece = -(-whole(rank) // pieces)
         if found is None or found // piece != rank[dim]:
             return None
         return found - rank[dim] * piece
@@ -176,10 +201,10 @@ def _held(inner: Position, dim: str, piece: int) -> Position:
     return position
 
 
-def _flat(slow: Position, fast: Position, length: int) -> Position:
+def _flat(slow: Position, fast: Position, below: Length) -> Position:
     def position(values: Values, rank: Rank) -> int | None:
         high, low = slow(values, rank), fast(values, rank)
-        return None if high is None or low is None else high * length + low
+        return None if high is None or low is None else high * below(rank) + low
 
     return position
 
@@ -291,7 +316,7 @@ def elements(statement: Statement, side: int) -> Iterator[Element]:
     """Every element of every tensor of a side, padding included."""
     for number, _ in enumerate(statement.meshes[side].ranks):
         for term, tensor in enumerate(statement.sides[side]):
-            counts = shape(tensor, statement, side)
+            counts = shape(tensor, statement, side, number)
             names = [f"{position}" for position in range(len(counts))]
             for named in _assignments(list(tensor.named), statement.sizes):
                 for index in _assignments(names, dict(zip(names, counts, strict=True))):

@@ -181,13 +181,16 @@ def every(counts: tuple[int, ...]) -> list[tuple[int, ...]]:
 def empty(drawn: Drawn, side: int, mesh: Any) -> dict[Any, Tensors]:
     """The tensors of a side, all zeros."""
     tensors = drawn.statement.sides[side]
-    shapes = [oracle.shape(tensor, drawn.statement, side) for tensor in tensors]
+    shapes = [
+        [oracle.shape(tensor, drawn.statement, side, number) for tensor in tensors]
+        for number, _ in enumerate(ranks_of(drawn, side, mesh))
+    ]
     return {
         rank: {
-            name: torch.zeros(shapes[term], dtype=torch.int64)
+            name: torch.zeros(shapes[number][term], dtype=torch.int64)
             for (term, _), name in names_of(drawn, side).items()
         }
-        for rank in ranks_of(drawn, side, mesh)
+        for number, rank in enumerate(ranks_of(drawn, side, mesh))
     }
 
 
