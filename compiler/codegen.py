@@ -50,8 +50,8 @@ def _head(plan: Plan, version: str, parts: str) -> str:
     template = _environment().get_template("module.py.jinja")
     given = {"plan": plan, "version": version, "parts": ",".join(chosen)}
     given |= {"exported": _exported(plan, chosen)}
-    used = f"{template.render(given, imports='')}\n\n{below.text}"
-    return template.render(given, imports=import_block(used, below, HEAD))
+    above = template.render(given, imports="")
+    return template.render(given, imports=import_block(above, below, HEAD))
 
 
 @cache
@@ -182,6 +182,7 @@ def formatted(text: str) -> str:
     return black.format_str(text, mode=black.Mode(magic_trailing_comma=False))
 
 
+@cache
 def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("mapc.templates", ""),

@@ -155,9 +155,16 @@ def _spelled(alias: ast.alias) -> str:
     return f"{alias.name} as {alias.asname}" if alias.asname else alias.name
 
 
-def import_block(text: str, found: Runtime, head: tuple[str, ...]) -> str:
-    """The imports that a module's text uses, sorted as readers expect: plain ones first, typing ones last."""
-    used = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+@cache
+def used_names(text: str) -> frozenset[str]:
+    """Every name that a text of Python mentions."""
+    tree = ast.parse(text)
+    return frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+
+
+def import_block(above: str, found: Runtime, head: tuple[str, ...]) -> str:
+    """The imports of a module, the text above and the runtime below: plain ones first, typing ones last."""
+    used = used_names(above) | used_names(found.text)
     plain = _used((*head, *found.imports), used | {"annotations"})
     typing = _used(found.typing_imports, used)
     plain = [line for line in plain if not line.startswith("from __future__")]
@@ -169,7 +176,7 @@ def import_block(text: str, found: Runtime, head: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
-def _used(lines: tuple[str, ...], used: set[str]) -> list[str]:
+def _used(lines: tuple[str, ...], used: frozenset[str]) -> list[str]:
     names = {
         line: line.split(" as ")[-1].split("import ")[-1].split(".")[0]
         for line in dict.fromkeys(lines)
