@@ -36,7 +36,7 @@ check: $(VENV)/stamp-test  ## format, lint, types, and that generated/ is what t
 	$(BIN)/black --check .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
-	$(BIN)/mapc fmt --check dsl/maps/*.map
+	$(BIN)/mapc fmt --check dsl/maps/*.map dsl/maps/parts/*.map
 	$(BIN)/mapc build --check $(MAPS) --output generated
 
 build: $(VENV)/stamp-test  ## write generated/ again from the maps

@@ -34,7 +34,7 @@ def lower(proven: Proven) -> Plan:
         digest=_digest(map_),
         sides=(_side(map_, 0), _side(map_, 1)),
         legend=_legend(map_, proven),
-        table=tuple(line for proof in proven.proofs for line in _row(proof)),
+        table=tuple(line for proof in proven.proofs for line in _row(map_, proof)),
         config=lower_config(map_, dims),
         mesh=_mesh(map_),
         functions=functions,
@@ -85,9 +85,11 @@ def _summary(layout: hir.Layout, source: hir.Layout) -> str:
     return f"The {layout.name} tensors, from {given if source.dims else f'a whole {source.name} checkpoint'}."
 
 
-def _row(proof: Proof) -> list[str]:
+def _row(map_: hir.Map, proof: Proof) -> list[str]:
     """A statement in the table of the docstring."""
-    text = f":{proof.statement.span.line:<4} {plain(equation(proof))}"
+    span = proof.statement.span
+    file = "" if span.source == map_.source else span.source.name
+    text = f"{file}:{span.line:<4} {plain(equation(proof))}"
     return wrapped(text, 100, " " * 10)
 
 

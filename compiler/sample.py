@@ -152,9 +152,13 @@ def _meshes(layout: hir.Layout | None) -> Iterator[Dims]:
         yield tuple((other, size if other == dim else 1) for other in dims)
     countings = layout.countings if layout else ()
     for one, two in combinations(countings, 2):
-        for pair in product(set(one) - set(two), set(two) - set(one)):
+        for pair in product(_beyond(one, two), _beyond(two, one)):
             yield tuple((dim, 2 if dim in pair else 1) for dim in dims)
     yield tuple((dim, 2) for dim in dims)
+
+
+def _beyond(one: tuple[str, ...], two: tuple[str, ...]) -> list[str]:
+    return [dim for dim in one if dim not in two]
 
 
 def _layers(map_: hir.Map) -> set[str]:

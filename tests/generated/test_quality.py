@@ -81,9 +81,18 @@ def test_header_names_its_source(path: Path) -> None:
     )
     assert f"from {source.name} (sha256 " in header
     digest = re.search(r"sha256 ([0-9a-f]+)", header)
-    assert digest and hashlib.sha256(source.read_bytes()).hexdigest().startswith(
-        digest[1]
-    )
+    text = "\0".join(texts(source)).encode()
+    assert digest and hashlib.sha256(text).hexdigest() == digest[1]
+
+
+def texts(path: Path) -> list[str]:
+    """The text of a map, and those of the parts that it includes."""
+    found = [path.read_text()]
+    for name in re.findall(r'^ *include "(.+)"$', found[0], re.MULTILINE):
+        beside = path.parent / name
+        part = beside if beside.exists() else ROOT / "dsl" / "maps" / name
+        found += [text for text in texts(part) if text not in found]
+    return found
 
 
 @every_converter

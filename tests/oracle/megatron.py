@@ -7,16 +7,22 @@ of the target come from the target's own config, as a user would give them.
 from __future__ import annotations
 
 import importlib
+import re
 from types import ModuleType
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file
+from safetensors import safe_open
 
 from .records import Case, Tensors, cases
 
-# The cases of a family, and the converter that has to reproduce them.
-CONVERTERS = {"llama": "llama_hf_mcore"}
+# A family as transformers calls it, and the converter that has to reproduce its cases.
+CONVERTERS = {
+    "llama": "llama_hf_mcore",
+    "qwen2": "qwen2_hf_mcore",
+    "qwen3": "qwen3_hf_mcore",
+    "qwen3_moe": "qwen3_moe_hf_mcore",
+}
 
 # An option of a converter, and the key of Megatron's config that holds it.
 OPTIONS = {
@@ -28,17 +34,26 @@ OPTIONS = {
     "count_loss": "account_for_loss_in_pipeline_split",
 }
 
-# A tensor that only the local names have: with them the norms stand beside the linear layers, not in them.
-LOCAL_NORM = ".pre_mlp_layernorm.weight"
+# A variant of a converter, its first alternative, and the other with what only its names have.
+VARIANTS = {
+    "norms": ("fused", "local", "[0-9].input_layernorm.weight"),
+    "experts": ("grouped", "sequential", ".experts.local_experts."),
+}
 
-every_case = pytest.mark.parametrize(
-    "case", cases(*(f"megatron/{family}_*" for family in CONVERTERS))
-)
+
+def of_a_family(case: Case) -> bool:
+    """Whole models; the record has single modules too."""
+    return case.meta["model_type"] in CONVERTERS and case.meta["level"].startswith(
+        "full model"
+    )
+
+
+every_case = pytest.mark.parametrize("case", cases("megatron/*", that=of_a_family))
 either_config = pytest.mark.parametrize("start", ["from_hf", "from_mcore"])
 
 
 def converter(case: Case) -> ModuleType:
-    stem = CONVERTERS[case.path.name.split("_")[0]]
+    stem = CONVERTERS[case.meta["model_type"]]
     return importlib.import_module(f"mapc.generated.{stem}")
 
 
@@ -50,12 +65,18 @@ def options(case: Case) -> dict[str, Any]:
 
 def variant(case: Case) -> dict[str, str]:
     """How the case stores what the layout stores in several ways."""
-    first = load_file(case.path / case.meta["ranks"][0]["file"])
+    names = [name for rank in case.meta["ranks"] for name in names_of(case, rank)]
+    fields = converter(case).Config.__dataclass_fields__
     return {
-        "norms": (
-            "local" if any(name.endswith(LOCAL_NORM) for name in first) else "fused"
-        )
+        group: other if any(re.search(only, name) for name in names) else first
+        for group, (first, other, only) in VARIANTS.items()
+        if group in fields
     }
+
+
+def names_of(case: Case, rank: dict[str, Any]) -> list[str]:
+    with safe_open(case.path / rank["file"], "pt") as file:
+        return list(file.keys())
 
 
 def configured(case: Case, start: str, stored: dict[str, str]) -> Any:

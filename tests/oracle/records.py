@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,11 +68,13 @@ class Case:
         return {at: load_file(self.path / name) for at, name in files.items()}
 
 
-def cases(*patterns: str) -> list[Any]:
+def cases(*patterns: str, that: Callable[[Case], bool] | None = None) -> list[Any]:
     """The cases that match, as parameters of a test; one skipped parameter where there is none."""
     found = sorted(
         path for pattern in patterns for path in ROOT.glob(pattern) if path.is_dir()
     )
+    if that is not None:
+        found = [path for path in found if that(Case(path))]
     if found:
         return [pytest.param(Case(path), id=path.name) for path in found]
     reason = (

@@ -12,8 +12,6 @@ from safetensors.torch import load_file, save_file
 from .megatron import converter, every_case, mesh_of, options, ranks_of, variant
 from .records import Case, Tensors, assert_same
 
-RANK_FILE = "mp_rank_{tp:02}_{pp:03}/model.safetensors"
-
 
 @every_case
 def test_out_and_back(case: Case, tmp_path: Path) -> None:
@@ -60,10 +58,7 @@ def test_from_recorded_ranks(case: Case, tmp_path: Path) -> None:
 def by_file(module: ModuleType, case: Case) -> dict[str, Tensors]:
     """The recorded tensors by the file that a converter keeps them in."""
     recorded = ranks_of(module, case)
-    return {
-        RANK_FILE.format(**rank._asdict()): tensors
-        for rank, tensors in recorded.items()
-    }
+    return {module.rank_file(rank): tensors for rank, tensors in recorded.items()}
 
 
 def write_folder(
