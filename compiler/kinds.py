@@ -122,7 +122,7 @@ def _used(file: syntax.File) -> Iterator[str]:
             case syntax.Hole(value=value):
                 yield from _operands(value)
             case syntax.Stages():
-                for bound in (node.over, node.first, node.last):
+                for bound in (node.over, node.first, node.last, node.virtual):
                     yield from _operands(bound) if bound else ()
 
 

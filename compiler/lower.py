@@ -187,7 +187,11 @@ def _statements(
 def _layers(stages: syntax.Stages, env: Env) -> str:
     """The call that tells each layer's stage and number there."""
     given = [("by", stages.by), ("first", stages.first), ("last", stages.last)]
-    given += [("embedding", stages.embedding), ("loss", stages.loss)]
+    given += [
+        ("virtual", stages.virtual),
+        ("embedding", stages.embedding),
+        ("loss", stages.loss),
+    ]
     more = "".join(
         f", {name}={expression(value, env)}"
         for name, value in given

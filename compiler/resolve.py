@@ -287,6 +287,7 @@ def _check_stages(layouts: Iterable[hir.Layout], scope: Scope) -> None:
                 stages.over,
                 stages.by,
                 stages.first,
+                stages.virtual,
                 stages.last,
                 stages.embedding,
                 stages.loss,

@@ -50,8 +50,6 @@ def _unsupported(node: syntax.Node) -> str | None:
             return f"the function `{function}` on tensors"
         case syntax.Alternates():
             return "a name with alternates (`{a | b}`)"
-        case syntax.Stages(virtual=virtual) if virtual is not None:
-            return "`virtual` stages"
         case syntax.Derived(kind="lora"):
             return "`with lora`"
         case syntax.Files(format=form) if form not in (None, "safetensors"):
