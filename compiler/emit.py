@@ -57,6 +57,7 @@ FIELDS = frozenset(keyword.kwlist) | {
     *("int", "float", "bool", "str", "list", "dict"),
 }
 
+_COMPARED = 5
 _LEVELS = {
     "??": 1,
     "or": 2,
@@ -206,8 +207,10 @@ def _binary(value: syntax.Binary, env: Env) -> tuple[str, int]:
         )
     if operator in ("==", "!=") and isinstance(right, syntax.Nothing):
         return f"{_at(left, env, 6)} is {'not ' if operator == '!=' else ''}None", 5
-    level = _LEVELS.get(operator, 5)
-    return f"{_at(left, env, level)} {operator} {_at(right, env, level + 1)}", level
+    level = _LEVELS.get(operator, _COMPARED)
+    # Python reads a comparison of comparisons as a chain
+    first = _at(left, env, level + (level == _COMPARED))
+    return f"{first} {operator} {_at(right, env, level + 1)}", level
 
 
 def fstring(name: syntax.Name, env: Env, prefix: tuple[str, int] | None = None) -> str:

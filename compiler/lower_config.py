@@ -114,11 +114,28 @@ def _bound(map_: hir.Map) -> list[str]:
 
 def _field(entry: hir.Entry) -> Field:
     nullable = any(
-        isinstance(side, hir.Keys) and isinstance(side.default, syntax.Nothing)
+        isinstance(side, hir.Keys)
+        and side.default is not None
+        and _may_be_none(side.default)
+        or isinstance(side, hir.Formula)
+        and _may_be_none(side.value)
         for side in (entry.left, entry.right)
     )
     kind = "Any" if nullable or not entry.bound else _TYPES[entry.kind]
     return Field(attribute(entry.field), kind, None if entry.bound else "None")
+
+
+def _may_be_none(value: syntax.Expr) -> bool:
+    """Whether `none` is written as what an expression comes to."""
+    match value:
+        case syntax.Nothing():
+            return True
+        case syntax.Conditional(then=then, other=other):
+            return _may_be_none(then) or _may_be_none(other)
+        case syntax.Binary(operator="??", right=right):
+            return _may_be_none(right)
+        case _:
+            return False
 
 
 def _option(option: hir.Option) -> Field:
