@@ -107,8 +107,13 @@ def _cerebras() -> Iterator[Pair]:
     for case, said in _folders("cerebras", "meta.json"):
         layouts = [names.get(said[key]) for key in ("src_fmt", "tgt_fmt")]
         if said["model"] in CEREBRAS and set(layouts) == {"hf", "cs"}:
-            configs = (case.json("config_src.json"), case.json("config_dst.json"))
+            configs = [_section(case.json(f"config_{end}.json")) for end in ("src", "dst")]
             yield Pair(case, CEREBRAS[said["model"]], *layouts, *configs)  # type: ignore[arg-type]
+
+
+def _section(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with its model's section where it was before release 2.3."""
+    return config["trainer"]["init"] if "trainer" in config else config
 
 
 def _modules() -> Iterator[Pair]:
