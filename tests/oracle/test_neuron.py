@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from .records import Case, Tensors, assert_same, cases
 
-FAMILIES = ("llama",)
+FAMILIES = ("llama", "qwen3")
 
 
 def conversions(*, failed: bool) -> list[Any]:
