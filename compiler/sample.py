@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations, product
-from typing import Any, TypeAlias
+from typing import Any
 
 from ..dsl import syntax
 from . import hir
-from .emit import attribute
+from .fitting import fitted
 from .instance import running
 from .kinds import paths
 from .layout import splits
 from .lower_config import config_env, mesh_dependent
 from .proof import Proven
+from .trial import Dims, Fields, Trial, derived
 from .witness import Walk, Witness
 
 PRIMES = (
@@ -49,9 +50,6 @@ PRIMES = (
 )
 LAYERS = 4  # so that stages of 1, 2 and 4 can be even
 
-Fields: TypeAlias = "dict[str, Any]"
-Dims: TypeAlias = "tuple[tuple[str, int], ...]"
-
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -73,13 +71,14 @@ def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample | 
     meshes = tuple(dict.fromkeys(_meshes(map_.sharded)))
     measured = _measured(proven, functions)
     with running(core, map_.name) as names:
-        trial = _Trial(names, measured)
-        fields = _fitted(
+        trial = Trial(names, measured, derived(map_))
+        fields = fitted(
             trial, {**_sizes(map_), **_others(map_)}, meshes, _movable(map_)
         )
         fitting = tuple(mesh for mesh in meshes if trial.fits(fields, mesh))
         if not fitting:
             return None
+        fields = trial.complete(fields)
         changes = [
             change
             for change in _changes(map_)
@@ -92,56 +91,32 @@ def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample | 
             if (change == {} or mesh in (fitting[0], fitting[-1]))
             and trial.fits({**fields, **change}, mesh)
         ]
+        probes = product(_probes(map_, fields), meshes)
+        more = tuple(trial.covering(fields, cases, probes))
+        cases += more
+        changes += [change for change, mesh in more if mesh == fitting[0]]
         configs = [{**fields, **change} for change in changes]
-        witnesses = _witnesses(proven, names, functions, measured, configs)
+        witnesses = _witnesses(proven, trial, functions, configs)
     left_out = tuple(mesh for mesh in meshes if mesh not in fitting)
     return Sample(fields, tuple(cases), measured, left_out, witnesses)
 
 
 def _witnesses(
-    proven: Proven,
-    names: Mapping[str, Any],
-    functions: Mapping[int, str],
-    measured: Mapping[str, tuple[int, ...]],
-    configs: list[Fields],
+    proven: Proven, trial: Trial, functions: Mapping[int, str], configs: list[Fields]
 ) -> tuple[Witness, ...]:
     """A witness for each config; of the later ones only what the first does not say."""
     map_, proofs = proven.hir, {
         proof.statement.number: proof for proof in proven.proofs
     }
     sizes = {
-        number: dict(zip(proof.measured, measured[functions[number]]))
+        number: dict(zip(proof.measured, trial.measured[functions[number]]))
         for number, proof in proofs.items()
         if proof.measured
     }
-    walk = Walk(map_, proofs, names, config_env(map_, mesh_dependent(map_)), sizes)
-    found = [walk.witness(_config(names, fields)) for fields in configs]
+    env = config_env(map_, mesh_dependent(map_))
+    walk = Walk(map_, proofs, trial.names, env, sizes)
+    found = [walk.witness(trial.config(fields)) for fields in configs]
     return found[0], *(witness.beyond(found[0]) for witness in found[1:])
-
-
-def _config(names: Mapping[str, Any], fields: Mapping[str, Any]) -> Any:
-    """A Config of the loaded core."""
-    return names["Config"](**{attribute(name): value for name, value in fields.items()})
-
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """A loaded core, to try configs on."""
-
-    names: Mapping[str, Any]
-    measured: Mapping[str, tuple[int, ...]]
-
-    def fits(self, fields: Mapping[str, Any], mesh: Dims) -> bool:
-        """Whether every statement has a recipe for these fields and mesh."""
-        try:
-            config = _config(self.names, fields)
-            made = self.names["Mesh"](**dict(mesh)) if mesh else None
-            shapes = self.names["Shapes"](None, None)
-            return all(
-                self.names["groups"](self.names["converter"](), config, made, shapes)
-            )
-        except (ValueError, LookupError, TypeError, ArithmeticError):
-            return False  # a value of the wrong kind was drawn for a name that is only carried
 
 
 def _meshes(layout: hir.Layout | None) -> Iterator[Dims]:
@@ -209,7 +184,7 @@ def _movable(map_: hir.Map) -> tuple[str, ...]:
     return tuple(
         e.field
         for e in map_.entries
-        if e.bound and e.kind == "int" and e.field not in _layers(map_)
+        if e.bound and e.kind == "int" and e.field not in _layers(map_) | derived(map_)
     )
 
 
@@ -218,10 +193,12 @@ def _sizes(map_: hir.Map) -> dict[str, int]:
     primes = iter(PRIMES)
     layers = _layers(map_)
     fields = [
-        entry.field for entry in map_.entries if entry.bound and entry.kind == "int"
+        entry.field
+        for entry in map_.entries
+        if entry.bound and entry.kind == "int" and entry.field not in derived(map_)
     ]
     sizes = {field: LAYERS if field in layers else next(primes) for field in fields}
-    for node in (node for let in map_.lets for node in syntax.walk(let.value)):
+    for node in _let_nodes(map_):
         match node:
             case syntax.Binary(
                 operator="/",
@@ -240,15 +217,23 @@ def _others(map_: hir.Map) -> Fields:
     found: Fields = {}
     numbers = (0.75 + 0.5 * count for count in range(100))  # exact, and none is 1
     for entry in map_.entries:
-        if not entry.bound or entry.kind == "int":
+        if not entry.bound or entry.kind == "int" or entry.field in derived(map_):
             continue
         first = entry.table[0][0] if entry.table else None
         if isinstance(first, (syntax.String, syntax.Number, syntax.Boolean)):
             found[entry.field] = first.value
+        elif entry.kind == "str" and _may_lack(entry):
+            found[entry.field] = None
         else:
             plain: Fields = {"bool": False, "float": next(numbers), "str": ""}
             found[entry.field] = plain.get(entry.kind, _listed(map_, entry.field))
     return found
+
+
+def _may_lack(entry: hir.Entry) -> bool:
+    """Whether a name is none where the left layout does not say it."""
+    left = entry.left
+    return isinstance(left, hir.Keys) and isinstance(left.default, syntax.Nothing)
 
 
 def _listed(map_: hir.Map, name: str) -> list[Any] | None:
@@ -308,6 +293,35 @@ def _changes(map_: hir.Map) -> Iterator[Fields]:
         yield from ({variant.name: choice} for choice in variant.choices[1:])
 
 
+def _probes(map_: hir.Map, fields: Fields) -> Iterator[Fields]:
+    """What conditions compare a name with, and sizes of one; each with every alternative of a variant."""
+    stored = [{}, *({v.name: one} for v in map_.variants for one in v.choices[1:])]
+    for probe, choice in product(_compared(map_, fields), stored):
+        yield {**probe, **choice}
+
+
+def _compared(map_: hir.Map, fields: Fields) -> Iterator[Fields]:
+    names = {*fields, *(option.name for option in map_.options)}
+    for node in (*_expressions(map_.items), *_let_nodes(map_)):
+        match node:
+            case syntax.Binary(
+                operator="==" | "!=", left=syntax.Path(text=name), right=right
+            ) if (name in names):
+                if isinstance(right, (syntax.String, syntax.Number)):
+                    yield {name: right.value}
+                elif isinstance(right, syntax.Nothing):
+                    yield {name: 2}
+                elif isinstance(right, syntax.Path) and right.text in fields:
+                    yield {name: fields[right.text]}
+            case _:
+                pass
+    yield from ({name: 1} for name in _movable(map_))
+
+
+def _let_nodes(map_: hir.Map) -> Iterator[syntax.Node]:
+    return (node for let in map_.lets for node in syntax.walk(let.value))
+
+
 def _measured(
     proven: Proven, functions: Mapping[int, str]
 ) -> dict[str, tuple[int, ...]]:
@@ -324,52 +338,3 @@ def _measured(
             found.setdefault(functions[proof.statement.number], sizes)
             primes = iter(PRIMES)
     return found
-
-
-def _fitted(
-    trial: _Trial, fields: Fields, meshes: tuple[Dims, ...], movable: tuple[str, ...]
-) -> Fields:
-    """The fields with as few sizes doubled as let the most meshes fit."""
-    best = fields
-    held = tuple(mesh for mesh in meshes if trial.fits(fields, mesh))
-    for _ in movable:
-        missing = tuple(mesh for mesh in meshes if mesh not in held)
-        if not missing:
-            break
-        for number in (1, 2):  # one size is doubled, else two
-            found = max(
-                (
-                    _gained(trial, {**best, **changes}, held, missing)
-                    for changes in _doubled(best, movable, number)
-                ),
-                key=lambda one: (len(one[1]), -_total(one[0])),
-                default=(best, held),
-            )
-            if len(found[1]) > len(held):
-                break
-        else:
-            break
-        best, held = found
-    return best
-
-
-def _gained(
-    trial: _Trial, fields: Fields, held: tuple[Dims, ...], missing: tuple[Dims, ...]
-) -> tuple[Fields, tuple[Dims, ...]]:
-    """The meshes that fit these fields, if any of the missing ones does."""
-    gained = [mesh for mesh in missing if trial.fits(fields, mesh)]
-    kept = [mesh for mesh in held if trial.fits(fields, mesh)] if gained else []
-    return fields, (*kept, *gained)
-
-
-def _doubled(
-    fields: Fields, movable: tuple[str, ...], number: int
-) -> Iterator[dict[str, int]]:
-    """So many of the sizes, twice or four times as large."""
-    for names in combinations(movable, number):
-        for factor in (2, 4):
-            yield {name: fields[name] * factor for name in names}
-
-
-def _total(fields: Fields) -> int:
-    return sum(value for value in fields.values() if isinstance(value, int))

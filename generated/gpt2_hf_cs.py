@@ -401,12 +401,12 @@ def to_cs(
 
 
 def expected_hf(config: Config) -> Expected:
-    """Name -> (shape, dtype) of every tensor that to_hf yields; None: the dtype of the source."""
+    """Name -> (shape, dtype) of every tensor that to_hf yields; None: as the source has it."""
     return expected(converter(), "hf", config, None, None)
 
 
 def expected_cs(config: Config) -> Expected:
-    """Name -> (shape, dtype) of every tensor that to_cs yields; None: the dtype of the source."""
+    """Name -> (shape, dtype) of every tensor that to_cs yields; None: as the source has it."""
     return expected(converter(), "cs", config, None, None)
 
 
@@ -863,18 +863,18 @@ def _counts(
     return counts
 
 
-# ---- runtime: Values that change on the way: the arithmetic that a map states on tensors.
+# ---- runtime: Values that change on the way: the arithmetic that a map states on tensors, and the dtypes that it fixes.
 
 
 # How each step is undone.
 INVERSES = {"+": "-", "-": "+", "*": "/", "/": "*"}
 INVERSES |= {"neg": "neg", "exp": "log", "log": "exp"}
-# The dtypes that arithmetic is done on, as safetensors and as torch name them.
+# The dtypes that are computed with: as safetensors and as torch name them.
 FLOAT_DTYPES = {
-    "F64": "torch.float64",
-    "F32": "torch.float32",
-    "F16": "torch.float16",
-    "BF16": "torch.bfloat16",
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
 }
 
 
@@ -889,9 +889,21 @@ Steps: TypeAlias = "tuple[Step, ...]"
 
 
 class Values(NamedTuple):
-    """What a map says of a tensor's values: the steps from what is stored to what the equation is about."""
+    """What a map says of a tensor's values: the steps from what is stored to what the equation is about.
+
+    `dtype` is what it is always stored in, as safetensors names it; None: as the checkpoint says.
+    """
 
     steps: Steps = ()
+    dtype: str | None = None
+
+
+class Stored(NamedTuple):
+    """A source of a target: where it is, its dtype, and what the map says of its values."""
+
+    where: Any
+    dtype: Any
+    values: Values | None
 
 
 class Change(NamedTuple):
@@ -901,33 +913,93 @@ class Change(NamedTuple):
     steps: Steps
 
 
-def change(
-    where: str, source: tuple[str, Any, Values | None], target: Values | None
-) -> Change | None:
-    """The change of a source, given by its name, dtype and values; None where its elements stay as they are.
+class Written(NamedTuple):
+    """The dtype of a target, whether it stays whatever --dtype says, and a change for each source.
 
-    ConversionError where they cannot be computed.
+    There is none where every element is moved as it is.
     """
-    name, dtype, values = source
-    forth = values.steps if values is not None else ()
+
+    dtype: Any
+    fixed: bool
+    changes: tuple[Change, ...]
+
+
+def written_values(
+    where: str,
+    name: str,
+    sources: tuple[Stored, ...],
+    target: Values | None,
+    config_dtype: Callable[[], str | None],
+) -> Written:
+    """How a target comes of its sources; ConversionError where nothing says its dtype or it cannot be computed.
+
+    `config_dtype` is what the target's config says, for tensors whose source has a dtype of its own.
+    """
+    said = [source.values for source in sources if source.values is not None]
+    if target is None and not said:
+        return Written(_same_dtype(where, name, sources), False, ())
+    dtype = target.dtype if target is not None else None
+    fixed = dtype is not None
+    if dtype is None and any(values.dtype for values in said):
+        dtype = config_dtype()
+    if dtype is None:
+        dtype = dtype_code(_same_dtype(where, name, sources))
+    changes = [_change(where, source, target, dtype) for source in sources]
+    if not any(changes):
+        return Written(sources[0].dtype if sources else dtype, fixed, ())
+    filled = [
+        one or Change(dtype_code(source.dtype), ())
+        for one, source in zip(changes, sources)
+    ]
+    return Written(_named_as(sources[0].dtype, dtype), fixed, tuple(filled))
+
+
+def _same_dtype(where: str, name: str, sources: tuple[Stored, ...]) -> Any:
+    """The dtype that all sources of a target have."""
+    if not sources:
+        raise ConversionError(
+            f"{name}: no tensor of the source goes into it, so nothing says its dtype ({where})"
+        )
+    first = sources[0]
+    for source in sources:
+        if source.dtype != first.dtype:
+            raise ConversionError(
+                f"{name}: its parts differ in dtype, {first.where} is {first.dtype} and {source.where} is "
+                f"{source.dtype} ({where}); cast one of them first"
+            )
+    return first.dtype
+
+
+def _change(
+    where: str, source: Stored, target: Values | None, dtype: str
+) -> Change | None:
+    """The change of a source on its way into a target of a dtype; None where its elements stay as they are."""
+    code = dtype_code(source.dtype)
+    asked = source.values.dtype if source.values is not None else None
+    if asked not in (None, code):
+        raise ConversionError(
+            f"{source.where}: expected {asked}, which the map fixes, found {source.dtype} ({where})"
+        )
+    forth = source.values.steps if source.values is not None else ()
     back = target.steps if target is not None else ()
     for step in (*forth, *back):
-        check_step(where, step)
+        _check_step(where, step)
     steps = tuple(
-        step for step in (*forth, *map(undone, reversed(back))) if not _is_nothing(step)
+        step
+        for step in (*forth, *map(_undone, reversed(back)))
+        if not _is_nothing(step)
     )
-    if not steps:
+    if not steps and code == dtype:
         return None
-    code = dtype_code(dtype)
     if code not in FLOAT_DTYPES:
         raise ConversionError(
-            f"{name}: expected a dtype among {', '.join(FLOAT_DTYPES)} to compute with, found {dtype} "
-            f"({where})"
+            f"{source.where}: expected a dtype among {', '.join(FLOAT_DTYPES)} to compute with, "
+            f"found {source.dtype} ({where})"
         )
     return Change(code, steps)
 
 
-def check_step(where: str, step: Step) -> None:
+def _check_step(where: str, step: Step) -> None:
     """ConversionError for an operand that is no number, or that cannot be divided by."""
     operator, operand = step
     number = type(operand) in (int, float) and math.isfinite(operand)
@@ -938,7 +1010,7 @@ def check_step(where: str, step: Step) -> None:
         )
 
 
-def undone(step: Step) -> Step:
+def _undone(step: Step) -> Step:
     """The step that leads back."""
     return step._replace(operator=INVERSES[step.operator])
 
@@ -950,9 +1022,25 @@ def _is_nothing(step: Step) -> bool:
 
 
 def dtype_code(dtype: Any) -> str:
-    """A dtype as a safetensors header names it; one of torch that no arithmetic is done on as torch does."""
-    codes = {name: code for code, name in FLOAT_DTYPES.items()}
+    """A dtype as a safetensors header names it; one of torch that is not computed with as torch does."""
+    codes = {f"torch.{name}": code for code, name in FLOAT_DTYPES.items()}
     return codes.get(str(dtype), str(dtype))
+
+
+def _named_as(other: Any, code: str) -> Any:
+    """A dtype as another one is given: by its name in safetensors headers, or as torch has it."""
+    if isinstance(other, str):
+        return code
+    import torch
+
+    return getattr(torch, FLOAT_DTYPES[code])
+
+
+def config_dtype(config: Mapping[str, Any]) -> str | None:
+    """The dtype that a config.json says its weights have, as safetensors names it; None where it says none."""
+    said = config.get("dtype") or config.get("torch_dtype")
+    code = dtype_code(f"torch.{str(said).removeprefix('torch.')}")
+    return code if code in FLOAT_DTYPES else None
 
 
 def compute(values: Tensor, steps: Steps) -> Tensor:
@@ -1642,13 +1730,25 @@ def tied(*names: Slots) -> Slots:
 
 def computed(tensors: Slots, *steps: Step) -> Slots:
     """The same tensors; the equation is about what these steps make of their elements."""
+    return _with_values(tensors, steps=steps)
+
+
+def fixed(tensors: Slots, dtype: str) -> Slots:
+    """The same tensors, which are always stored in this dtype."""
+    return _with_values(tensors, dtype=dtype)
+
+
+def _with_values(tensors: Slots, **said: Any) -> Slots:
     return tuple(
-        tuple(place._replace(values=Values(steps)) for place in places)
+        tuple(
+            place._replace(values=(place.values or Values())._replace(**said))
+            for place in places
+        )
         for places in tensors
     )
 
 
-Expected: TypeAlias = "dict[str, tuple[Counts | None, None]]"
+Expected: TypeAlias = "dict[str, tuple[Counts | None, str | None]]"
 
 
 def expected(
@@ -1656,7 +1756,8 @@ def expected(
 ) -> Expected:
     """Names and shapes of a target, without a source.
 
-    A shape that only the source's tensors know is None; optional tensors are not listed.
+    A shape that only the source's tensors know is None, and so is a dtype that the map does not fix, such as
+    "float32"; optional tensors are not listed.
     """
     side = converter.side(to)
     names: Expected = {}
@@ -1666,10 +1767,9 @@ def expected(
         for position, places in enumerate(group.sides[side]):
             for place in places:
                 if holds(rank, place):
-                    names[place.name] = (
-                        group.recipe.tensors[side][position].shape,
-                        None,
-                    )
+                    shape = group.recipe.tensors[side][position].shape
+                    dtype = place.values.dtype if place.values is not None else None
+                    names[place.name] = shape, FLOAT_DTYPES.get(dtype or "")
     return names
 
 
@@ -1879,7 +1979,8 @@ def _components(names: list[str], pattern: list[str]) -> bool:
 class Transfer(NamedTuple):
     """One target tensor: its sources, the blocks that fill it and those that are zeros.
 
-    `changes` has one for each source, or is empty where every element is moved as it is. `dtype` is the target's.
+    `changes` has one for each source, or is empty where every element is moved as it is. `dtype` is the target's;
+    `fixed`: whatever --dtype says.
     """
 
     where: str
@@ -1890,6 +1991,7 @@ class Transfer(NamedTuple):
     zeros: tuple[Copy, ...]
     dtype: Any
     changes: tuple[Change, ...] = ()
+    fixed: bool = False
 
 
 def make_plan(
@@ -2026,7 +2128,7 @@ class Plan:
                     sources = tuple(
                         self._source(group, piece) for piece in filling.sources
                     )
-                    dtype = self._dtype(recipe.where, place.name, sources)
+                    written = self._written(group, place, filling.sources, sources)
                     yield Transfer(
                         recipe.where,
                         place.name,
@@ -2034,8 +2136,9 @@ class Plan:
                         sources,
                         filling.copies,
                         filling.zeros,
-                        dtype,
-                        self._changes(group, place, filling.sources, sources),
+                        written.dtype,
+                        written.changes,
+                        written.fixed,
                     )
 
     def _source(self, group: Group, piece: Piece) -> Source:
@@ -2046,47 +2149,30 @@ class Plan:
                 return Source(rank, place.name)
         raise AssertionError("a checked plan has every source")
 
-    def _changes(
+    def _written(
         self,
         group: Group,
         target: Place,
         pieces: tuple[Piece, ...],
         sources: tuple[Source, ...],
-    ) -> tuple[Change, ...]:
-        """What becomes of the elements of each source; nothing where all of them stay as they are."""
-        found: list[Change | None] = []
-        for piece, source in zip(pieces, sources):
-            values = group.sides[piece.side][piece.position][0].values
-            if values is None and target.values is None:
-                found.append(None)
-                continue
-            dtype = self.found[source.rank][source.name].dtype
-            given = (str(source), dtype, values)
-            found.append(change(group.recipe.where, given, target.values))
-        if not any(found):
-            return ()
-        return tuple(
-            one or Change(dtype_code(self.found[s.rank][s.name].dtype), ())
-            for one, s in zip(found, sources)
+    ) -> Written:
+        """The dtype of a target, and what becomes of the elements of each source."""
+        stored = tuple(
+            Stored(
+                source,
+                self.found[source.rank][source.name].dtype,
+                group.sides[piece.side][piece.position][0].values,
+            )
+            for piece, source in zip(pieces, sources)
+        )
+        return written_values(
+            group.recipe.where, target.name, stored, target.values, self._config_dtype
         )
 
-    def _dtype(self, where: str, name: str, sources: tuple[Source, ...]) -> Any:
-        """The dtype that all sources of a target have."""
-        if not sources:
-            raise ConversionError(
-                f"{name}: no tensor of the source goes into it, so nothing says its dtype "
-                f"({where})"
-            )
-        first = sources[0]
-        expected = self.found[first.rank][first.name].dtype
-        for source in sources:
-            dtype = self.found[source.rank][source.name].dtype
-            if dtype != expected:
-                raise ConversionError(
-                    f"{name}: its parts differ in dtype, {first} is {expected} and {source} is {dtype} "
-                    f"({where}); cast one of them first"
-                )
-        return expected
+    def _config_dtype(self) -> str | None:
+        """The dtype that the target's config says."""
+        sides = (self.converter.left, self.converter.right)
+        return config_dtype(sides[self.target].write(self.config))
 
     def _check_targets(self) -> None:
         """No target tensor is written twice, and each comes in one dtype."""
@@ -2178,7 +2264,7 @@ def _make(transfer: Transfer, sources: list[Tensor], out: Out | None) -> Tensor:
     with torch.no_grad():
         if out is None and (view := _view(transfer, sources)) is not None:
             return view
-        target = _target(transfer, sources[0], out)
+        target = _target(transfer, sources[0].device, out)
         whole = (
             target
             if target.is_contiguous()
@@ -2221,19 +2307,19 @@ def _view(transfer: Transfer, sources: list[Tensor]) -> Tensor | None:
     return source.view(-1)[block.start : block.start + size].view(transfer.shape)
 
 
-def _target(transfer: Transfer, like: Tensor, out: Out | None) -> Tensor:
+def _target(transfer: Transfer, device: Any, out: Out | None) -> Tensor:
     """The memory to fill: fresh, or the caller's."""
     import torch
 
     if out is None:
-        return torch.empty(transfer.shape, dtype=like.dtype, device=like.device)
-    target = out(transfer.name, transfer.shape, like.dtype)
+        return torch.empty(transfer.shape, dtype=transfer.dtype, device=device)
+    target = out(transfer.name, transfer.shape, transfer.dtype)
     if not isinstance(target, torch.Tensor):
         raise TypeError(f"out({transfer.name!r}): expected a tensor, found {target!r}")
     target = target.detach()
-    if tuple(target.shape) != transfer.shape or target.dtype != like.dtype:
+    if tuple(target.shape) != transfer.shape or target.dtype != transfer.dtype:
         raise ValueError(
-            f"out({transfer.name!r}): expected a tensor {list(transfer.shape)} of {like.dtype}, "
+            f"out({transfer.name!r}): expected a tensor {list(transfer.shape)} of {transfer.dtype}, "
             f"found {list(target.shape)} of {target.dtype}"
         )
     return target
@@ -3241,7 +3327,7 @@ def output_file(
     known: dict[tuple[Copy, ...], Blocks],
 ) -> OutputFile:
     """A file of these tensors. The larger elements come first, so that every tensor is aligned to its own."""
-    typed = [(target_dtype(t.name, t.dtype, dtype), t) for t in transfers]
+    typed = [(_dtype_in_file(t, dtype), t) for t in transfers]
     typed.sort(key=lambda pair: -item_size(pair[0]))
     header = make_header((t.name, stored, t.shape) for stored, t in typed)
     tensors = tuple(_placed(typed, len(header), known))
@@ -3283,8 +3369,14 @@ def _placed(
 
 
 def _stored_size(transfer: Transfer, dtype: str | None) -> int:
-    stored = target_dtype(transfer.name, transfer.dtype, dtype)
-    return prod(transfer.shape) * item_size(stored)
+    return prod(transfer.shape) * item_size(_dtype_in_file(transfer, dtype))
+
+
+def _dtype_in_file(transfer: Transfer, asked: str | None) -> str:
+    """The dtype that a tensor is written in, --dtype considered."""
+    if transfer.fixed:
+        return str(transfer.dtype)
+    return target_dtype(transfer.name, transfer.dtype, asked)
 
 
 # ---- runtime: Copying a rectangular block of elements from one memory to another, with any steps on either side.

@@ -706,8 +706,9 @@ def known(
     free, there = of_any_shape(config, mesh, side), named(
         config, mesh, side, optional=False
     )
+    dtypes = dict.fromkeys(tensors)
     return {
-        name: (None if name in free else tuple(t.shape), None)
+        name: (None if name in free else tuple(t.shape), dtypes[name])
         for name, t in tensors.items()
         if name in there
     }

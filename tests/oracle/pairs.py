@@ -107,7 +107,9 @@ def _cerebras() -> Iterator[Pair]:
     for case, said in _folders("cerebras", "meta.json"):
         layouts = [names.get(said[key]) for key in ("src_fmt", "tgt_fmt")]
         if said["model"] in CEREBRAS and set(layouts) == {"hf", "cs"}:
-            configs = [_section(case.json(f"config_{end}.json")) for end in ("src", "dst")]
+            configs = [
+                _section(case.json(f"config_{end}.json")) for end in ("src", "dst")
+            ]
             yield Pair(case, CEREBRAS[said["model"]], *layouts, *configs)  # type: ignore[arg-type]
 
 
