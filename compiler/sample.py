@@ -184,7 +184,9 @@ def _movable(map_: hir.Map) -> tuple[str, ...]:
     return tuple(
         e.field
         for e in map_.entries
-        if e.bound and e.kind == "int" and e.field not in _layers(map_) | derived(map_)
+        if e.bound
+        and e.kind == "int"
+        and e.field not in {*_layers(map_), *derived(map_)}
     )
 
 

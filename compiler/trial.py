@@ -21,14 +21,14 @@ class Trial:
 
     names: Mapping[str, Any]
     measured: Mapping[str, tuple[int, ...]]
-    derived: frozenset[str]
+    derived: tuple[str, ...]
 
     def complete(self, fields: Mapping[str, Any]) -> Fields:
         """The fields with those that follow from them, read as from the left layout's config.
 
         Raises what reading a config raises.
         """
-        missing = self.derived - fields.keys()
+        missing = [name for name in self.derived if name not in fields]
         if not missing:
             return dict(fields)
         table, left = self.names["config_table"](), dict[str, Any]()
@@ -97,9 +97,9 @@ class Trial:
         return found
 
 
-def derived(map_: hir.Map) -> frozenset[str]:
+def derived(map_: hir.Map) -> tuple[str, ...]:
     """The bound names that no key of the left layout holds, and that are computed from others."""
-    return frozenset(
+    return tuple(
         entry.field
         for entry in map_.entries
         if entry.bound and not isinstance(entry.left, hir.Keys) and _computed(entry)

@@ -472,7 +472,7 @@ def _proj_output_dense_layer(config: Config, mesh: None, where: str) -> Recipe:
     return recipe
 
 
-def _statements(config: Config, mesh: None, shapes: Shapes) -> Iterator[Group | Drop]:
+def _statements(config: Config, mesh: None, shapes: Shapes) -> Iterator[Item]:
     """The statements in checkpoint order: a recipe, and the tensors of both sides that it holds for."""
     recipes = Recipes(config, mesh, shapes)
     if config.mup:
@@ -1545,13 +1545,9 @@ class Filling(NamedTuple):
 
 
 class TensorAxes(NamedTuple):
-    """The axes of a tensor as the map writes them, its shape on a rank, the mesh dims it is split over.
-
-    The shape is None where only the source's tensors know it and there are none.
-    """
+    """The axes of a tensor as the map writes them, and the mesh dims it is split over."""
 
     formula: str
-    shape: Counts | None
     dims: tuple[str, ...]
 
 
@@ -1562,10 +1558,10 @@ class Recipe:
         self.where = where
         self.sizes = sizes
         self.tensors: tuple[dict[int, TensorAxes], dict[int, TensorAxes]] = ({}, {})
-        self.pieces: dict[Piece, None] = {}  # a set in order
+        self.shapes: dict[Piece, Counts | None] = {}  # None: nothing says it
         self.pairs: list[tuple[Piece, Piece]] = []
-        self.blocks: list[Block] = []
-        self.padding: dict[Grid, None] = {}
+        self.padding: dict[Piece, dict[Grid, None]] = {}
+        self._blocks: dict[Piece, list[Block]] = {}
         self._fillings: dict[Piece, Filling] = {}
 
     def left(self, position: int, formula: str, /, *shape: int, **at: int) -> Grid:
@@ -1579,22 +1575,41 @@ class Recipe:
     def _tensor(
         self, side: int, position: int, formula: str, shape: Counts, at: dict[str, int]
     ) -> Grid:
-        self.tensors[side][position] = TensorAxes(formula, shape, tuple(at))
+        self.tensors[side][position] = TensorAxes(formula, tuple(at))
         piece = Piece(side, position, tuple(at.items()))
-        self.pieces[piece] = None
+        self.shapes[piece] = shape
         return Grid(
             piece, shape, tuple(prod(shape[dim + 1 :]) for dim in range(len(shape)))
         )
 
     def unknown(self, side: int, position: int) -> None:
         """A tensor whose shape nothing says."""
-        self.tensors[side][position] = TensorAxes("", None, ())
-        self.pieces[Piece(side, position, ())] = None
+        self.tensors[side][position] = TensorAxes("", ())
+        self.shapes[Piece(side, position, ())] = None
+
+    def piece(self, side: int, position: int, rank: Any) -> Piece:
+        """What a rank holds of a tensor; `rank` is None where the layout has no mesh."""
+        dims = self.tensors[side][position].dims
+        return Piece(side, position, tuple((dim, getattr(rank, dim)) for dim in dims))
 
     def share(
-        self, formula: str, whole: int, dim: str, pieces: int, piece: int
+        self,
+        formula: str,
+        whole: int,
+        dim: str,
+        pieces: int,
+        piece: int,
+        ceil: bool = False,
     ) -> Share:
-        """The share of rank `piece` of `pieces` along a mesh dim; ConversionError where it does not divide."""
+        """The share of rank `piece` of `pieces` along a mesh dim; ConversionError where it does not divide.
+
+        With `ceil` it need not: the shares are rounded up, and the last ranks hold less, or nothing.
+        """
+        if ceil:
+            size = -(-whole // pieces)
+            return Share(
+                whole, min(piece * size, whole), min((piece + 1) * size, whole)
+            )
         if whole % pieces:
             raise ConversionError(
                 f"{self.where}: {formula} = {whole}{self.legend()} is not a multiple of {dim}={pieces}; "
@@ -1633,18 +1648,20 @@ class Recipe:
             filled = {
                 int(side < 0) for index, side in zip(first, repeats) if index and side
             }
-            self.blocks.append(
-                Block(
-                    (left.piece, right.piece),
-                    (
-                        left.offset + dot(left.steps, first),
-                        right.offset + dot(right.steps, first),
-                    ),
-                    (left.steps, right.steps),
-                    counts,
-                    frozenset(filled | copies),
-                )
+            block = Block(
+                (left.piece, right.piece),
+                (
+                    left.offset + dot(left.steps, first),
+                    right.offset + dot(right.steps, first),
+                ),
+                (left.steps, right.steps),
+                counts,
+                frozenset(filled | copies),
             )
+            for side, piece in enumerate(block.pieces):
+                self._blocks.setdefault(piece, []).extend(
+                    [block] if side not in block.again else []
+                )
 
     def _regions(self, left: Grid, right: Grid, repeats: list[int]) -> list[Box]:
         """The boxes inside every limit; repeated dims are cut behind their first index."""
@@ -1665,7 +1682,7 @@ class Recipe:
 
     def zeros(self, grid: Grid) -> None:
         """State that a grid is padding: written as zeros, left behind coming back."""
-        self.padding[grid] = None
+        self.padding.setdefault(grid.piece, {})[grid] = None
 
     def filling(self, target: Piece) -> Filling:
         """How one target is filled from the other side."""
@@ -1675,14 +1692,12 @@ class Recipe:
 
     def _fill(self, target: Piece) -> Filling:
         side, other = target.side, 1 - target.side
-        blocks = [
-            b for b in self.blocks if b.pieces[side] == target and side not in b.again
-        ]
-        # A target that is all padding still takes its dtype from the tensor it is matched with.
-        kin = [pair[other] for pair in self.pairs if pair[side][:2] == target[:2]]
-        sources = tuple(dict.fromkeys(b.pieces[other] for b in blocks)) or tuple(
-            kin[:1]
-        )
+        blocks = self._blocks.get(target, [])
+        sources = tuple(dict.fromkeys(b.pieces[other] for b in blocks))
+        if not sources:
+            # A target that is all padding still takes its dtype from the tensor it is matched with.
+            kin = [pair[other] for pair in self.pairs if pair[side][:2] == target[:2]]
+            sources = tuple(kin[:1])
         copies = tuple(
             _copy(
                 sources.index(block.pieces[other]),
@@ -1703,8 +1718,7 @@ class Recipe:
                 (grid.offset + offset, grid.steps),
                 counts,
             )
-            for grid in self.padding
-            if grid.piece == piece
+            for grid in self.padding.get(piece, ())
             for first, counts in self._regions(grid, grid, [])
             for offset in (dot(grid.steps, first),)
         )
@@ -1785,6 +1799,22 @@ class Drop(NamedTuple):
     place: Place
 
 
+class Tail(NamedTuple):
+    """Every tensor of these names that no statement and no drop takes, unchanged; `**` stands for any components."""
+
+    where: str
+    left: Slots
+    right: Slots
+
+    @property
+    def sides(self) -> tuple[Slots, Slots]:
+        """Both, by number."""
+        return self.left, self.right
+
+
+Item: TypeAlias = "Group | Drop | Tail"
+
+
 class Side(NamedTuple):
     """One layout: its config, and the file of a rank (None where the layout has no mesh)."""
 
@@ -1804,7 +1834,7 @@ class Converter(NamedTuple):
     right: Side
     mesh: Callable[..., Any] | None
     table: ConfigTable
-    statements: Callable[[Any, Any, Shapes], Iterator[Group | Drop]]
+    statements: Callable[[Any, Any, Shapes], Iterator[Item]]
 
     @property
     def options(self) -> dict[str, str]:
@@ -1992,17 +2022,18 @@ def expected(
     """Names and shapes of a target, without a source.
 
     A shape that only the source's tensors know is None, and so is a dtype that the map does not fix, such as
-    "float32"; optional tensors are not listed.
+    "float32"; optional tensors and those of tails are not listed.
     """
     side = converter.side(to)
     names: Expected = {}
     for group in groups(converter, config, mesh, Shapes(None, {})):
         if group.optional:
             continue
+        recipe = group.recipe
         for position, places in enumerate(group.sides[side]):
             for place in places:
                 if holds(rank, place):
-                    shape = group.recipe.tensors[side][position].shape
+                    shape = recipe.shapes[recipe.piece(side, position, rank)]
                     dtype = place.values.dtype if place.values is not None else None
                     names[place.name] = shape, FLOAT_DTYPES.get(dtype or "")
     return names
@@ -2022,6 +2053,99 @@ def groups(
 def holds(rank: Any, place: Place) -> bool:
     """Whether a rank holds a copy of the tensor."""
     return all(getattr(rank, dim) == at for dim, at in place.at.items())
+
+
+# ---- runtime: Patterns of names, in which `**` stands for any components: which of many a name matches, without trying them all.
+
+
+At: TypeAlias = "tuple[tuple[str, int], ...]"
+
+
+class Patterns:
+    """Numbered places whose names may hold `**`, found by what their names begin and end with."""
+
+    def __init__(self, places: Iterable[tuple[int, Place]]) -> None:
+        self._places: dict[At, Place] = {}
+        self._ats: dict[Any, tuple[At, ...]] = {}
+        self._plain: dict[tuple[At, str], list[int]] = {}
+        self._heads: set[tuple[At, str]] = set()
+        self._single: dict[tuple[At, str, str], list[int]] = {}
+        self._several: dict[tuple[At, str], list[tuple[int, list[str]]]] = {}
+        for number, place in places:
+            self._add(number, place)
+
+    def _add(self, number: int, place: Place) -> None:
+        at = tuple(sorted(place.at.items()))
+        self._places[at] = place
+        head, *rest = place.name.split("**")
+        if not rest:
+            self._plain.setdefault((at, head), []).append(number)
+            return
+        head = head.removesuffix(".")
+        self._heads.add((at, head))
+        if len(rest) == 1:
+            key = at, head, rest[0].removeprefix(".")
+            self._single.setdefault(key, []).append(number)
+        else:
+            pattern = ("**" + "**".join(rest)).split(".")
+            self._several.setdefault((at, head), []).append((number, pattern))
+
+    def of(self, rank: Any, name: str) -> list[int]:
+        """The numbers of the places on this rank whose names match, in order."""
+        found: list[int] = []
+        ats = self.ats(rank)
+        for at in ats if self._plain else ():
+            found += self._plain.get((at, name), ())
+        parts = name.split(".") if self._heads else []
+        for count in range(len(parts) + 1 if parts else 0):
+            head = ".".join(parts[:count])
+            for at in ats:
+                if (at, head) in self._heads:
+                    found += self._behind(at, head, parts[count:])
+        return sorted(set(found))
+
+    def _behind(self, at: At, head: str, parts: list[str]) -> Iterator[int]:
+        """The numbers of the places that begin with a head and fit what stands behind it."""
+        for end in range(len(parts) + 1):
+            yield from self._single.get((at, head, ".".join(parts[end:])), ())
+        for number, pattern in self._several.get((at, head), ()):
+            if _like(parts, pattern):
+                yield number
+
+    def ats(self, rank: Any) -> tuple[At, ...]:
+        """The coordinates that places here need and that the rank has."""
+        if rank not in self._ats:
+            self._ats[rank] = tuple(
+                at for at, place in self._places.items() if holds(rank, place)
+            )
+        return self._ats[rank]
+
+
+def standing(pattern: str, name: str) -> str | None:
+    """What `**` stands for in a name; empty for no component, None where the name does not match."""
+    head, _, tail = pattern.partition("**")
+    if len(name) > len(head) + len(tail):
+        fits = name.startswith(head) and name.endswith(tail)
+        return name[len(head) : len(name) - len(tail)] if fits else None
+    return "" if name and name == filled(pattern, "") else None
+
+
+def filled(pattern: str, text: str) -> str:
+    """The name in which `**` stands for this; without a dot too many where it stands for no component."""
+    head, _, tail = pattern.partition("**")
+    if text:
+        return f"{head}{text}{tail}"
+    parts = (head.removesuffix("."), tail.removeprefix("."))
+    return ".".join(part for part in parts if part)
+
+
+def _like(names: list[str], pattern: list[str]) -> bool:
+    """Whether the components of a name match a pattern in which `**` stands for any components."""
+    if not pattern:
+        return not names
+    if pattern[0] == "**":
+        return any(_like(names[skip:], pattern[1:]) for skip in range(len(names) + 1))
+    return bool(names) and names[0] == pattern[0] and _like(names[1:], pattern[1:])
 
 
 # ---- runtime: Checks of a source checkpoint against the map: nothing missing, nothing extra, every shape as stated.
@@ -2065,7 +2189,7 @@ def check_sources(
     """Every tensor that a statement reads is there, once, in the shape that the statement says."""
     for group in groups:
         first: dict[int, Source] = {}
-        for piece in group.recipe.pieces:
+        for piece in group.recipe.shapes:
             if piece.side == side:
                 for source in _check_piece(group, piece, holders, findings):
                     _check_dtype(
@@ -2081,7 +2205,7 @@ def _check_piece(
 ) -> list[Source]:
     """Everything that holds the piece, under all of its names and on all ranks."""
     places = group.sides[piece.side][piece.position]
-    shape = group.recipe.tensors[piece.side][piece.position].shape
+    shape = group.recipe.shapes[piece]
     padding = group.recipe.pads(piece)
     read: list[Source] = []
     every: list[Source] = []
@@ -2140,39 +2264,49 @@ def _missing(
 ) -> ConversionError:
     tensor = group.recipe.tensors[piece.side][piece.position]
     said = f" as {tensor.formula}" if tensor.formula else ""
-    if tensor.shape is not None:
-        said += f", expected {list(tensor.shape)}{group.recipe.legend()}"
+    shape = group.recipe.shapes[piece]
+    if shape is not None:
+        said += f", expected {list(shape)}{group.recipe.legend()}"
     return ConversionError(
         f"{source}: missing; {group.recipe.where} reads it{said}{findings.nearest(source.name)}"
     )
 
 
-def check_drops(
-    name: str, groups: list[Group], side: int, drops: Iterable[Drop], findings: Findings
-) -> None:
-    """Every source tensor is read by a statement or left behind by a `drop`."""
-    unread = [
+def unread(findings: Findings) -> list[Source]:
+    """The source tensors that no statement has read so far."""
+    return [
         Source(rank, tensor)
         for rank, tensors in findings.found.items()
         for tensor in tensors
         if tensor not in findings.read[rank]
     ]
-    for drop in drops:
-        kept = [
-            s
-            for s in unread
-            if not (holds(s.rank, drop.place) and _like(s.name, drop.place.name))
-        ]
-        findings.drops[drop.where] = (
-            findings.drops.get(drop.where, 0) + len(unread) - len(kept)
-        )
-        unread = kept
-    if unread:
-        others = f" (and {len(unread) - 1} more tensors)" if len(unread) > 1 else ""
-        raise ConversionError(
-            f"{unread[0]}: no statement of {name} reads it{others}{_nearest(unread[0].name, groups, side)}; "
-            "a `drop` in the map leaves a tensor behind"
-        )
+
+
+def take_drops(
+    tensors: list[Source], drops: list[Drop], findings: Findings
+) -> list[Source]:
+    """The tensors that no drop takes; how many each takes is counted. Of several drops the first takes a tensor."""
+    patterns = Patterns((n, drop.place) for n, drop in enumerate(drops))
+    findings.drops = {drop.where: 0 for drop in drops}
+    kept = []
+    for source in tensors:
+        taking = patterns.of(source.rank, source.name)
+        if taking:
+            findings.drops[drops[taking[0]].where] += 1
+        else:
+            kept.append(source)
+    return kept
+
+
+def leftover(
+    name: str, groups: list[Group], side: int, tensors: list[Source]
+) -> ConversionError:
+    """The error for source tensors that nothing reads."""
+    others = f" (and {len(tensors) - 1} more tensors)" if len(tensors) > 1 else ""
+    return ConversionError(
+        f"{tensors[0]}: no statement of {name} reads it{others}{_nearest(tensors[0].name, groups, side)}; "
+        "a `drop` in the map leaves a tensor behind"
+    )
 
 
 def _nearest(name: str, groups: list[Group], side: int) -> str:
@@ -2191,21 +2325,146 @@ def _nearest(name: str, groups: list[Group], side: int) -> str:
     )
 
 
-def _like(name: str, pattern: str) -> bool:
-    """Whether a name matches a pattern in which `**` stands for any components."""
-    return _components(name.split("."), pattern.split("."))
+# ---- runtime: Tails: tensors that no statement and no drop takes by name, as groups of their own.
 
 
-def _components(names: list[str], pattern: list[str]) -> bool:
-    if not pattern:
-        return not names
-    if pattern[0] == "**":
-        return any(
-            _components(names[skip:], pattern[1:]) for skip in range(len(names) + 1)
-        )
-    return (
-        bool(names) and names[0] == pattern[0] and _components(names[1:], pattern[1:])
+class Tails:
+    """The tails of a map on one config. `items` are all of its statements, `ranks` those of the target."""
+
+    def __init__(
+        self, items: list[Item], target: int, ranks: list[Any], recipes: Recipes
+    ) -> None:
+        self.items = items
+        self.target = target
+        self.ranks = ranks
+        self.recipes = recipes
+        self._made: dict[int, dict[str, Group]] = {
+            n: {} for n, item in enumerate(items) if isinstance(item, Tail)
+        }
+        self._numbers = {id(items[n]): n for n in self._made}
+        self._tails = [Patterns(self._places(side, Tail)) for side in (0, 1)]
+        others = self._made and self._places(target, Group)
+        self._named = Patterns(others or ())
+        drops = [
+            (n, item.place)
+            for n, item in enumerate(items)
+            if isinstance(item, Drop) and item.side == target
+        ]
+        self._drops = Patterns(drops)
+        self._best: dict[tuple[int, tuple[At, ...], str], tuple[int, str] | None] = {}
+        self._holders: dict[At, list[Any]] = {}
+
+    def take(self, source: Source) -> bool:
+        """Whether a tail takes a tensor of the source; ConversionError where it would not come back."""
+        if not self._made:
+            return False
+        best = self._best_of(1 - self.target, source.rank, source.name)
+        if best is None:
+            return False
+        number, text = best
+        if text not in self._made[number]:
+            tail = self.items[number]
+            assert isinstance(tail, Tail), "numbered with the tails"
+            group = tail_group(tail, text, self.recipes)
+            self._made[number][text] = group
+            for place in _flat(group.sides[self.target]):
+                self._check(source, best, place)
+        return True
+
+    def groups(self) -> Iterator[Group]:
+        """The groups of all tails."""
+        for made in self._made.values():
+            yield from made.values()
+
+    def groups_of(self, item: Item) -> list[Group]:
+        """The groups of one statement: itself, or those that a tail has taken."""
+        if isinstance(item, Tail):
+            return list(self._made[self._numbers[id(item)]].values())
+        return [item] if isinstance(item, Group) else []
+
+    def _places(self, side: int, kind: type[Any]) -> list[tuple[int, Place]]:
+        return [
+            (number, place)
+            for number, item in enumerate(self.items)
+            if isinstance(item, (Group, Tail)) and isinstance(item, kind)
+            for place in _flat(item.sides[side])
+        ]
+
+    def _best_of(self, side: int, rank: Any, name: str) -> tuple[int, str] | None:
+        """The tail with the most literal text that has a name, and what `**` stands for in it."""
+        patterns = self._tails[side]
+        key = side, patterns.ats(rank), name
+        if key not in self._best:
+            self._best[key] = self._search(side, rank, name)
+        return self._best[key]
+
+    def _search(self, side: int, rank: Any, name: str) -> tuple[int, str] | None:
+        found: dict[tuple[int, str], int] = {}
+        for number in self._tails[side].of(rank, name):
+            item = self.items[number]
+            assert isinstance(item, Tail), "numbered with the tails"
+            for place in _flat(item.sides[side]):
+                text = standing(place.name, name) if holds(rank, place) else None
+                if text is not None:
+                    found[number, text] = len(place.name)
+        most = max(found.values(), default=0)
+        best = [key for key, length in found.items() if length == most]
+        if len(best) > 1:
+            one, other = (self._where(number) for number, _ in best[:2])
+            raise ConversionError(
+                f"{Source(rank, name)}: {one} and {other} take it alike; "
+                "the tail with more literal text in its name would"
+            )
+        return best[0] if best else None
+
+    def _check(self, source: Source, best: tuple[int, str], place: Place) -> None:
+        """The tensor comes back by the same tail: nothing else owns the name that it is written under."""
+        where = self._where(best[0])
+        for rank in self._telling(place):
+            said = f"{source}: {where} takes it to {Source(rank, place.name)}, which "
+            if named := self._named.of(rank, place.name):
+                raise ConversionError(f"{said}{self._where(named[0])} writes")
+            if dropped := self._drops.of(rank, place.name):
+                raise ConversionError(
+                    f"{said}{self._where(dropped[0])} leaves behind coming back"
+                )
+            back = self._best_of(self.target, rank, place.name)
+            if back != best:
+                by = "no tail" if back is None else self._where(back[0])
+                raise ConversionError(f"{said}{by} takes coming back")
+
+    def _telling(self, place: Place) -> list[Any]:
+        """Ranks that hold a place, one of all that hold the same other places."""
+        at = tuple(place.at.items())
+        if at not in self._holders:
+            found: dict[tuple[tuple[At, ...], ...], Any] = {}
+            for rank in self.ranks:
+                if holds(rank, place):
+                    kinds = (self._named, self._drops, self._tails[self.target])
+                    found.setdefault(tuple(kind.ats(rank) for kind in kinds), rank)
+            self._holders[at] = list(found.values())
+        return self._holders[at]
+
+    def _where(self, number: int) -> str:
+        item = self.items[number]
+        return item.recipe.where if isinstance(item, Group) else item.where
+
+
+def tail_group(tail: Tail, text: str, recipes: Recipes) -> Group:
+    """The tensor for which `**` stands for a text."""
+    left, right = (_filled(slots, text) for slots in tail.sides)
+    return Group(recipes.whole(tail.where, left, right), left, right)
+
+
+def _filled(slots: Slots, text: str) -> Slots:
+    return tuple(
+        tuple(place._replace(name=filled(place.name, text)) for place in places)
+        for places in slots
     )
+
+
+def _flat(slots: Slots) -> list[Place]:
+    return [place for places in slots for place in places]
 
 
 # ---- runtime: The plan: which tensor of the target comes from where, with everything checked before a byte moves.
@@ -2328,22 +2587,32 @@ class Plan:
         self.mesh = mesh
         self.found = found
         shapes = Shapes(1 - target, found)
-        statements = list(converter.statements(config, mesh, shapes))
-        self._groups = [
+        every = list(converter.statements(config, mesh, shapes))
+        statements = [
             item
-            for item in statements
-            if isinstance(item, Group)
-            and not (item.optional and shapes.first(item.sides[1 - target]) is None)
+            for item in every
+            if not isinstance(item, Group)
+            or not item.optional
+            or shapes.first(item.sides[1 - target]) is not None
         ]
+        groups = [item for item in statements if isinstance(item, Group)]
         self._holders = Holders(converter.ranks(1 - target, mesh))
         findings = Findings(found)
-        check_sources(self._groups, 1 - target, self._holders, findings)
+        check_sources(groups, 1 - target, self._holders, findings)
         drops = [
             item
             for item in statements
             if isinstance(item, Drop) and item.side != target
         ]
-        check_drops(converter.name, self._groups, 1 - target, drops, findings)
+        tails = Tails(
+            every, target, converter.ranks(target, mesh), Recipes(config, mesh, shapes)
+        )
+        left = take_drops(unread(findings), drops, findings)
+        left = [source for source in left if not tails.take(source)]
+        if left:
+            raise leftover(converter.name, groups, 1 - target, left)
+        check_sources(tails.groups(), 1 - target, self._holders, findings)
+        self._groups = [group for item in statements for group in tails.groups_of(item)]
         self.ties, self.replicas = findings.ties, findings.replicas
         self.paddings, self.drops = findings.paddings, findings.drops
         self._check_targets()
@@ -2353,13 +2622,12 @@ class Plan:
         for group in self._groups:
             recipe = group.recipe
             for position, places in enumerate(group.sides[self.target]):
-                tensor = recipe.tensors[self.target][position]
-                assert tensor.shape is not None, "its source was checked"
                 for place in places:
                     if not holds(rank, place):
                         continue
-                    at = tuple((dim, getattr(rank, dim)) for dim in tensor.dims)
-                    filling = recipe.filling(Piece(self.target, position, at))
+                    target = recipe.piece(self.target, position, rank)
+                    filling, shape = recipe.filling(target), recipe.shapes[target]
+                    assert shape is not None, "its source was checked"
                     sources = tuple(
                         self._source(group, piece) for piece in filling.sources
                     )
@@ -2367,7 +2635,7 @@ class Plan:
                     yield Transfer(
                         recipe.where,
                         place.name,
-                        tensor.shape,
+                        shape,
                         sources,
                         filling.copies,
                         filling.zeros,
@@ -3187,22 +3455,36 @@ def _recorded_mesh(path: str, mesh_class: Any, config: dict[str, Any]) -> Any:
 
 
 def _mesh_of_names(path: str, side: Side, mesh_class: Any) -> Any:
-    """Each dim as large as there are files along it, the other coordinates being 0."""
+    """Each dim as large as the coordinates in the names of the rank files go on without a hole."""
+    assert side.file is not None, "a layout without ranks has no rank files"
+    dims = [dim.name for dim in fields(mesh_class)]
+    rank_class = type(mesh_class().ranks()[0])
+    stem, suffix = os.path.splitext(side.file(rank_class(*map(_Blank, dims))))
+    pattern = re.escape(stem)
+    for dim in dims:
+        blank = re.escape(str(_Blank(dim)))
+        pattern = pattern.replace(blank, rf"(?P<{dim}>\d+)", 1).replace(blank, r"\d+")
+    pattern += f"(?:{'|'.join(map(re.escape, (suffix, *RANK_SUFFIXES)))})"
+    there = [
+        found.groupdict()
+        for name in _files_below(path, pattern.count("/"))
+        if (found := re.fullmatch(pattern, name))
+    ]
     sizes = {}
-    for dim in [dim.name for dim in fields(mesh_class)]:
-        names = [_name_along(side, mesh_class, dim, 0)]
-        while (name := _name_along(side, mesh_class, dim, len(names))) not in names:
-            if not os.path.isfile(os.path.join(path, _found(path, name))):
-                break
-            names.append(name)
-        sizes[dim] = len(names)
+    for dim in dims:
+        coordinates = {int(found.get(dim, 0)) for found in there}
+        sizes[dim] = min(set(range(1, len(coordinates) + 2)) - coordinates)
     return mesh_class(**sizes)
 
 
-def _name_along(side: Side, mesh_class: Any, dim: str, coordinate: int) -> str:
-    assert side.file is not None, "a layout without ranks has no rank files"
-    ranks = mesh_class(**{dim: coordinate + 1}).ranks()
-    return side.file(next(rank for rank in ranks if getattr(rank, dim) == coordinate))
+class _Blank(str):
+    """Stands for a coordinate in a file name, whatever its width."""
+
+    def __format__(self, width: str) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        return f"\0{super().__str__()}\0"
 
 
 def _found(path: str, name: str) -> str:

@@ -37,10 +37,10 @@ CONFIG = m.Config(
     factor=None,
     scaling=None,
     tied=False,
-    inner=442,
     out_bias=False,
-    module="multiquery_attention",
+    inner=442,
     groups=19,
+    module="multiquery_attention",
 )
 CASES = [
     (replace(CONFIG), None),
@@ -647,7 +647,7 @@ def checkpoint(config: Any, mesh: Any) -> dict[str, torch.Tensor]:
     tensors, start = {}, 1
     for group in groups(config, mesh):
         for position, places in enumerate(group.left):
-            shape = group.recipe.tensors[0][position].shape
+            shape = group.recipe.shapes[group.recipe.piece(0, position, None)]
             count = torch.Size(shape).numel()
             tensor = torch.arange(start, start + count, dtype=torch.int64).view(shape)
             tensor = (
@@ -935,9 +935,7 @@ def of_any_shape(config: Any, mesh: Any, side: int) -> set[str]:
         for slot in enumerate(group.sides[side])
     ]
     slots = [
-        slot
-        for group, (n, slot) in found
-        if group.recipe.tensors[side][n].shape is None
+        slot for group, (n, slot) in found if not group.recipe.tensors[side][n].formula
     ]
     return {place.name for places in slots for place in places}
 

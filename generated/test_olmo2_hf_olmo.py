@@ -35,8 +35,8 @@ CONFIG = m.Config(
     tied=False,
     bias=False,
     eps=1.75,
-    qk_eps=1.75,
     head_eps=1.75,
+    qk_eps=1.75,
 )
 CASES = [
     (replace(CONFIG), None),
@@ -512,7 +512,7 @@ def checkpoint(config: Any, mesh: Any) -> dict[str, torch.Tensor]:
     tensors, start = {}, 1
     for group in groups(config, mesh):
         for position, places in enumerate(group.left):
-            shape = group.recipe.tensors[0][position].shape
+            shape = group.recipe.shapes[group.recipe.piece(0, position, None)]
             count = torch.Size(shape).numel()
             tensor = torch.arange(start, start + count, dtype=torch.int64).view(shape)
             tensors.update({place.name: tensor for place in places})

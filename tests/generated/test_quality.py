@@ -22,7 +22,7 @@ CONVERTERS = sorted(
 )
 MARKER = "# ---- runtime"
 MAPPING_LINES = {"llama_hf_mcore": 350}  # and of all others
-MORE_LINES = 500
+MORE_LINES = 600
 
 every_converter = pytest.mark.parametrize(
     "path", CONVERTERS, ids=lambda path: path.stem
@@ -111,7 +111,7 @@ def test_text_is_plain(path: Path) -> None:
 
 @every_converter
 def test_mapping_is_short(path: Path) -> None:
-    """What is before the runtime is read by a person: blank lines and docstrings aside, it fits in 350 lines, or 500."""
+    """What is before the runtime is read by a person: blank lines and docstrings aside, it fits in 350 lines, or 600."""
     text = path.read_text()
     mapping, _ = parts(text)
     quiet = docstring_lines(text)
