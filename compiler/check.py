@@ -19,7 +19,7 @@ from .kinds import infer, paths
 from .layout import Leaf, leaves, matched, place_dims, splits
 from .pointing import axis_of, index_spans
 from .problems import refuse, word
-from .proof import Proof, Proven, name_indices, name_splits, spelled
+from .proof import Proof, Proven, name_indices, name_splits, spelled, spellings
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,18 +358,19 @@ def _check_names(proofs: tuple[Proof, ...], problems: list[Diagnostic]) -> None:
         for side, tensors in enumerate(proof.statement.sides):
             for placed in (placed for tensor in tensors for placed in tensor.names):
                 said = proof.facts + (facts(placed.when, True) if placed.when else ())
-                key = (side, f"{spelled(placed.name)} {loops}")
-                for others, other in seen.get(key, []):
-                    if not exclusive(others, said):
-                        problems.append(_twice(placed, other))
-                seen.setdefault(key, []).append((said, placed))
+                for name in spellings(placed.name):
+                    key = (side, f"{spelled(name)} {loops}")
+                    for others, other in seen.get(key, []):
+                        if not exclusive(others, said):
+                            problems.append(_twice(name, other))
+                    seen.setdefault(key, []).append((said, placed))
 
 
-def _twice(placed: hir.Placed, other: hir.Placed) -> Diagnostic:
+def _twice(name: syntax.Name, other: hir.Placed) -> Diagnostic:
     return Diagnostic(
         "M0306",
-        f"the name `{spelled(placed.name)}` stands twice on this side",
-        placed.name.span,
+        f"the name `{spelled(name)}` stands twice on this side",
+        name.span,
         labels=(Label(other.name.span, "first here"),),
         help=(
             "a tensor belongs to one statement, or to the two branches of a condition",

@@ -12,9 +12,9 @@ from typing import Any
 import black
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ..dsl.syntax import Deep
+from ..dsl.syntax import Alternates, Deep
 from . import hir
-from .emit import attribute, quoted
+from .emit import attribute, escaped, quoted
 from .plan import Plan
 from .proof import Proven
 from .sample import Sample
@@ -89,6 +89,9 @@ def test(
             ],
             free=any(proof.statement.whole for proof in plan.proven.proofs),
             optional=any(proof.statement.optional for proof in plan.proven.proofs),
+            alternates=_alternates(plan.proven),
+            prefixes=_prefixes(map_.layouts[number]),
+            first_prefix=escaped(map_.layouts[number].prefixes[0]),
             tails=any(proof.statement.tail for proof in plan.proven.proofs),
             tail_texts=repr(TAILS),
             takes_all=_takes_all(plan.proven, number),
@@ -147,6 +150,25 @@ def _given(map_: hir.Map, side: int) -> str:
     elsewhere = [o.name for o in map_.options if o.layout != map_.layouts[side].name]
     names = [*elsewhere, *(variant.name for variant in map_.variants)]
     return "".join(f", {name}=config.{attribute(name)}" for name in names)
+
+
+def _alternates(proven: Proven) -> bool:
+    """Whether a name of a statement is spelled in several ways."""
+    statements = [
+        proof.statement for proof in proven.proofs if not proof.statement.tail
+    ]
+    tensors = [t for s in statements for t in s.left + s.right]
+    return any(
+        isinstance(part, Alternates)
+        for tensor in tensors
+        for placed in tensor.names
+        for part in placed.name.parts
+    )
+
+
+def _prefixes(layout: hir.Layout) -> str:
+    """The prefixes of a layout, empty where it has one."""
+    return repr(layout.prefixes) if len(layout.prefixes) > 1 else ""
 
 
 def _takes_all(proven: Proven, side: int) -> bool:

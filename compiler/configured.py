@@ -56,7 +56,8 @@ class Instance:
     def statements(self) -> Iterator[Any]:
         """The Groups and Drops of the map, in checkpoint order."""
         shapes = self.names["Shapes"](None, {})
-        yield from self.converter.statements(self.config, self.mesh, shapes)
+        found = self.names["statements"]
+        yield from found(self.converter, self.config, self.mesh, shapes)
 
     def coordinates(self, at: Mapping[str, int]) -> str:
         """`tp=0 pp=1`: the coordinates that tell ranks apart on this mesh, empty where there is one rank."""

@@ -70,6 +70,8 @@ def _renamed(name: syntax.Name, span: Span) -> syntax.Name:
     parts = list(name.parts)
     for position in reversed(range(len(parts))):
         part = parts[position]
+        if isinstance(part, syntax.Alternates) and "weight" in " ".join(part.items):
+            break
         if isinstance(part, syntax.Text) and "weight" in part.text:
             head, _, tail = part.text.rpartition("weight")
             parts[position] = syntax.Text(f"{head}bias{tail}", span=part.span)

@@ -12,17 +12,21 @@ from typing import TypeAlias
 
 from ..dsl.never import assert_never
 from ..dsl.source import Source, Span
-from ..dsl.syntax import Axis, Deep, Expr, Hole, Name, Stages, Text
+from ..dsl.syntax import Alternates, Axis, Deep, Expr, Hole, Name, Stages, Text
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One side. `dims` are the mesh dimensions in order; `countings` how they count the ranks."""
+    """One side. `dims` are the mesh dimensions in order; `countings` how they count the ranks.
+
+    `prefixes` are what all names of a checkpoint may begin with; the first is written.
+    """
 
     name: str
     countings: tuple[tuple[str, ...], ...]
     stages: Stages | None
     files: Name | None
+    prefixes: tuple[str, ...] = ("",)
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -299,5 +303,10 @@ def verify(hir: Map) -> Map:
         for tensor in statement.left + statement.right:
             for placed in tensor.names:
                 kinds = {type(part) for part in placed.name.parts}
-                assert kinds <= {Text, Hole, Deep}, f"lists are written out: {kinds}"
+                assert kinds <= {
+                    Text,
+                    Hole,
+                    Deep,
+                    Alternates,
+                }, f"lists are written out: {kinds}"
     return hir

@@ -18,7 +18,7 @@ from .configured import Instance
 from .kinds import infer
 from .lower_config import kinds
 from .lower_functions import place
-from .proof import Proof, Proven, spelled
+from .proof import Proof, Proven, spelled, spellings
 
 _DEEP = "\0"  # stands for `**` while a pattern is put together
 
@@ -59,7 +59,7 @@ def owners(proven: Proven, name: str) -> list[Owner]:
     found = [
         owner
         for owner, placed in _named(proven)
-        if _is(placed.name, name, _kinds(proven, owner.proof))
+        if _is(placed.name, name, owner.side, proven, owner.proof)
     ]
     named = [owner for owner in found if not owner.proof.statement.tail]
     return named or found
@@ -67,15 +67,18 @@ def owners(proven: Proven, name: str) -> list[Owner]:
 
 def dropped(proven: Proven, name: str) -> list[hir.Drop]:
     """Every drop that may take the name."""
-    found = kinds(proven.hir)
-    return [drop for drop in hir.drops(proven.hir.items) if _is(drop.name, name, found)]
+    return [
+        drop
+        for drop in hir.drops(proven.hir.items)
+        if _is(drop.name, name, drop.side, proven, None)
+    ]
 
 
 def held(instance: Instance, name: str) -> tuple[list[Held], list[hir.Drop]]:
     """The groups that have the name on this config, and the drops that take it."""
     groups: list[Held] = []
     tails: list[Held] = []
-    lines = set()
+    lines: dict[str, int] = {}
     for item in instance.statements():
         if isinstance(item, instance.names["Group"]):
             groups += _holding(instance, item, name)
@@ -83,10 +86,10 @@ def held(instance: Instance, name: str) -> tuple[list[Held], list[hir.Drop]]:
             for group in _taken(instance, item, name):
                 tails += _holding(instance, group, name)
         elif re.fullmatch(_deep(re.escape(item.place.name.replace("**", _DEEP))), name):
-            lines.add(item.where)
+            lines[item.where] = item.side
     left = dropped(instance.proven, name)
-    if not groups and not lines:
-        groups = tails
+    if not groups:
+        groups = [one for one in tails if one.owner.side not in lines.values()]
     return groups, [drop for drop in left if drop.span.where in lines]
 
 
@@ -97,15 +100,27 @@ def _holding(instance: Instance, group: Any, name: str) -> list[Held]:
         for side, tensors in enumerate((group.left, group.right))
         for position, places in enumerate(tensors)
         for found in places
-        if found.name == name
+        if _prefixed(instance, side, name) & set(found.names)
     ]
+
+
+def _prefixed(instance: Instance, side: int, name: str) -> set[str]:
+    """The name as the converter writes it, whichever of the layout's prefixes it has."""
+    first, *others = instance.proven.hir.layouts[side].prefixes
+    found = [name.removeprefix(other) for other in others if name.startswith(other)]
+    return {name, *(first + rest for rest in found)}
 
 
 def _taken(instance: Instance, tail: Any, name: str) -> Iterator[Any]:
     """The groups that a tail would make of a name, one a side that may have it."""
     for side in (0, 1):
         places = [place for slot in tail.sides[side] for place in slot]
-        texts = [instance.names["standing"](place.name, name) for place in places]
+        texts = [
+            instance.names["standing"](pattern, written)
+            for written in sorted(_prefixed(instance, side, name))
+            for place in places
+            for pattern in place.names
+        ]
         text = next((text for text in texts if text is not None), None)
         if text is not None:
             shapes = instance.names["Shapes"](None, {})
@@ -151,36 +166,44 @@ def _owner(proven: Proven, group: Any, side: int, position: int, name: str) -> O
         for proof in proven.proofs
         if place(proof, proven.hir) == group.recipe.where
     ]
-    proof = next(proof for proof in there if _made(proof, group, _kinds(proven, proof)))
+    proof = next(proof for proof in there if _made(proof, group, proven))
     names = proof.statement.sides[side][position].names
-    known = _kinds(proven, proof)
-    number = next(n for n, placed in enumerate(names) if _is(placed.name, name, known))
+    number = next(
+        n
+        for n, placed in enumerate(names)
+        if _is(placed.name, name, side, proven, proof)
+    )
     return Owner(proof, side, position, number)
 
 
-def _made(proof: Proof, group: Any, known: Mapping[str, str]) -> bool:
+def _made(proof: Proof, group: Any, proven: Proven) -> bool:
     """Whether every tensor of the group has a name of the statement's tensor in its place."""
     return all(
         len(tensors) == len(found)
         and all(
-            any(_is(placed.name, places[0].name, known) for placed in tensor.names)
+            any(
+                _is(placed.name, places[0].name, side, proven, proof)
+                for placed in tensor.names
+            )
             for tensor, places in zip(tensors, found, strict=True)
         )
-        for tensors, found in zip(
-            proof.statement.sides, (group.left, group.right), strict=True
+        for side, (tensors, found) in enumerate(
+            zip(proof.statement.sides, (group.left, group.right), strict=True)
         )
     )
 
 
-def _kinds(proven: Proven, proof: Proof) -> dict[str, str]:
-    return {**kinds(proven.hir), **{loop.index: "int" for loop in proof.loops}}
-
-
-def _is(pattern: syntax.Name, name: str, known: Mapping[str, str]) -> bool:
-    """Whether a name is one that the pattern prints, or is the pattern itself."""
-    return (
-        name == spelled(pattern)
-        or re.fullmatch(_regex(pattern, known), name) is not None
+def _is(
+    pattern: syntax.Name, name: str, side: int, proven: Proven, proof: Proof | None
+) -> bool:
+    """Whether a name of a side is one that the pattern prints, behind a prefix, or is the pattern itself."""
+    known = kinds(proven.hir)
+    known |= {loop.index: "int" for loop in proof.loops} if proof is not None else {}
+    printed = re.compile(_regex(pattern, known))
+    return name == spelled(pattern) or any(
+        printed.fullmatch(name.removeprefix(prefix))
+        for prefix in proven.hir.layouts[side].prefixes
+        if name.startswith(prefix)
     )
 
 
@@ -203,7 +226,9 @@ def _regex(name: syntax.Name, known: Mapping[str, str]) -> str:
                     else f"(?P<h{len(holes)}>{kind})"
                 )
                 holes += [text] if text not in holes else []
-            case syntax.Several() | syntax.Alternates():
+            case syntax.Alternates(items=items):
+                found += f"(?:{'|'.join(re.escape(item) for item in items)})"
+            case syntax.Several():
                 raise AssertionError("lists are written out")
     return _deep(found)
 
@@ -222,5 +247,6 @@ def _deep(pattern: str) -> str:
 def _numbers(name: syntax.Name) -> str:
     """The name with 0 in every hole, to be compared with names."""
     return "".join(
-        part.text if isinstance(part, syntax.Text) else "0" for part in name.parts
+        part.text if isinstance(part, syntax.Text) else "0"
+        for part in spellings(name)[0].parts
     )

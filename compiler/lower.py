@@ -75,6 +75,11 @@ def _side(map_: hir.Map, number: int) -> SideView:
             if layout.dims
             else ""
         ),
+        (
+            ""
+            if layout.prefixes == ("",)
+            else f"prefixes=({', '.join(map(quoted, layout.prefixes))},)"
+        ),
     )
 
 

@@ -14,7 +14,7 @@ from .lower_recipe import bundled_names, measured_sizes, needed, recipe_lines
 from .lower_statements import same_axes
 from .measure import measuring
 from .plan import Function
-from .proof import Proof, Proven, equation, varying
+from .proof import Proof, Proven, equation, spellings, varying
 from .splice import defined
 
 
@@ -215,7 +215,8 @@ def _variables(proof: Proof, map_: hir.Map) -> tuple[tuple[str, ...], tuple[str,
 def _variable(name: syntax.Name) -> str:
     """The last component of a name that says which tensor it is."""
     text = "".join(
-        part.text if isinstance(part, syntax.Text) else "0" for part in name.parts
+        part.text if isinstance(part, syntax.Text) else "0"
+        for part in spellings(name)[0].parts
     )
     words = [
         re.sub(r"\W", "_", part, flags=re.ASCII).lower() for part in text.split(".")

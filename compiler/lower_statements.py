@@ -15,7 +15,7 @@ from .kinds import paths
 from .layout import formula
 from .lower_loops import STAGED, local_number, local_numbers, loop_text, owner, owners
 from .lower_recipe import bundled_names, each
-from .proof import Proof, name_splits
+from .proof import Proof, name_splits, spellings
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Emitter:
                 case hir.Statement():
                     found += self._statement(item, place)
                 case hir.Drop():
-                    found.append(self._drop(item, place))
+                    found += self._drop(item, place)
                 case hir.Loop():
                     found += self._loop(item, place)
                 case hir.Choice(test=test, then=then, otherwise=otherwise):
@@ -369,6 +369,13 @@ class Emitter:
         place: Place,
         bundle: tuple[hir.Loop, ...] = (),
     ) -> str:
+        """A name; one that is spelled in several ways as a tuple."""
+        texts = [self._one_text(n, side, place, bundle) for n in spellings(name)]
+        return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"
+
+    def _one_text(
+        self, name: syntax.Name, side: int, place: Place, bundle: tuple[hir.Loop, ...]
+    ) -> str:
         if place.prefixes is not None:
             variable, prefix = place.prefixes[side]
             held = {
@@ -382,7 +389,7 @@ class Emitter:
                 return fstring(name, place.env, (variable, len(prefix.parts)))
         return fstring(name, place.env)
 
-    def _drop(self, drop: hir.Drop, place: Place) -> str:
+    def _drop(self, drop: hir.Drop, place: Place) -> list[str]:
         layout = self.map.layouts[drop.side]
         splits = name_splits(drop.name, layout)
         held = [(dim, owner(index, dim)) for index, dim in splits]
@@ -390,7 +397,8 @@ class Emitter:
             held.insert(0, (layout.stages.mesh, "stage"))
         at = f"{{{', '.join(f'{quoted(dim)}: {where}' for dim, where in held)}}}"
         where = quoted(drop.span.where)
-        return f"yield Drop({where}, {drop.side}, Place({self._text(drop.name, drop.side, place)}, {at}))"
+        names = [self._one_text(n, drop.side, place, ()) for n in spellings(drop.name)]
+        return [f"yield Drop({where}, {drop.side}, Place({n}, {at}))" for n in names]
 
 
 def _places(name: str, at: str, tests: list[str]) -> str:

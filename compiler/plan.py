@@ -65,7 +65,10 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class SideView:
-    """One layout as a target: `file` is the f-string of a rank's file, None without a mesh."""
+    """One layout as a target: `file` is the f-string of a rank's file, None without a mesh.
+
+    `prefixes` is the argument of Side that says how names may begin, empty where it says nothing.
+    """
 
     name: str
     function: str
@@ -75,6 +78,7 @@ class SideView:
     rank: str
     summary: str
     raises: str
+    prefixes: str
 
     @property
     def writer(self) -> str:

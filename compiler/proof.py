@@ -6,6 +6,7 @@ Third form of a map (hir -check-> proof -lower-> plan). What holds here is said 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 
 from ..dsl import syntax
 from . import arithmetic, hir
@@ -72,6 +73,19 @@ def name_splits(name: syntax.Name, layout: hir.Layout) -> tuple[tuple[str, str],
         and isinstance(part.value, syntax.Path)
     ]
     return tuple(dict.fromkeys((index, dim) for index, dim in found if dim))
+
+
+def spellings(name: syntax.Name) -> tuple[syntax.Name, ...]:
+    """The name with each choice of its alternates, the one that is written first."""
+    choices = [
+        (
+            tuple(syntax.Text(item, span=part.span) for item in part.items)
+            if isinstance(part, syntax.Alternates)
+            else (part,)
+        )
+        for part in name.parts
+    ]
+    return tuple(replace(name, parts=parts) for parts in product(*choices))
 
 
 def spelled(name: syntax.Name) -> str:

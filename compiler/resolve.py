@@ -136,7 +136,11 @@ def _layout(name: str, block: syntax.Layout | None) -> hir.Layout:
     stages = next((rule for rule in rules if isinstance(rule, syntax.Stages)), None)
     files = next((rule for rule in rules if isinstance(rule, syntax.Files)), None)
     layout = hir.Layout(
-        name, mesh.countings if mesh else (), stages, files.pattern if files else None
+        name,
+        mesh.countings if mesh else (),
+        stages,
+        files.pattern if files else None,
+        _prefixes(rules),
     )
     if stages and stages.mesh not in layout.dims:
         refuse(
@@ -155,6 +159,17 @@ def _layout(name: str, block: syntax.Layout | None) -> hir.Layout:
     if mesh:
         _check_mesh(layout, mesh, files)
     return layout
+
+
+def _prefixes(rules: tuple[syntax.Rule, ...]) -> tuple[str, ...]:
+    """What the names of a layout may begin with; nothing where no rule says it."""
+    for rule in rules:
+        if isinstance(rule, syntax.Prefixes):
+            again = [text for text in rule.items if rule.items.count(text) > 1]
+            if again:
+                refuse("M0268", f'the prefix "{again[0]}" stands twice', rule.span)
+            return rule.items
+    return ("",)
 
 
 def _check_mesh(
@@ -209,6 +224,14 @@ def _check_mesh(
 
 def _check_pattern(files: syntax.Files, holes: list[syntax.Hole]) -> None:
     """Each hole is one dimension, and no two are read as one number: 1 and 11 is 11 and 1."""
+    for part in files.pattern.parts:
+        if isinstance(part, (syntax.Several, syntax.Alternates, syntax.Deep)):
+            refuse(
+                "M0216",
+                f"expected a mesh dimension in a file's name, found `{part.span.text}`",
+                part.span,
+                help="a rank has one file, of one name",
+            )
     for hole in holes:
         if not isinstance(hole.value, syntax.Path):
             refuse(

@@ -47,7 +47,14 @@ def names_of(
                     part.span,
                     help="it stands in the names of an equation without axes, or of a `drop`",
                 )
-            case syntax.Text() | syntax.Deep() | syntax.Alternates():
+            case syntax.Alternates(items=items):
+                again = [item for item in items if items.count(item) > 1]
+                if again:
+                    refuse(
+                        "M0269", f"the spelling `{again[0]}` stands twice", part.span
+                    )
+                choices.append((part,))
+            case syntax.Text() | syntax.Deep():
                 choices.append((part,))
             case _:
                 assert_never(part)

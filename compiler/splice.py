@@ -22,6 +22,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "grid",
         "recipe",
         "mapping",
+        "spelling",
         "patterns",
         "checks",
         "tails",

@@ -44,12 +44,8 @@ def _unsupported(node: syntax.Node) -> str | None:
             return "`make`"
         case syntax.Codec():
             return "a layout's `codec`"
-        case syntax.Prefixes():
-            return "a layout's `prefix`"
         case syntax.Apply(function=function) if function not in STEPS:
             return f"the function `{function}` on tensors"
-        case syntax.Alternates():
-            return "a name with alternates (`{a | b}`)"
         case syntax.Derived(kind="lora"):
             return "`with lora`"
         case syntax.Files(format=form) if form not in (None, "safetensors"):

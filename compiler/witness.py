@@ -19,7 +19,7 @@ from .arithmetic import computes
 from .emit import Env, attribute, expression, identifier
 from .kinds import paths
 from .layout import Cut, Front, Leaf, Picked, Place, Row, size
-from .proof import Proof
+from .proof import Proof, spellings
 
 ANY = (2, 3)  # the shape that whole tensors have in the generated test
 TAILS = ("unnamed", "unnamed.too")  # and what `**` stands for there
@@ -79,6 +79,10 @@ class Walk:
             self.map.items, self.env, {"config": config, "mesh": mesh}, True, made
         )
         return made
+
+    @property
+    def _prefixes(self) -> list[str]:
+        return [layout.prefixes[0] for layout in self.map.layouts]
 
     def _value(self, value: syntax.Expr, env: Env, scope: Mapping[str, Any]) -> Any:
         return eval(expression(value, env), {**self.names, **scope})
@@ -149,7 +153,8 @@ class Walk:
                 for now in self._bundles(proof, scope, sizes):
                     for placed in tensor.names:
                         if placed.when is None or self._value(placed.when, env, now):
-                            name = self._name(placed.name, env, now)
+                            name = self._prefixes[side]
+                            name += self._name(placed.name, env, now)
                             for text in TAILS if statement.tail else ("",):
                                 made.shapes[side][name.replace("**", text)] = shape
         if first and not computes(statement):
@@ -202,7 +207,7 @@ class Walk:
 
     def _name(self, name: syntax.Name, env: Env, scope: Mapping[str, Any]) -> str:
         texts = []
-        for part in name.parts:
+        for part in spellings(name)[0].parts:
             if isinstance(part, syntax.Hole):
                 own = {
                     path.text: f"at_{path.text}"
@@ -245,7 +250,8 @@ class Walk:
             ends: list[Any] = []
             for side, leaf in enumerate(pair):
                 tensor = proof.statement.sides[side][leaf.term]
-                ends.append(self._name(tensor.names[0].name, env, now))
+                name = self._name(tensor.names[0].name, env, now)
+                ends.append(self._prefixes[side] + name)
                 index = tuple(_position(place, at, sizes) for place in leaf.axes)
                 ends.append((1, 2) if tensor.whole else index)
             for text in TAILS if proof.statement.tail else ("",):

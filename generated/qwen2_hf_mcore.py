@@ -1668,12 +1668,18 @@ def _copy(
 class Place(NamedTuple):
     """A tensor's name, and the mesh coordinates that it needs (the others hold copies).
 
-    `values` are the same for all names of a tensor; None where they are stored as the equation states them.
+    `spellings` are other names under which a source may have it. `values` are the same for all names of a tensor; None where they are stored as the equation states them.
     """
 
     name: str
     at: Mapping[str, int]
     values: Values | None = None
+    spellings: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every spelling, the one that is written first."""
+        return self.name, *self.spellings
 
 
 # The tensors of a side of a statement, each under one name or under several that are tied.
@@ -1722,12 +1728,13 @@ Item: TypeAlias = "Group | Drop | Tail"
 
 
 class Side(NamedTuple):
-    """One layout: its config, and the file of a rank (None where the layout has no mesh)."""
+    """One layout: its config, the file of a rank (None where the layout has no mesh), how its names may begin."""
 
     name: str
     read: Callable[..., Any]
     write: Callable[[Any], dict[str, Any]]
     file: Callable[[Any], str] | None
+    prefixes: tuple[str, ...] = ("",)
 
 
 class Converter(NamedTuple):
@@ -1786,13 +1793,20 @@ class Holders:
 
 
 class Shapes:
-    """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter."""
+    """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter.
+
+    `prefix` is what the names of the source begin with and those of the map's statements do not.
+    """
 
     def __init__(
-        self, side: int | None, found: Mapping[Any, Mapping[str, Any]] | None
+        self,
+        side: int | None,
+        found: Mapping[Any, Mapping[str, Any]] | None,
+        prefix: str = "",
     ) -> None:
         self.side = side
         self.found = found
+        self.prefix = prefix
         self._holders = Holders(list(found or ()))
 
     def of(self, places: tuple[Place, ...], axes: int, what: str) -> Counts:
@@ -1812,9 +1826,10 @@ class Shapes:
         """The shape of the first of these source tensors that is there."""
         for place in (place for places in slots for place in places):
             for rank in self._holders.of(place):
-                tensor = (self.found or {})[rank].get(place.name)
-                if tensor is not None:
-                    return tuple(tensor.shape)
+                for name in place.names:
+                    tensor = (self.found or {})[rank].get(self.prefix + name)
+                    if tensor is not None:
+                        return tuple(tensor.shape)
         return None
 
 
@@ -1889,9 +1904,15 @@ class Recipes:
         return self._made[key]
 
 
-def places(*names: str, when: bool = True, **at: int) -> Slots:
-    """Tensors of one name each, on the ranks with these mesh coordinates; none where not `when`."""
-    return tuple((Place(name, at),) for name in names) if when else ()
+def places(*names: str | tuple[str, ...], when: bool = True, **at: int) -> Slots:
+    """Tensors of one name each, on the ranks with these mesh coordinates; none where not `when`.
+
+    Of several spellings of a name the first is written.
+    """
+    if not when:
+        return ()
+    every = [(name,) if isinstance(name, str) else name for name in names]
+    return tuple((Place(first, at, None, tuple(more)),) for first, *more in every)
 
 
 def tied(*names: Slots) -> Slots:
@@ -1919,7 +1940,65 @@ def _with_values(tensors: Slots, **said: Any) -> Slots:
     )
 
 
+def holds(rank: Any, place: Place) -> bool:
+    """Whether a rank holds a copy of the tensor."""
+    return all(getattr(rank, dim) == at for dim, at in place.at.items())
+
+
+# ---- runtime: How names are spelled in one checkpoint: its prefix, and which of several spellings a tensor has.
+
+
 Expected: TypeAlias = "dict[str, tuple[Counts | None, str | None]]"
+
+
+def prefix_of(converter: Converter, side: int, names: set[str]) -> str:
+    """The longest prefix of a layout that every name begins with; ConversionError where none is."""
+    layout = (converter.left, converter.right)[side]
+    odd = {
+        prefix: sorted(name for name in names if not name.startswith(prefix))
+        for prefix in layout.prefixes
+    }
+    fitting = [prefix for prefix, others in odd.items() if not others]
+    if fitting:
+        return max(fitting, key=len)
+    nearest = min(odd, key=lambda prefix: len(odd[prefix]))
+    known = " or ".join(layout.prefixes)
+    raise ConversionError(
+        f"{odd[nearest][0]}: expected all names of {layout.name} to begin with {known}; "
+        f"{len(names) - len(odd[nearest])} of {len(names)} begin with {nearest}"
+    )
+
+
+def statements(
+    converter: Converter, config: Any, mesh: Any, shapes: Shapes
+) -> Iterator[Item]:
+    """The statements of the map, every name with the prefix that it has in the source or is written with."""
+    prefixes = [side.prefixes[0] for side in (converter.left, converter.right)]
+    if shapes.side is not None:
+        prefixes[shapes.side] = shapes.prefix
+    for item in converter.statements(config, mesh, shapes):
+        if not any(prefixes):
+            yield item
+        elif isinstance(item, Drop):
+            place = _prefixed(item.place, prefixes[item.side])
+            yield item._replace(place=place)
+        else:
+            left, right = (
+                tuple(tuple(_prefixed(place, prefix) for place in one) for one in slots)
+                for slots, prefix in zip(item.sides, prefixes)
+            )
+            yield item._replace(left=left, right=right)
+
+
+def groups(
+    converter: Converter, config: Any, mesh: Any, shapes: Shapes
+) -> Iterator[Group]:
+    """The statements of the map, without its drops and tails."""
+    return (
+        item
+        for item in statements(converter, config, mesh, shapes)
+        if isinstance(item, Group)
+    )
 
 
 def expected(
@@ -1945,20 +2024,33 @@ def expected(
     return names
 
 
-def groups(
-    converter: Converter, config: Any, mesh: Any, shapes: Shapes
-) -> Iterator[Group]:
-    """The statements of the map, without its drops."""
-    return (
-        item
-        for item in converter.statements(config, mesh, shapes)
-        if isinstance(item, Group)
+def as_found(group: Group, side: int, holders: Holders, found: Any) -> Group:
+    """The group with the spellings that the source has; ConversionError for a tensor that it has in two."""
+    if not any(place.spellings for places in group.sides[side] for place in places):
+        return group
+    slots: Slots = tuple(
+        tuple(_as_found(group, place, holders, found) for place in places)
+        for places in group.sides[side]
     )
+    return group._replace(left=slots) if side == 0 else group._replace(right=slots)
 
 
-def holds(rank: Any, place: Place) -> bool:
-    """Whether a rank holds a copy of the tensor."""
-    return all(getattr(rank, dim) == at for dim, at in place.at.items())
+def _as_found(group: Group, place: Place, holders: Holders, found: Any) -> Place:
+    for rank in holders.of(place):
+        there = [name for name in place.names if name in found[rank]]
+        if len(there) > 1:
+            raise ConversionError(
+                f"{there[0]} and {there[1]} are two spellings of one tensor ({group.recipe.where}); "
+                "keep one of them"
+            )
+        if there:
+            return place._replace(name=there[0], spellings=())
+    return place
+
+
+def _prefixed(place: Place, prefix: str) -> Place:
+    spellings = tuple(prefix + name for name in place.spellings)
+    return place._replace(name=prefix + place.name, spellings=spellings)
 
 
 # ---- runtime: Patterns of names, in which `**` stands for any components: which of many a name matches, without trying them all.
@@ -2170,6 +2262,9 @@ def _missing(
 ) -> ConversionError:
     tensor = group.recipe.tensors[piece.side][piece.position]
     said = f" as {tensor.formula}" if tensor.formula else ""
+    others = [place.spellings for place in group.sides[piece.side][piece.position]]
+    if others[0]:
+        said += f", also under {' or '.join(others[0])}"
     shape = group.recipe.shapes[piece]
     if shape is not None:
         said += f", expected {list(shape)}{group.recipe.legend()}"
@@ -2218,10 +2313,11 @@ def leftover(
 def _nearest(name: str, groups: list[Group], side: int) -> str:
     """A clause about the statement that reads the most similar name, or nothing."""
     known = {
-        place.name: group
+        name: group
         for group in groups
         for places in group.sides[side]
         for place in places
+        for name in place.names
     }
     close = get_close_matches(name, known, n=1, cutoff=0.8)
     return (
@@ -2290,10 +2386,11 @@ class Tails:
 
     def _places(self, side: int, kind: type[Any]) -> list[tuple[int, Place]]:
         return [
-            (number, place)
+            (number, place._replace(name=name))
             for number, item in enumerate(self.items)
             if isinstance(item, (Group, Tail)) and isinstance(item, kind)
             for place in _flat(item.sides[side])
+            for name in place.names
         ]
 
     def _best_of(self, side: int, rank: Any, name: str) -> tuple[int, str] | None:
@@ -2310,9 +2407,10 @@ class Tails:
             item = self.items[number]
             assert isinstance(item, Tail), "numbered with the tails"
             for place in _flat(item.sides[side]):
-                text = standing(place.name, name) if holds(rank, place) else None
-                if text is not None:
-                    found[number, text] = len(place.name)
+                for pattern in place.names if holds(rank, place) else ():
+                    text = standing(pattern, name)
+                    if text is not None:
+                        found[number, text] = len(pattern)
         most = max(found.values(), default=0)
         best = [key for key, length in found.items() if length == most]
         if len(best) > 1:
@@ -2364,9 +2462,13 @@ def tail_group(tail: Tail, text: str, recipes: Recipes) -> Group:
 
 def _filled(slots: Slots, text: str) -> Slots:
     return tuple(
-        tuple(place._replace(name=filled(place.name, text)) for place in places)
-        for places in slots
+        tuple(_one_filled(place, text) for place in places) for places in slots
     )
+
+
+def _one_filled(place: Place, text: str) -> Place:
+    spellings = tuple(filled(name, text) for name in place.spellings)
+    return place._replace(name=filled(place.name, text), spellings=spellings)
 
 
 def _flat(slots: Slots) -> list[Place]:
@@ -2415,18 +2517,14 @@ def make_plan(
             f"expected the tensors of {len(ranks)} ranks, found {len(found)}; "
             f"first missing: {missing[0]}; first unexpected: {extra[0]}"
         )
-    config = _detected(
-        converter,
-        1 - target,
-        config,
-        mesh,
-        {n for names in found.values() for n in names},
-    )
-    return Plan(converter, target, config, mesh, found)
+    names = {name for tensors in found.values() for name in tensors}
+    prefix = prefix_of(converter, 1 - target, names)
+    config = _detected(converter, Shapes(1 - target, None, prefix), config, mesh, names)
+    return Plan(converter, target, config, mesh, found, prefix)
 
 
 def _detected(
-    converter: Converter, side: int, config: Any, mesh: Any, names: set[str]
+    converter: Converter, shapes: Shapes, config: Any, mesh: Any, names: set[str]
 ) -> Any:
     """The config with every variant that the source's names decide.
 
@@ -2434,7 +2532,9 @@ def _detected(
     """
     for variant, choices in converter.variants.items():
         own = {
-            choice: _names(converter, side, replace(config, **{variant: choice}), mesh)
+            choice: _names(
+                converter, shapes, replace(config, **{variant: choice}), mesh
+            )
             for choice in choices
         }
         shared = set.intersection(*own.values())
@@ -2461,14 +2561,13 @@ def _mixed(
     )
 
 
-def _names(converter: Converter, side: int, config: Any, mesh: Any) -> set[str]:
-    statements = converter.statements(config, mesh, Shapes(side, None))
+def _names(converter: Converter, shapes: Shapes, config: Any, mesh: Any) -> set[str]:
     return {
-        place.name
-        for group in statements
-        if isinstance(group, Group)
-        for places in group.sides[side]
+        name
+        for group in groups(converter, config, mesh, shapes)
+        for places in group.sides[shapes.side or 0]
         for place in places
+        for name in place.names
     }
 
 
@@ -2486,42 +2585,46 @@ class Plan:
         config: Any,
         mesh: Any,
         found: Mapping[Any, Mapping[str, Any]],
+        prefix: str,
     ) -> None:
         self.converter = converter
         self.target = target
         self.config = config
         self.mesh = mesh
         self.found = found
-        shapes = Shapes(1 - target, found)
-        every = list(converter.statements(config, mesh, shapes))
-        statements = [
+        source = 1 - target
+        self._holders = Holders(converter.ranks(source, mesh))
+        every = list(statements(converter, config, mesh, Shapes(source, found, prefix)))
+        shapes = Shapes(source, found)
+        there = [
             item
             for item in every
             if not isinstance(item, Group)
             or not item.optional
-            or shapes.first(item.sides[1 - target]) is not None
+            or shapes.first(item.sides[source]) is not None
         ]
-        groups = [item for item in statements if isinstance(item, Group)]
-        self._holders = Holders(converter.ranks(1 - target, mesh))
+        stated = [self._as_found(item) for item in there if isinstance(item, Group)]
         findings = Findings(found)
-        check_sources(groups, 1 - target, self._holders, findings)
-        drops = [
-            item
-            for item in statements
-            if isinstance(item, Drop) and item.side != target
-        ]
+        check_sources(stated, source, self._holders, findings)
+        drops = [item for item in there if isinstance(item, Drop)]
+        drops = [drop for drop in drops if drop.side == source]
         tails = Tails(
             every, target, converter.ranks(target, mesh), Recipes(config, mesh, shapes)
         )
         left = take_drops(unread(findings), drops, findings)
-        left = [source for source in left if not tails.take(source)]
+        left = [tensor for tensor in left if not tails.take(tensor)]
         if left:
-            raise leftover(converter.name, groups, 1 - target, left)
-        check_sources(tails.groups(), 1 - target, self._holders, findings)
-        self._groups = [group for item in statements for group in tails.groups_of(item)]
+            raise leftover(converter.name, stated, source, left)
+        taken = [group for item in there for group in tails.groups_of(item)]
+        self._groups = [self._as_found(group) for group in taken]
+        in_tails = [self._as_found(group) for group in tails.groups()]
+        check_sources(in_tails, source, self._holders, findings)
         self.ties, self.replicas = findings.ties, findings.replicas
         self.paddings, self.drops = findings.paddings, findings.drops
         self._check_targets()
+
+    def _as_found(self, group: Group) -> Group:
+        return as_found(group, 1 - self.target, self._holders, self.found)
 
     def transfers(self, rank: Any) -> Iterator[Transfer]:
         """The tensors of one target rank; rank is None where the target has no mesh."""

@@ -126,6 +126,9 @@ def _missing(
 ) -> ConversionError:
     tensor = group.recipe.tensors[piece.side][piece.position]
     said = f" as {tensor.formula}" if tensor.formula else ""
+    others = [place.spellings for place in group.sides[piece.side][piece.position]]
+    if others[0]:
+        said += f", also under {' or '.join(others[0])}"
     shape = group.recipe.shapes[piece]
     if shape is not None:
         said += f", expected {list(shape)}{group.recipe.legend()}"
@@ -174,10 +177,11 @@ def leftover(
 def _nearest(name: str, groups: list[Group], side: int) -> str:
     """A clause about the statement that reads the most similar name, or nothing."""
     known = {
-        place.name: group
+        name: group
         for group in groups
         for places in group.sides[side]
         for place in places
+        for name in place.names
     }
     close = get_close_matches(name, known, n=1, cutoff=0.8)
     return (

@@ -9,18 +9,24 @@ from .config import ConfigTable
 from .errors import ConversionError
 from .grid import Counts
 from .recipe import Recipe
-from .values import FLOAT_DTYPES, Step, Values
+from .values import Step, Values
 
 
 class Place(NamedTuple):
     """A tensor's name, and the mesh coordinates that it needs (the others hold copies).
 
-    `values` are the same for all names of a tensor; None where they are stored as the equation states them.
+    `spellings` are other names under which a source may have it. `values` are the same for all names of a tensor; None where they are stored as the equation states them.
     """
 
     name: str
     at: Mapping[str, int]
     values: Values | None = None
+    spellings: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every spelling, the one that is written first."""
+        return self.name, *self.spellings
 
 
 # The tensors of a side of a statement, each under one name or under several that are tied.
@@ -69,12 +75,13 @@ Item: TypeAlias = "Group | Drop | Tail"
 
 
 class Side(NamedTuple):
-    """One layout: its config, and the file of a rank (None where the layout has no mesh)."""
+    """One layout: its config, the file of a rank (None where the layout has no mesh), how its names may begin."""
 
     name: str
     read: Callable[..., Any]
     write: Callable[[Any], dict[str, Any]]
     file: Callable[[Any], str] | None
+    prefixes: tuple[str, ...] = ("",)
 
 
 class Converter(NamedTuple):
@@ -133,13 +140,20 @@ class Holders:
 
 
 class Shapes:
-    """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter."""
+    """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter.
+
+    `prefix` is what the names of the source begin with and those of the map's statements do not.
+    """
 
     def __init__(
-        self, side: int | None, found: Mapping[Any, Mapping[str, Any]] | None
+        self,
+        side: int | None,
+        found: Mapping[Any, Mapping[str, Any]] | None,
+        prefix: str = "",
     ) -> None:
         self.side = side
         self.found = found
+        self.prefix = prefix
         self._holders = Holders(list(found or ()))
 
     def of(self, places: tuple[Place, ...], axes: int, what: str) -> Counts:
@@ -159,9 +173,10 @@ class Shapes:
         """The shape of the first of these source tensors that is there."""
         for place in (place for places in slots for place in places):
             for rank in self._holders.of(place):
-                tensor = (self.found or {})[rank].get(place.name)
-                if tensor is not None:
-                    return tuple(tensor.shape)
+                for name in place.names:
+                    tensor = (self.found or {})[rank].get(self.prefix + name)
+                    if tensor is not None:
+                        return tuple(tensor.shape)
         return None
 
 
@@ -236,9 +251,15 @@ class Recipes:
         return self._made[key]
 
 
-def places(*names: str, when: bool = True, **at: int) -> Slots:
-    """Tensors of one name each, on the ranks with these mesh coordinates; none where not `when`."""
-    return tuple((Place(name, at),) for name in names) if when else ()
+def places(*names: str | tuple[str, ...], when: bool = True, **at: int) -> Slots:
+    """Tensors of one name each, on the ranks with these mesh coordinates; none where not `when`.
+
+    Of several spellings of a name the first is written.
+    """
+    if not when:
+        return ()
+    every = [(name,) if isinstance(name, str) else name for name in names]
+    return tuple((Place(first, at, None, tuple(more)),) for first, *more in every)
 
 
 def tied(*names: Slots) -> Slots:
@@ -263,43 +284,6 @@ def _with_values(tensors: Slots, **said: Any) -> Slots:
             for place in places
         )
         for places in tensors
-    )
-
-
-Expected: TypeAlias = "dict[str, tuple[Counts | None, str | None]]"
-
-
-def expected(
-    converter: Converter, to: str, config: Any, mesh: Any, rank: Any
-) -> Expected:
-    """Names and shapes of a target, without a source.
-
-    A shape that only the source's tensors know is None, and so is a dtype that the map does not fix, such as
-    "float32"; optional tensors and those of tails are not listed.
-    """
-    side = converter.side(to)
-    names: Expected = {}
-    for group in groups(converter, config, mesh, Shapes(None, {})):
-        if group.optional:
-            continue
-        recipe = group.recipe
-        for position, places in enumerate(group.sides[side]):
-            for place in places:
-                if holds(rank, place):
-                    shape = recipe.shapes[recipe.piece(side, position, rank)]
-                    dtype = place.values.dtype if place.values is not None else None
-                    names[place.name] = shape, FLOAT_DTYPES.get(dtype or "")
-    return names
-
-
-def groups(
-    converter: Converter, config: Any, mesh: Any, shapes: Shapes
-) -> Iterator[Group]:
-    """The statements of the map, without its drops."""
-    return (
-        item
-        for item in converter.statements(config, mesh, shapes)
-        if isinstance(item, Group)
     )
 
 

@@ -14,6 +14,7 @@ from .errors import ConversionError
 from .grid import Counts, Piece
 from .mapping import Converter, Drop, Group, Holders, Place, Recipes, Shapes, holds
 from .recipe import Copy
+from .spelling import as_found, groups, prefix_of, statements
 from .tails import Tails
 from .values import Change, Stored, Written, config_dtype, written_values
 
@@ -57,18 +58,14 @@ def make_plan(
             f"expected the tensors of {len(ranks)} ranks, found {len(found)}; "
             f"first missing: {missing[0]}; first unexpected: {extra[0]}"
         )
-    config = _detected(
-        converter,
-        1 - target,
-        config,
-        mesh,
-        {n for names in found.values() for n in names},
-    )
-    return Plan(converter, target, config, mesh, found)
+    names = {name for tensors in found.values() for name in tensors}
+    prefix = prefix_of(converter, 1 - target, names)
+    config = _detected(converter, Shapes(1 - target, None, prefix), config, mesh, names)
+    return Plan(converter, target, config, mesh, found, prefix)
 
 
 def _detected(
-    converter: Converter, side: int, config: Any, mesh: Any, names: set[str]
+    converter: Converter, shapes: Shapes, config: Any, mesh: Any, names: set[str]
 ) -> Any:
     """The config with every variant that the source's names decide.
 
@@ -76,7 +73,9 @@ def _detected(
     """
     for variant, choices in converter.variants.items():
         own = {
-            choice: _names(converter, side, replace(config, **{variant: choice}), mesh)
+            choice: _names(
+                converter, shapes, replace(config, **{variant: choice}), mesh
+            )
             for choice in choices
         }
         shared = set.intersection(*own.values())
@@ -103,14 +102,13 @@ def _mixed(
     )
 
 
-def _names(converter: Converter, side: int, config: Any, mesh: Any) -> set[str]:
-    statements = converter.statements(config, mesh, Shapes(side, None))
+def _names(converter: Converter, shapes: Shapes, config: Any, mesh: Any) -> set[str]:
     return {
-        place.name
-        for group in statements
-        if isinstance(group, Group)
-        for places in group.sides[side]
+        name
+        for group in groups(converter, config, mesh, shapes)
+        for places in group.sides[shapes.side or 0]
         for place in places
+        for name in place.names
     }
 
 
@@ -128,42 +126,46 @@ class Plan:
         config: Any,
         mesh: Any,
         found: Mapping[Any, Mapping[str, Any]],
+        prefix: str,
     ) -> None:
         self.converter = converter
         self.target = target
         self.config = config
         self.mesh = mesh
         self.found = found
-        shapes = Shapes(1 - target, found)
-        every = list(converter.statements(config, mesh, shapes))
-        statements = [
+        source = 1 - target
+        self._holders = Holders(converter.ranks(source, mesh))
+        every = list(statements(converter, config, mesh, Shapes(source, found, prefix)))
+        shapes = Shapes(source, found)
+        there = [
             item
             for item in every
             if not isinstance(item, Group)
             or not item.optional
-            or shapes.first(item.sides[1 - target]) is not None
+            or shapes.first(item.sides[source]) is not None
         ]
-        groups = [item for item in statements if isinstance(item, Group)]
-        self._holders = Holders(converter.ranks(1 - target, mesh))
+        stated = [self._as_found(item) for item in there if isinstance(item, Group)]
         findings = Findings(found)
-        check_sources(groups, 1 - target, self._holders, findings)
-        drops = [
-            item
-            for item in statements
-            if isinstance(item, Drop) and item.side != target
-        ]
+        check_sources(stated, source, self._holders, findings)
+        drops = [item for item in there if isinstance(item, Drop)]
+        drops = [drop for drop in drops if drop.side == source]
         tails = Tails(
             every, target, converter.ranks(target, mesh), Recipes(config, mesh, shapes)
         )
         left = take_drops(unread(findings), drops, findings)
-        left = [source for source in left if not tails.take(source)]
+        left = [tensor for tensor in left if not tails.take(tensor)]
         if left:
-            raise leftover(converter.name, groups, 1 - target, left)
-        check_sources(tails.groups(), 1 - target, self._holders, findings)
-        self._groups = [group for item in statements for group in tails.groups_of(item)]
+            raise leftover(converter.name, stated, source, left)
+        taken = [group for item in there for group in tails.groups_of(item)]
+        self._groups = [self._as_found(group) for group in taken]
+        in_tails = [self._as_found(group) for group in tails.groups()]
+        check_sources(in_tails, source, self._holders, findings)
         self.ties, self.replicas = findings.ties, findings.replicas
         self.paddings, self.drops = findings.paddings, findings.drops
         self._check_targets()
+
+    def _as_found(self, group: Group) -> Group:
+        return as_found(group, 1 - self.target, self._holders, self.found)
 
     def transfers(self, rank: Any) -> Iterator[Transfer]:
         """The tensors of one target rank; rank is None where the target has no mesh."""

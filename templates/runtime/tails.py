@@ -67,10 +67,11 @@ class Tails:
 
     def _places(self, side: int, kind: type[Any]) -> list[tuple[int, Place]]:
         return [
-            (number, place)
+            (number, place._replace(name=name))
             for number, item in enumerate(self.items)
             if isinstance(item, (Group, Tail)) and isinstance(item, kind)
             for place in _flat(item.sides[side])
+            for name in place.names
         ]
 
     def _best_of(self, side: int, rank: Any, name: str) -> tuple[int, str] | None:
@@ -87,9 +88,10 @@ class Tails:
             item = self.items[number]
             assert isinstance(item, Tail), "numbered with the tails"
             for place in _flat(item.sides[side]):
-                text = standing(place.name, name) if holds(rank, place) else None
-                if text is not None:
-                    found[number, text] = len(place.name)
+                for pattern in place.names if holds(rank, place) else ():
+                    text = standing(pattern, name)
+                    if text is not None:
+                        found[number, text] = len(pattern)
         most = max(found.values(), default=0)
         best = [key for key, length in found.items() if length == most]
         if len(best) > 1:
@@ -141,9 +143,13 @@ def tail_group(tail: Tail, text: str, recipes: Recipes) -> Group:
 
 def _filled(slots: Slots, text: str) -> Slots:
     return tuple(
-        tuple(place._replace(name=filled(place.name, text)) for place in places)
-        for places in slots
+        tuple(_one_filled(place, text) for place in places) for places in slots
     )
+
+
+def _one_filled(place: Place, text: str) -> Place:
+    spellings = tuple(filled(name, text) for name in place.spellings)
+    return place._replace(name=filled(place.name, text), spellings=spellings)
 
 
 def _flat(slots: Slots) -> list[Place]:

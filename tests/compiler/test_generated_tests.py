@@ -22,6 +22,7 @@ CHOSEN = (
     "mesh_left",
     "optional",
     "replicas_in_names",
+    "spellings",
     "tails",
     "tied_experts",
     "ties",

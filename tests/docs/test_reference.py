@@ -44,7 +44,7 @@ def test_no_construct_is_listed_that_is_supported() -> None:
         re.MULTILINE,
     )
     phrases = [row.replace("\\|", "|") for row in rows[1:] if set(row) != {"-"}]
-    assert len(phrases) > 10
+    assert phrases
     assert [row for row in phrases if not any(piece in row for piece in said)] == []
 
 

@@ -1,0 +1,115 @@
+"""How names are spelled in one checkpoint: its prefix, and which of several spellings a tensor has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from .errors import ConversionError
+from .grid import Counts
+from .mapping import Converter, Drop, Group, Holders, Item, Place, Shapes, Slots, holds
+from .values import FLOAT_DTYPES
+
+Expected: TypeAlias = "dict[str, tuple[Counts | None, str | None]]"
+
+
+def prefix_of(converter: Converter, side: int, names: set[str]) -> str:
+    """The longest prefix of a layout that every name begins with; ConversionError where none is."""
+    layout = (converter.left, converter.right)[side]
+    odd = {
+        prefix: sorted(name for name in names if not name.startswith(prefix))
+        for prefix in layout.prefixes
+    }
+    fitting = [prefix for prefix, others in odd.items() if not others]
+    if fitting:
+        return max(fitting, key=len)
+    nearest = min(odd, key=lambda prefix: len(odd[prefix]))
+    known = " or ".join(layout.prefixes)
+    raise ConversionError(
+        f"{odd[nearest][0]}: expected all names of {layout.name} to begin with {known}; "
+        f"{len(names) - len(odd[nearest])} of {len(names)} begin with {nearest}"
+    )
+
+
+def statements(
+    converter: Converter, config: Any, mesh: Any, shapes: Shapes
+) -> Iterator[Item]:
+    """The statements of the map, every name with the prefix that it has in the source or is written with."""
+    prefixes = [side.prefixes[0] for side in (converter.left, converter.right)]
+    if shapes.side is not None:
+        prefixes[shapes.side] = shapes.prefix
+    for item in converter.statements(config, mesh, shapes):
+        if not any(prefixes):
+            yield item
+        elif isinstance(item, Drop):
+            place = _prefixed(item.place, prefixes[item.side])
+            yield item._replace(place=place)
+        else:
+            left, right = (
+                tuple(tuple(_prefixed(place, prefix) for place in one) for one in slots)
+                for slots, prefix in zip(item.sides, prefixes)
+            )
+            yield item._replace(left=left, right=right)
+
+
+def groups(
+    converter: Converter, config: Any, mesh: Any, shapes: Shapes
+) -> Iterator[Group]:
+    """The statements of the map, without its drops and tails."""
+    return (
+        item
+        for item in statements(converter, config, mesh, shapes)
+        if isinstance(item, Group)
+    )
+
+
+def expected(
+    converter: Converter, to: str, config: Any, mesh: Any, rank: Any
+) -> Expected:
+    """Names and shapes of a target, without a source.
+
+    A shape that only the source's tensors know is None, and so is a dtype that the map does not fix, such as
+    "float32"; optional tensors and those of tails are not listed.
+    """
+    side = converter.side(to)
+    names: Expected = {}
+    for group in groups(converter, config, mesh, Shapes(None, {})):
+        if group.optional:
+            continue
+        recipe = group.recipe
+        for position, places in enumerate(group.sides[side]):
+            for place in places:
+                if holds(rank, place):
+                    shape = recipe.shapes[recipe.piece(side, position, rank)]
+                    dtype = place.values.dtype if place.values is not None else None
+                    names[place.name] = shape, FLOAT_DTYPES.get(dtype or "")
+    return names
+
+
+def as_found(group: Group, side: int, holders: Holders, found: Any) -> Group:
+    """The group with the spellings that the source has; ConversionError for a tensor that it has in two."""
+    if not any(place.spellings for places in group.sides[side] for place in places):
+        return group
+    slots: Slots = tuple(
+        tuple(_as_found(group, place, holders, found) for place in places)
+        for places in group.sides[side]
+    )
+    return group._replace(left=slots) if side == 0 else group._replace(right=slots)
+
+
+def _as_found(group: Group, place: Place, holders: Holders, found: Any) -> Place:
+    for rank in holders.of(place):
+        there = [name for name in place.names if name in found[rank]]
+        if len(there) > 1:
+            raise ConversionError(
+                f"{there[0]} and {there[1]} are two spellings of one tensor ({group.recipe.where}); "
+                "keep one of them"
+            )
+        if there:
+            return place._replace(name=there[0], spellings=())
+    return place
+
+
+def _prefixed(place: Place, prefix: str) -> Place:
+    spellings = tuple(prefix + name for name in place.spellings)
+    return place._replace(name=prefix + place.name, spellings=spellings)
