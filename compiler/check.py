@@ -103,7 +103,7 @@ def _items(
                     kinds={**context.kinds, name: kind},
                     lets={**context.lets, name: _mentioned(value)},
                 )
-            case hir.Drop():
+            case hir.Drop() | hir.Require():
                 pass
             case _:
                 assert_never(item)

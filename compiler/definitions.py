@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 from ..dsl import syntax
 from ..dsl.diagnostics import Label
@@ -99,8 +100,9 @@ def check_use(
         )
 
 
-def check_names(statement: syntax.Statement, use: syntax.Use) -> None:
-    """No tensor's name is empty, as it is where `""` stands for all of it."""
+def check_names(statement: syntax.Statement, use: syntax.Use) -> int:
+    """No tensor's name is empty, as it is where `""` stands for all of it. How long all names are together."""
+    length = 0
     for node in syntax.walk(statement):
         match node:
             case (
@@ -115,3 +117,11 @@ def check_names(statement: syntax.Statement, use: syntax.Use) -> None:
                     use.span,
                     labels=(Label(name.span, "this name"),),
                 )
+            case syntax.Text(text=text):
+                length += len(text)
+    return length
+
+
+def choices(name: syntax.Name) -> int:
+    """How many names a name with lists stands for."""
+    return prod(len(p.items) for p in name.parts if isinstance(p, syntax.Several))

@@ -6,27 +6,31 @@ loop has a block, and a loop's prefixes have no lists. Spans still point to wher
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
 from ..dsl import syntax
 from ..dsl.diagnostics import Label
-from .definitions import DEEPEST, Defs, check_names, check_use, definitions
+from ..dsl.source import Span
+from .definitions import DEEPEST, Defs, check_names, check_use, choices, definitions
+from .hygiene import Names, names_of_file
 from .include import included
 from .library import Library
 from .problems import nearest, refuse
 from .replacing import Replacing
 
 MOST = 100_000  # statements of a map that is written out
-LOOPS = 16  # in one another
+LONGEST = 20_000_000  # characters of what the uses write
+LOOPS = 8  # in one another
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a statement stands: what is defined there, what is being used, how deep it is."""
+    """Where a statement stands: what is defined and bound there, what is being used, how deep it is."""
 
     defs: Defs
+    names: Names
     uses: tuple[syntax.Def, ...] = ()
     blocks: int = 0
     loops: int = 0
@@ -34,9 +38,10 @@ class _Place:
 
 @dataclass(slots=True)
 class _Writer:
-    """Writes blocks out, and counts the statements."""
+    """Writes blocks out, and counts the statements, and the characters of what is used."""
 
     count: int = 0
+    characters: int = 0
 
     def block(self, block: syntax.Block, place: _Place) -> syntax.Block:
         if place.blocks >= DEEPEST:
@@ -45,7 +50,7 @@ class _Writer:
                 f"expected at most {DEEPEST} blocks in one another, found more",
                 block.span,
             )
-        inner = replace(place, blocks=place.blocks + 1)
+        inner = replace(place, blocks=place.blocks + 1, names=Names(set(), place.names))
         return replace(block, statements=self.statements(block.statements, inner))
 
     def statements(
@@ -53,17 +58,22 @@ class _Writer:
     ) -> tuple[syntax.Statement, ...]:
         statements = tuple(statements)
         place = replace(place, defs=definitions(statements, place.defs))
+        place.names.hold(statements)
         found: list[syntax.Statement] = []
         for statement in statements:
-            self.count += 1
-            if self.count > MOST:
-                refuse(
-                    "M0127",
-                    f"expected at most {MOST} statements when all is written out, found more",
-                    statement.span,
-                )
+            place.names.bind(statement)
+            self.counted(1 + _lists(statement), statement.span)
             found += self.statement(statement, place)
         return tuple(found)
+
+    def counted(self, more: int, span: Span) -> None:
+        self.count += more
+        if self.count > MOST:
+            refuse(
+                "M0127",
+                f"expected at most {MOST} statements when all is written out, found more",
+                span,
+            )
 
     def statement(
         self, statement: syntax.Statement, place: _Place
@@ -107,10 +117,13 @@ class _Writer:
                 f"expected at most {LOOPS} loops in one another, found more",
                 loop.span,
             )
-        inner = replace(place, loops=place.loops + 1)
+        inner = replace(
+            place, loops=place.loops + 1, names=Names({loop.index}, place.names)
+        )
         if loop.body is None:
             return (_stated(loop),)
         found: list[syntax.For] = []
+        self.counted(max(map(choices, loop.names or ()), default=1) - 1, loop.span)
         for names in _pairs(loop):
             body = self.block(loop.body, inner)
             otherwise = self.otherwise(loop.otherwise, inner)
@@ -129,10 +142,17 @@ class _Writer:
             )
         node = definition.node
         check_use(use, node, place.uses)
-        replacing = Replacing(dict(zip(node.parameters, use.arguments)), {})
+        words = place.names.apart(node.body.statements)
+        replacing = Replacing(dict(zip(node.parameters, use.arguments)), words)
         body = [replacing.statement(one) for one in node.body.statements]
-        for statement in body:
-            check_names(statement, use)
+        self.characters += len(node.body.span.text)
+        self.characters += sum(check_names(statement, use) for statement in body)
+        if self.characters > LONGEST:
+            refuse(
+                "M0127",
+                f"expected at most {LONGEST} characters when all is written out, found more",
+                use.span,
+            )
         inner = replace(place, defs=definition.around, uses=(*place.uses, node))
         return self.statements(body, inner)
 
@@ -142,7 +162,7 @@ def expand(file: syntax.File, library: Library) -> syntax.File:
     file = included(file, library)
     writer = _Writer()
     tops = [item for item in file.items if isinstance(item, syntax.Def)]
-    place = _Place(definitions(tops, None))
+    place = _Place(definitions(tops, None), names_of_file(file.items))
     items = tuple(
         (
             replace(item, block=writer.block(item.block, place))
@@ -153,6 +173,28 @@ def expand(file: syntax.File, library: Library) -> syntax.File:
         if not isinstance(item, syntax.Def)
     )
     return replace(file, items=items)
+
+
+def _lists(statement: syntax.Statement) -> int:
+    """How many more statements the lists in the names of one stand for."""
+    match statement:
+        case syntax.Equation(left=left, right=right):
+            names = [name for term in (*left, *right) for name in _names(term)]
+            return max(map(choices, names)) - 1
+        case syntax.Drop(name=name) | syntax.Make(name=name):
+            return choices(name) - 1
+        case _:
+            return 0
+
+
+def _names(term: syntax.Term) -> Iterator[syntax.Name]:
+    """The names of a term, those of its ties too."""
+    if isinstance(term.tensor, syntax.Name):
+        yield term.tensor
+    else:
+        nodes = syntax.walk(term.tensor)
+        yield from (node for node in nodes if isinstance(node, syntax.Name))
+    yield from (tie.name for tie in term.ties)
 
 
 def _stated(loop: syntax.For) -> syntax.For:

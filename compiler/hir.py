@@ -103,9 +103,12 @@ class Let:
 
 @dataclass(frozen=True, slots=True)
 class Require:
+    """A condition, for the whole map or where it stands in a block; `indices` are those of the loops around."""
+
     test: Expr
     message: str
     span: Span
+    indices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +223,7 @@ class Stored:
     bodies: tuple[tuple[Item, ...], ...]
 
 
-Item: TypeAlias = "Statement | Drop | Loop | Choice | Stored | Let"
+Item: TypeAlias = "Statement | Drop | Loop | Choice | Stored | Let | Require"
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +268,7 @@ def statements(items: tuple[Item, ...]) -> tuple[Statement, ...]:
                 found += [
                     statement for body in bodies for statement in statements(body)
                 ]
-            case Drop() | Let():
+            case Drop() | Let() | Require():
                 pass
             case _:
                 assert_never(item)
@@ -285,7 +288,7 @@ def drops(items: tuple[Item, ...]) -> Iterator[Drop]:
             case Stored(bodies=bodies):
                 for body in bodies:
                     yield from drops(body)
-            case Statement() | Let():
+            case Statement() | Let() | Require():
                 pass
             case _:
                 assert_never(item)

@@ -10,8 +10,9 @@ from hashlib import sha256
 from ..dsl import syntax
 from . import hir
 from .emit import Env, expression, fstring, quoted
-from .lower_config import config_env, depends, lower_config, mesh_dependent, requirement
+from .lower_config import config_env, depends, lower_config, mesh_dependent
 from .lower_functions import lower_functions, plain, wrapped
+from .lower_require import requirement
 from .lower_statements import Emitter, Place, uses
 from .plan import Function, MeshView, Plan, SideView
 from .proof import Proof, Proven, equation

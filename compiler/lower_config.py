@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from string import Formatter
 
 from ..dsl import syntax
 from ..dsl.never import assert_never
@@ -11,6 +10,7 @@ from . import hir
 from .emit import Env, attribute, expression, function_name, literal, quoted
 from .kinds import paths
 from .lower_functions import plain
+from .lower_require import requirement
 from .plan import ConfigView, Field, Property
 
 _TYPES = {
@@ -77,30 +77,6 @@ def kinds(map_: hir.Map) -> dict[str, str]:
 
 def depends(value: syntax.Expr, names: frozenset[str]) -> bool:
     return any(path.text in names for path in paths(value))
-
-
-def requirement(node: hir.Require, env: Env) -> str:
-    """`require(test, message)`; `{n}` in the message shows a value."""
-    return f"require({expression(node.test, env)}, {_message(node.message, env)})"
-
-
-def _message(text: str, env: Env) -> str:
-    try:
-        parts = list(Formatter().parse(text))
-    except ValueError:
-        return quoted(text)
-    if any(
-        name is not None and (name not in env.names or form or conversion)
-        for _, name, form, conversion in parts
-    ):
-        return quoted(text)
-    shown = [(literal_text, name) for literal_text, name, _, _ in parts]
-    inner = "".join(
-        quoted(start)[1:-1].replace("{", "{{").replace("}", "}}")
-        + (f"{{{env.names[name]}}}" if name else "")
-        for start, name in shown
-    )
-    return f'f"{inner}"' if any(name for _, name in shown) else quoted(text)
 
 
 def _bound(map_: hir.Map) -> list[str]:

@@ -15,6 +15,7 @@ from .kinds import paths
 from .layout import formula
 from .lower_loops import STAGED, local_number, local_numbers, loop_text, owner, owners
 from .lower_recipe import bundled_names, each
+from .lower_require import requirement
 from .proof import Proof, name_splits, spellings
 
 
@@ -44,6 +45,8 @@ class Emitter:
                     found += self._statement(item, place)
                 case hir.Drop():
                     found += self._drop(item, place)
+                case hir.Require():
+                    found.append(requirement(item, place.env))
                 case hir.Loop():
                     found += self._loop(item, place)
                 case hir.Choice(test=test, then=then, otherwise=otherwise):
@@ -177,7 +180,7 @@ class Emitter:
                     own = any(path.text == loop.index for path in paths(value))
                     taken += [] if own else [item]
                     left.append(item)
-                case hir.Drop():
+                case hir.Drop() | hir.Require():
                     left.append(item)
                 case hir.Loop(body=body):
                     inner = self._parted(body, loop)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from ..dsl import syntax
+from .hygiene import WORDS
 
 # A parameter stands in names, and no name stands below these.
 _NAMELESS = (
@@ -14,16 +16,6 @@ _NAMELESS = (
     *(syntax.Nothing, syntax.ListOf, syntax.Call, syntax.Item, syntax.Unary),
     *(syntax.Binary, syntax.Conditional, syntax.Condition, syntax.At),
 )
-# Where a bound name is spelled, by the type of the node.
-_WORDS: dict[type[syntax.Node], str] = {
-    syntax.Path: "text",
-    syntax.Index: "name",
-    syntax.Padded: "size",
-    syntax.Let: "name",
-    syntax.Replica: "name",
-    syntax.For: "index",
-    syntax.Equation: "input_axis",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +53,19 @@ class Replacing:
             new = self._value(value)
             if new is not value:
                 changed[name] = new
-        word = _WORDS.get(type(node))
+        word = WORDS.get(type(node))
         if word is not None and getattr(node, word) in self.words:
             changed[word] = self.words[getattr(node, word)]
+        if isinstance(node, syntax.Require):
+            changed["message"] = self._message(node.message)
         return replace(node, **changed) if changed else node
+
+    def _message(self, message: str) -> str:
+        """`{n}` in a message shows the value of a name."""
+        return re.sub(r"\{(\w+)\}", self._shown, message)
+
+    def _shown(self, found: re.Match[str]) -> str:
+        return f"{{{self.words.get(found[1], found[1])}}}"
 
     def _value(self, value: object) -> object:
         if isinstance(value, syntax.Node):

@@ -88,8 +88,9 @@ def _statement(
             raise AssertionError("written out before")
         case syntax.Make():
             raise AssertionError("others were refused before")
-        case syntax.Require():
-            refuse("M0200", "`require` in a block is not supported yet", statement.span)
+        case syntax.Require(test=test, message=message):
+            context.scope.check(test)
+            yield hir.Require(test, message, statement.span, tuple(context.ranges))
         case _:
             assert_never(statement)
 

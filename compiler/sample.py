@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations, cycle, product
 from typing import Any
 
 from ..dsl import syntax
@@ -192,7 +192,7 @@ def _movable(map_: hir.Map) -> tuple[str, ...]:
 
 def _sizes(map_: hir.Map) -> dict[str, int]:
     """A prime for every size; what is divided by another is a multiple of it."""
-    primes = iter(PRIMES)
+    primes = cycle(PRIMES)  # those of a long config come again
     layers = _layers(map_)
     fields = [
         entry.field
@@ -328,7 +328,7 @@ def _measured(
     proven: Proven, functions: Mapping[int, str]
 ) -> dict[str, tuple[int, ...]]:
     """Sizes for the indices that are measured on tensors; multiples of 4 where a mesh splits the statement."""
-    primes = iter(PRIMES)
+    primes = cycle(PRIMES)
     found: dict[str, tuple[int, ...]] = {}
     for proof in proven.proofs:
         if proof.measured:
@@ -338,5 +338,5 @@ def _measured(
             )
             sizes = tuple(next(primes) * (4 if split else 1) for _ in proof.measured)
             found.setdefault(functions[proof.statement.number], sizes)
-            primes = iter(PRIMES)
+            primes = cycle(PRIMES)
     return found

@@ -127,7 +127,7 @@ class Walk:
                 case hir.Let(name=name, value=value):
                     scope = {**scope, identifier(name): self._value(value, env, scope)}
                     env = env.adding({name: identifier(name)}, {name: item.kind})
-                case hir.Drop():
+                case hir.Drop() | hir.Require():
                     pass
                 case _:
                     assert_never(item)

@@ -7,7 +7,7 @@ order of writing, and nothing that was inferred. Spans do not count in compariso
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from .source import Source, Span
@@ -647,14 +647,12 @@ class File(Node):
 
 def walk(node: Node) -> Iterator[Node]:
     """The node and every node below it, in the order of the text."""
-    yield node
-    for item in fields(node):
-        yield from _below(getattr(node, item.name))
-
-
-def _below(value: object) -> Iterator[Node]:
-    if isinstance(value, Node):
-        yield from walk(value)
-    elif isinstance(value, tuple):
-        for part in value:
-            yield from _below(part)
+    left: list[object] = [node]
+    while left:
+        one = left.pop()
+        if isinstance(one, Node):
+            yield one
+            names = reversed(one.__dataclass_fields__)
+            left.extend(getattr(one, name) for name in names if name != "span")
+        elif isinstance(one, tuple):
+            left.extend(reversed(one))
