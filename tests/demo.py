@@ -1,30 +1,74 @@
-"""A checkpoint of transformers to Megatron's rank files and back, by the command line a user has. Run by `make demo`.
+"""Checkpoints of transformers to Megatron's rank files and back, by the command line a user has. Run by `make demo`.
 
-Two small models are made, saved in several shards, converted to tp=2 pp=2 and converted back. Three things are then
-compared with the original: the bytes of every tensor, config.json, and the logits of the model that transformers loads
-from the result, bit for bit. Exits with 1 if one of them differs.
+A small model of each family is made, saved, converted to ranks and converted back. The names and shapes that transformers
+saved are compared with what the converter expects; what came back is compared with the original: the bytes of every
+tensor, config.json, and the logits of the model that transformers loads from the result, bit for bit. Exits with 1 if
+one of them differs.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
 
 import torch
 from safetensors import safe_open
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-MAP = Path(__file__).parents[1] / "dsl" / "maps" / "llama_hf_mcore.map"
-TP, PP = 2, 2
+# Grouped queries, a head size of its own, and a vocabulary that is no multiple of the padding.
+SIZES = {
+    "hidden_size": 96,
+    "intermediate_size": 208,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "head_dim": 24,
+    "vocab_size": 503,
+    "max_position_embeddings": 128,
+    "pad_token_id": None,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, its converter, and what its config says besides SIZES; `flags` are those of the command."""
+
+    name: str
+    family: str
+    converter: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    flags: str = "--tp 2 --pp 2"
+
+
+MODELS = (
+    Model("Llama", "llama", "llama_hf_mcore", {"num_hidden_layers": 6}),
+    Model("Llama, tied", "llama", "llama_hf_mcore", {"tie_word_embeddings": True}),
+    Model("Mistral", "mistral", "llama_hf_mcore", {"sliding_window": 32}),
+    Model("Qwen2", "qwen2", "qwen2_hf_mcore", {"tie_word_embeddings": True}),
+    Model("Qwen3", "qwen3", "qwen3_hf_mcore", {"attention_bias": True}),
+    Model("Mixtral", "mixtral", "mixtral_hf_mcore", EXPERTS, "--tp 2 --pp 2 --ep 2"),
+    Model(
+        "Qwen3-MoE",
+        "qwen3_moe",
+        "qwen3_moe_hf_mcore",
+        {**EXPERTS, "moe_intermediate_size": 40, "mlp_only_layers": [1]},
+        "--tp 2 --pp 2 --ep 2 --etp 2 --variant experts=sequential",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -32,17 +76,23 @@ class Row:
     """What was converted, and whether it came back."""
 
     model: str
-    files: int
+    flags: str
     tensors: int
     size: int
     rank_files: int
+    names_expected: bool
     bytes_equal: bool
     config_equal: bool
     logits_equal: bool
 
     @property
-    def passed(self) -> bool:
-        return self.bytes_equal and self.config_equal and self.logits_equal
+    def checks(self) -> tuple[bool, ...]:
+        return (
+            self.names_expected,
+            self.bytes_equal,
+            self.config_equal,
+            self.logits_equal,
+        )
 
 
 def main() -> int:
@@ -50,84 +100,84 @@ def main() -> int:
     disable_progress_bar()
     with tempfile.TemporaryDirectory(prefix="mapc-demo-") as scratch:
         folder = Path(scratch)
-        say(f"mapc build {MAP.name}")
-        run("-m", "mapc.compiler", "build", MAP, "--output", folder)
-        converter = folder / f"{MAP.stem}.py"
+        for stem in dict.fromkeys(model.converter for model in MODELS):
+            say(f"mapc vendor {stem}")
+            run("-m", "mapc.compiler", "vendor", stem, folder)
         rows = [
-            round_trip(converter, folder / name, name, tied)
-            for name, tied in [("untied", False), ("tied", True)]
+            round_trip(model, folder / f"{model.converter}.py", folder / model.name)
+            for model in MODELS
         ]
     print_table(rows)
-    failed = [row.model for row in rows if not row.passed]
-    print(f"\n{'FAILED: ' + ', '.join(failed) if failed else 'all equal'}", end="")
+    failed = [row.model for row in rows if not all(row.checks)]
+    print(f"\n{'FAILED: ' + '; '.join(failed) if failed else 'all equal'}", end="")
     print(f" ({time.perf_counter() - started:.0f} s)")
     return 1 if failed else 0
 
 
-def round_trip(converter: Path, folder: Path, name: str, tied: bool) -> Row:
+def round_trip(model: Model, converter: Path, folder: Path) -> Row:
     original, ranks, back = folder / "original", folder / "megatron", folder / "back"
-    say(f"{name}: transformers makes a model and saves it")
-    save_model(original, tied)
-    say(f"{name}: {converter.name} to-mcore --tp {TP} --pp {PP}")
-    run(converter, "to-mcore", original, ranks, "--tp", TP, "--pp", PP)
-    say(f"{name}: {converter.name} to-hf")
+    say(f"{model.name}: transformers makes a model and saves it")
+    save_model(original, model)
+    say(f"{model.name}: {converter.name} to-mcore {model.flags}")
+    run(converter, "to-mcore", original, ranks, *model.flags.split())
+    say(f"{model.name}: {converter.name} to-hf")
     run(converter, "to-hf", ranks, back)
     before, after = tensors(original), tensors(back)
     return Row(
-        model=name,
-        files=len(list(original.glob("*.safetensors"))),
+        model=model.name,
+        flags=model.flags,
         tensors=len(before),
         size=sum(len(data) for _, _, data in before.values()),
         rank_files=len(list(ranks.rglob("*.safetensors"))),
+        names_expected=expected(converter, config(original))
+        == {name: shape for name, (_, shape, _) in before.items()},
         bytes_equal=before == after,
         config_equal=config(original) == config(back),
         logits_equal=torch.equal(logits(original), logits(back)),
     )
 
 
-def save_model(folder: Path, tied: bool) -> None:
-    """A Llama with grouped queries, in bfloat16 and in several shards; its vocabulary is no multiple of the padding."""
+def save_model(folder: Path, model: Model) -> None:
+    """In bfloat16 and in several shards; each number is drawn, so that any swap must show."""
     torch.manual_seed(1)
-    settings = LlamaConfig(
-        hidden_size=192,
-        intermediate_size=416,
-        num_hidden_layers=6,
-        num_attention_heads=12,
-        num_key_value_heads=4,
-        vocab_size=1003,
-        max_position_embeddings=128,
-        tie_word_embeddings=tied,
-        dtype=torch.bfloat16,
+    settings = AutoConfig.for_model(
+        model.family, **{**SIZES, **model.settings}, dtype=torch.bfloat16
     )
-    model = LlamaForCausalLM(settings).to(torch.bfloat16)
+    made = AutoModelForCausalLM.from_config(settings).to(torch.bfloat16)
     with torch.no_grad():
-        for (
-            parameter
-        ) in (
-            model.parameters()
-        ):  # the norms too, which begin as ones: any swap must show
+        for parameter in made.parameters():  # norms too, which begin as ones
             parameter.normal_(std=0.5 if parameter.ndim == 1 else 0.05)
-    model.save_pretrained(folder, max_shard_size="1MB")
+    made.save_pretrained(folder, max_shard_size="300KB")
 
 
-def tensors(folder: Path) -> dict[str, tuple[str, list[int], bytes]]:
+def tensors(folder: Path) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
     """Every tensor of the folder's files: dtype, shape and bytes."""
-    found: dict[str, tuple[str, list[int], bytes]] = {}
+    found: dict[str, tuple[str, tuple[int, ...], bytes]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
             for name in file.keys():  # noqa: SIM118 - a file is not iterable
                 tensor = file.get_tensor(name)
                 data = tensor.contiguous().view(torch.uint8).numpy().tobytes()
-                found[name] = (str(tensor.dtype), list(tensor.shape), data)
+                found[name] = (str(tensor.dtype), tuple(tensor.shape), data)
     return found
 
 
-def config(folder: Path) -> object:
+def expected(converter: Path, config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The names and shapes that the converter says such a config has."""
+    spec = importlib.util.spec_from_file_location(converter.stem, converter)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    said = module.expected_hf(module.Config.from_hf(config))
+    return {name: shape for name, (shape, _) in said.items()}
+
+
+def config(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "config.json").read_text())
 
 
 def logits(folder: Path) -> torch.Tensor:
-    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
     ids = torch.arange(3 * 37).reshape(3, 37) * 7 % model.config.vocab_size
     with torch.no_grad():
         return model(ids).logits
@@ -145,36 +195,19 @@ def say(line: str) -> None:
 
 
 def print_table(rows: list[Row]) -> None:
-    head = (
-        "model",
-        "files",
-        "tensors",
-        "bytes",
-        "rank files",
-        "bytes equal",
-        "config equal",
-        "logits equal",
-    )
+    head = ("model", "tensors", "bytes", "rank files")
+    head += ("names expected", "bytes equal", "config equal", "logits equal")
     body = [
-        (row.model, row.files, row.tensors, f"{row.size:,}", row.rank_files)
-        + tuple(
-            "yes" if equal else "NO"
-            for equal in (row.bytes_equal, row.config_equal, row.logits_equal)
-        )
+        (row.model, row.tensors, f"{row.size:,}", row.rank_files)
+        + tuple("yes" if equal else "NO" for equal in row.checks)
         for row in rows
     ]
     lines = [tuple(map(str, line)) for line in (head, *body)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     print()
     for model, *cells in lines:
-        print(
-            "  ".join(
-                [
-                    model.ljust(widths[0]),
-                    *(c.rjust(w) for c, w in zip(cells, widths[1:], strict=True)),
-                ]
-            )
-        )
+        right = [c.rjust(w) for c, w in zip(cells, widths[1:], strict=True)]
+        print("  ".join([model.ljust(widths[0]), *right]))
 
 
 if __name__ == "__main__":

@@ -98,14 +98,15 @@ def test_a_padding_of_nothing_is_refused() -> None:
 
 def test_a_config_made_by_hand_is_checked() -> None:
     fields = {"L": 4, "e": 10, "n": 6, "g": 3, "d": 7, "f": 22, "v": 31, "tied": False}
+    fields["bias"] = False
     with pytest.raises(m.ConversionError, match="e: expected int, found '10'"):
-        m.Config(**{**fields, "e": "10"}, bias=False)
+        m.Config(**{**fields, "e": "10"})
     with pytest.raises(m.ConversionError, match="L: expected int, found None"):
-        m.Config(**{**fields, "L": None}, bias=False)
+        m.Config(**{**fields, "L": None})
     with pytest.raises(
         ValueError, match="norms: expected one of fused, local, not 'x'"
     ):
-        m.Config(**fields, bias=False, norms="x")
+        m.Config(**fields, norms="x")
 
 
 def test_a_copy_of_another_dtype_is_refused() -> None:
