@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 from mapc.templates.runtime.errors import ConversionError
 from mapc.templates.runtime.mapping import Side
 from mapc.templates.runtime.source_folder import SourceFolder, open_source
+from safetensors.torch import load_file
 
 from .files import Stored, coded, with_header, write
 
@@ -380,6 +382,31 @@ def test_a_rank_too_many(tmp_path: Path) -> None:
     refused(
         tmp_path,
         "mp_rank_03_000/model.safetensors",
+        "expected the 6 files of tp=2 pp=3, found this one too; "
+        "say which mesh it is, or remove the file",
+        mesh=True,
+    )
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".bin"])
+def test_ranks_of_torch_save(tmp_path: Path, suffix: str) -> None:
+    """A map that names safetensors reads the files of torch.save of the same name; the mesh is read off them too."""
+    ranks(tmp_path, 2, 1)
+    for file in tmp_path.rglob("model.safetensors"):
+        torch.save(load_file(file), file.with_suffix(suffix))
+        file.unlink()
+    folder = open_source(str(tmp_path), MCORE, Mesh, None)
+    assert folder.mesh == Mesh(2, 1)
+    assert folder.files == tuple(
+        f"mp_rank_{tp:02}_000/model{suffix}" for tp in range(2)
+    )
+
+
+def test_a_rank_in_two_files(tmp_path: Path) -> None:
+    write(ranks(tmp_path, 2, 3) / "mp_rank_01_000/model.pt", TENSORS)
+    refused(
+        tmp_path,
+        "mp_rank_01_000/model.pt",
         "expected the 6 files of tp=2 pp=3, found this one too; "
         "say which mesh it is, or remove the file",
         mesh=True,
