@@ -25,6 +25,9 @@ MODULES = {"mixtral": "mixtral_hub_module"}
 # Cerebras' releases since 2.1 name and cut the tensors of these models alike.
 RELEASES = {f"cs-2.{minor}": "cs" for minor in range(1, 10)}
 
+# Before release 2.0 Cerebras' names began with this.
+PREFIX = "model."
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -54,6 +57,14 @@ class Pair:
             self.module, layout, read(self.module, other, recorded, self.options)
         )
         return read(self.module, layout, written, self.options)
+
+    @property
+    def back(self) -> Tensors:
+        """The source's tensors as they come back: of two prefixes the first is written."""
+        source = self.case.source
+        if self.source == "cs" and all(name.startswith(PREFIX) for name in source):
+            return {name[len(PREFIX) :]: tensor for name, tensor in source.items()}
+        return dict(source)
 
     def converted(self, tensors: Tensors, to: str, config: Any) -> Tensors:
         pairs = list(getattr(self.module, f"to_{to}")(tensors, config))
@@ -106,8 +117,7 @@ def _cerebras() -> Iterator[Pair]:
     names = {"hf": "hf", **RELEASES}
     for case, said in _folders("cerebras", "meta.json"):
         layouts = [names.get(said[key]) for key in ("src_fmt", "tgt_fmt")]
-        old_names = any(name.startswith("model.tr") for name in said["src_key_order"])
-        if said["model"] in CEREBRAS and set(layouts) == {"hf", "cs"} and not old_names:
+        if said["model"] in CEREBRAS and set(layouts) == {"hf", "cs"}:
             configs = [
                 _section(case.json(f"config_{end}.json")) for end in ("src", "dst")
             ]
