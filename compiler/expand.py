@@ -18,7 +18,7 @@ from .hygiene import Names, names_of_file
 from .include import included
 from .library import Library
 from .problems import nearest, refuse
-from .replacing import Replacing
+from .replacing import Replacing, merged
 
 MOST = 100_000  # statements of a map that is written out
 LONGEST = 20_000_000  # characters of what the uses write
@@ -232,4 +232,4 @@ def _written(name: syntax.Name) -> list[syntax.Name]:
         )
         for part in name.parts
     ]
-    return [replace(name, parts=parts) for parts in product(*choices)]
+    return [replace(name, parts=merged(parts)) for parts in product(*choices)]

@@ -242,6 +242,7 @@ class Map:
     variants: tuple[Variant, ...]
     items: tuple[Item, ...]
     included: tuple[Source, ...] = ()  # the other files that the map is made of
+    borrowed: bool = False  # one of them was found in a folder that the caller gave
 
     @property
     def layouts(self) -> tuple[Layout, Layout]:

@@ -40,6 +40,7 @@ class _Reader:
     files: dict[str, syntax.File] = field(default_factory=dict)
     sources: list[Source] = field(default_factory=list)
     characters: int = 0
+    borrowed: bool = False
 
     def top_level(
         self, file: syntax.File, here: _Opened
@@ -137,6 +138,7 @@ class _Reader:
         place = self.library.find(include, here.place)
         there = _Opened(place, place.path.as_posix(), include, here)
         _check_cycle(there)
+        self.borrowed |= place.folder in self.library.given
         key = place.known_as
         if key not in self.files:
             source = read(place, include, MOST - self.characters)
@@ -160,7 +162,12 @@ def included(file: syntax.File, library: Library) -> syntax.File:
     items = file.items
     if any(isinstance(node, syntax.Include) for node in syntax.walk(file)):
         items = reader.top_level(file, main)
-    return replace(file, items=_joined(items), included=tuple(reader.sources))
+    return replace(
+        file,
+        items=_joined(items),
+        included=tuple(reader.sources),
+        borrowed=reader.borrowed,
+    )
 
 
 def _joined(items: tuple[syntax.TopLevel, ...]) -> tuple[syntax.TopLevel, ...]:

@@ -50,7 +50,8 @@ class Library:
     """The folders that a map includes files from: its own, where it is a file, and others in order."""
 
     home: Place | None
-    folders: tuple[Traversable, ...]
+    given: tuple[Path, ...]
+    shipped: Traversable
 
     def find(self, include: syntax.Include, here: Place | None) -> Place:
         """The file that an `include` in the file at `here` means. Raises MapError."""
@@ -75,7 +76,7 @@ class Library:
     def _places(self, path: str, here: Place | None) -> Iterator[Place]:
         if here is not None:
             yield here.beside(path)
-        for folder in self.folders:
+        for folder in (*self.given, self.shipped):
             yield Place(folder, PurePosixPath(path))
 
 
@@ -83,7 +84,7 @@ def library(home: Path | None, folders: Sequence[str | Path]) -> Library:
     """The library of a map in the file `home`, or of a text; the shipped maps come last."""
     place = None if home is None else Place(home.parent, PurePosixPath(home.name))
     given = tuple(Path(folder) for folder in folders)
-    return Library(place, (*given, files("mapc.dsl") / "maps"))
+    return Library(place, given, files("mapc.dsl") / "maps")
 
 
 def read(place: Place, include: syntax.Include, room: int) -> Source:

@@ -90,7 +90,7 @@ class Replacing:
         tail = (syntax.Text(rest, span=first.span),) if rest else ()
         return replace(
             name,
-            parts=_merged((*argument.parts, *tail, *parts[1:])),
+            parts=merged((*argument.parts, *tail, *parts[1:])),
             component=argument.component or name.component,
         )
 
@@ -103,8 +103,8 @@ def first_component(name: syntax.Name) -> str | None:
     return word if dot or len(name.parts) == 1 else None
 
 
-def _merged(parts: tuple[syntax.NamePart, ...]) -> tuple[syntax.NamePart, ...]:
-    """Neighbouring pieces of text as one."""
+def merged(parts: tuple[syntax.NamePart, ...]) -> tuple[syntax.NamePart, ...]:
+    """The parts of a name, neighbouring pieces of text as one."""
     found: list[syntax.NamePart] = []
     for part in parts:
         before = found[-1] if found else None

@@ -54,6 +54,7 @@ def resolve(file: syntax.File) -> hir.Map:
         variants,
         items,
         file.included,
+        file.borrowed,
     )
 
 

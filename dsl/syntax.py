@@ -638,11 +638,15 @@ class Comment(Node):
 
 @dataclass(frozen=True, slots=True)
 class File(Node):
-    """A file; `included` are the texts of other files that stand in it once it is expanded, in order."""
+    """A file; once it is expanded, `included` are the texts of other files that stand in it, in order.
+
+    `borrowed`: one of them was found in a folder that the caller gave.
+    """
 
     items: tuple[TopLevel, ...]
     comments: tuple[Comment, ...] = ()
     included: tuple[Source, ...] = field(default=(), compare=False, repr=False)
+    borrowed: bool = field(default=False, compare=False, repr=False)
 
 
 def walk(node: Node) -> Iterator[Node]:

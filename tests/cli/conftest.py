@@ -18,7 +18,8 @@ SHIPPED = HERE.parents[1] / "dsl" / "maps" / "llama_hf_mcore.map"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory: a copy of `maps/` and of one shipped map."""
     for path in (*(HERE / "maps").iterdir(), SHIPPED):
-        shutil.copy(path, tmp_path)
+        copy = shutil.copytree if path.is_dir() else shutil.copy
+        copy(path, tmp_path / path.name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

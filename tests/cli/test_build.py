@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ def test_writes_the_converter_and_its_test(mapc: Mapc) -> None:
         "pair.py": compiled.module.encode(),
         "test_pair.py": compiled.test.encode(),
     }
+
+
+def test_folders_of_included_files(mapc: Mapc) -> None:
+    assert mapc("build", "parted.map", "-o", "out", "-I", "library").code == 0
+    compiled = compile_file("parted.map", include=["library"])
+    assert Path("out/parted.py").read_text() == compiled.module
+    rebuild = "# Rebuild it with: mapc build parted.map -o DIR --include DIR"
+    assert compiled.module.splitlines()[1] == rebuild
+    shutil.copytree("library/parts", "parts")
+    assert "--include" not in compile_file("parted.map").module.splitlines()[1]
 
 
 def test_current_files_are_left_alone(mapc: Mapc) -> None:
