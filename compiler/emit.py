@@ -155,7 +155,11 @@ def _expr(value: Expr, env: Env) -> tuple[str, int]:
         case syntax.ListOf(items=items):
             return f"[{', '.join(expression(item, env) for item in items)}]", 10
         case syntax.Item(value=base, index=index):
-            return f"{_at(base, env, 10)}[{expression(index, env)}]", 10
+            what = quoted(" ".join(value.span.text.split()))
+            return (
+                f"item({expression(base, env)}, {expression(index, env)}, {what})",
+                10,
+            )
         case syntax.Call():
             return _call(value, env), 10
         case syntax.Unary(
@@ -205,12 +209,24 @@ def _binary(value: syntax.Binary, env: Env) -> tuple[str, int]:
             f"exactly({expression(left, env)}, {expression(right, env)}, {names})",
             10,
         )
+    if operator == "%" and not _positive(right):
+        names = ", ".join(
+            quoted(" ".join(side.span.text.split())) for side in (left, right)
+        )
+        return (
+            f"remainder({expression(left, env)}, {expression(right, env)}, {names})",
+            10,
+        )
     if operator in ("==", "!=") and isinstance(right, syntax.Nothing):
         return f"{_at(left, env, 6)} is {'not ' if operator == '!=' else ''}None", 5
     level = _LEVELS.get(operator, _COMPARED)
     # Python reads a comparison of comparisons as a chain
     first = _at(left, env, level + (level == _COMPARED))
     return f"{first} {operator} {_at(right, env, level + 1)}", level
+
+
+def _positive(value: Expr) -> bool:
+    return isinstance(value, syntax.Number) and value.value > 0
 
 
 def fstring(name: syntax.Name, env: Env, prefix: tuple[str, int] | None = None) -> str:

@@ -134,10 +134,17 @@ def _mesh(map_: hir.Map) -> MeshView | None:
         return None
     dims = layout.dims
     arguments = ", ".join(dims)
+    shared = [layout.stages.mesh] if layout.stages else []
+    every = [tuple(dict.fromkeys((*shared, *c))) for c in layout.countings]
+    countings = ", ".join(map(repr, every))
     if len(layout.countings) == 1:
         loops = " ".join(f"for {dim} in range(self.{dim})" for dim in reversed(dims))
         return MeshView(
-            dims, f"[Rank({arguments}) {loops}]", f"{dims[0]} runs fastest", layout.name
+            dims,
+            countings,
+            f"[Rank({arguments}) {loops}]",
+            f"{dims[0]} runs fastest",
+            layout.name,
         )
     staged = layout.stages.mesh if layout.stages else None
     outer = [dim for dim in dims if dim == staged]
@@ -159,6 +166,7 @@ def _mesh(map_: hir.Map) -> MeshView | None:
     ranks = f"[Rank({', '.join(values[dim] for dim in dims)}) {loops} for number in range(math.lcm({', '.join(sizes)}))]"
     return MeshView(
         dims,
+        countings,
         ranks,
         "the countings "
         + " and ".join(", ".join(c) for c in inner)

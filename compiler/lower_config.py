@@ -36,17 +36,11 @@ def lower_config(map_: hir.Map, dims: frozenset[str]) -> ConfigView:
     return ConfigView(
         tuple(fields),
         tuple(_property(let, env) for let in lets),
+        "".join(f', {attribute(let.name)}="int"' for let in lets if let.kind == "int"),
         tuple(
-            [
-                f'check_kind({quoted(let.name)}, "int", self.{attribute(let.name)})'
-                for let in lets
-                if let.kind == "int"
-            ]
-            + [
-                requirement(node, env)
-                for node in map_.requires
-                if not depends(node.test, dims)
-            ]
+            requirement(node, env)
+            for node in map_.requires
+            if not depends(node.test, dims)
         ),
         tuple(
             (attribute(entry.field), _row(map_, entry))

@@ -37,6 +37,7 @@ class ConfigView:
 
     fields: tuple[Field, ...]
     properties: tuple[Property, ...]
+    kinds: str
     checks: tuple[str, ...]
     keys: tuple[tuple[str, str], ...]
     options: tuple[tuple[str, str], ...]
@@ -47,6 +48,7 @@ class ConfigView:
 @dataclass(frozen=True, slots=True)
 class MeshView:
     dims: tuple[str, ...]
+    countings: str
     ranks: str
     order: str
     layout: str

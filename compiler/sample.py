@@ -19,6 +19,7 @@ from .kinds import paths
 from .layout import splits
 from .lower_config import config_env, mesh_dependent
 from .proof import Proven
+from .settle import carried, repeated
 from .trial import Dims, Fields, Trial, derived
 from .witness import Walk, Witness
 
@@ -72,9 +73,8 @@ def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample | 
     measured = _measured(proven, functions)
     with running(core, map_.name) as names:
         trial = Trial(names, measured, derived(map_))
-        fields = fitted(
-            trial, {**_sizes(map_), **_others(map_)}, meshes, _movable(map_)
-        )
+        drawn = {**carried(map_), **_sizes(map_), **_others(map_)}
+        fields = fitted(trial, drawn, meshes, _movable(map_))
         fitting = tuple(mesh for mesh in meshes if trial.fits(fields, mesh))
         if not fitting:
             return None
@@ -200,6 +200,7 @@ def _sizes(map_: hir.Map) -> dict[str, int]:
         if entry.bound and entry.kind == "int" and entry.field not in derived(map_)
     ]
     sizes = {field: LAYERS if field in layers else next(primes) for field in fields}
+    sizes |= {name: 1 for name in repeated(map_) if name in sizes}
     for node in _let_nodes(map_):
         match node:
             case syntax.Binary(
@@ -260,7 +261,11 @@ def _listed(map_: hir.Map, name: str) -> list[Any] | None:
                 read = True
     if not read:
         return None
-    others = ["other"] if values and isinstance(values[0], str) else []
+    others: list[Any] = []
+    if values and isinstance(values[0], str):
+        others = ["other"]
+    elif values:
+        others = [not values[0] if isinstance(values[0], bool) else max(values) + 1]
     values = list(dict.fromkeys([*values, *others])) or [2, 1]
     return [values[number % len(values)] for number in range(LAYERS)]
 

@@ -74,7 +74,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatch
 from functools import cache, partial
 from itertools import accumulate
-from math import prod
+from math import lcm, prod
 from pathlib import Path, PurePath
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias
@@ -134,8 +134,7 @@ class Config:
     extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        config_table().check(self)
-        check_kind("h", "int", self.h)
+        config_table().check(self, h="int")
 
     @property
     def h(self) -> int:
@@ -246,6 +245,7 @@ class Mesh:
 
     def ranks(self) -> list[Rank]:
         """Every rank; tp runs fastest."""
+        check_ranks(vars(self), ("pp", "tp"))
         return [Rank(tp, pp) for pp in range(self.pp) for tp in range(self.tp)]
 
 
@@ -605,8 +605,12 @@ class ConfigTable:
         """What a `mapc` block holds, but for the mesh."""
         return (*self.layouts, *map(_absent, self.layouts))
 
-    def check(self, config: Any) -> None:
-        """ConversionError for a field of the wrong kind, ValueError for an alternative that does not exist."""
+    def check(self, config: Any, **lets: str) -> None:
+        """ConversionError for a field of the wrong kind, ValueError for an alternative that does not exist.
+
+        `lets` are the kinds of values that are computed from the fields. A side that is only read must say what the
+        field holds, or that layout's config could not say it.
+        """
         for name in (*self.keys, *self.options):
             value, kind = getattr(config, name), self.kind(name)
             if value is None and kind != "any" and "None" not in self.types[name]:
@@ -617,6 +621,28 @@ class ConfigTable:
                 raise ValueError(
                     f"{name}: expected one of {', '.join(choices)}, not {getattr(config, name)!r}"
                 )
+        self._check_formulas(config)
+        for name, kind in lets.items():
+            check_kind(name, kind, worked_out(name, getattr, config, name))
+
+    def saying(self, layout: str, fields: Mapping[str, Any]) -> Saying:
+        """What a layout's config would say of these fields."""
+        said = self._said(layout, fields)
+        return Saying(fields, {key: value for keys, value in said for key in keys})
+
+    def _check_formulas(self, config: Any) -> None:
+        for side, layout in enumerate(self.layouts):
+            view = self.saying(layout, vars(config))
+            for name, row in self.keys.items():
+                value = getattr(config, name)
+                if not callable(row[side]) or value is None:
+                    continue
+                expected = worked_out(name, row[side], view)
+                if expected != value:
+                    raise ConversionError(
+                        f"{name}: expected {expected!r}, as the other values of a {layout} config say, "
+                        f"found {value!r}"
+                    )
 
     def read(
         self, layout: str, config: Mapping[str, Any], options: Mapping[str, Any]
@@ -675,6 +701,21 @@ def _absent(layout: str) -> str:
     return f"absent from {layout}"
 
 
+class Saying:
+    """What a layout's config would say, to compute with: the fields by name and the keys."""
+
+    def __init__(self, fields: Mapping[str, Any], keys: Mapping[str, Any]) -> None:
+        self.fields = fields
+        self.keys = keys
+
+    def __getitem__(self, name: str) -> Any:
+        return self.fields[name]
+
+    def key(self, key: str) -> Any:
+        """The value under a key, None where there is none."""
+        return self.keys.get(key)
+
+
 class ConfigReader:
     """Reads one layout's dict; `reader[field]` is a field, read once."""
 
@@ -690,6 +731,7 @@ class ConfigReader:
         self.config = config
         self.options = options
         self._fields: dict[str, Any] = {}
+        self._missing = ""  # the last key that was asked for and is not there
         self._rest = deepcopy(dict(config))
         self._stored = self._rest.pop("mapc", None) or {}
         self._check_objects()
@@ -738,6 +780,7 @@ class ConfigReader:
         value = _get(self.config, key)
         if value is not None:
             _remove(self._rest, key.split("."))
+        self._missing = key if value is None else self._missing
         return value
 
     def extra(self) -> dict[str, Any]:
@@ -753,7 +796,7 @@ class ConfigReader:
         """A field's value in this layout, in the left layout's spelling; None where no key is there."""
         keys = row[self.table.layouts.index(self.layout)]
         if keys is None or callable(keys):
-            return keys(self) if keys else None
+            return self._formula(name, keys) if keys else None
         first, *others = (keys,) if isinstance(keys, str) else keys
         every = {
             first: self.key(first),
@@ -769,6 +812,19 @@ class ConfigReader:
         for key, value in found.items():
             return self._checked(f"{self.layout} config: {key}", name, row, value)
         return None
+
+    def _formula(self, name: str, compute: Callable[..., Any]) -> Any:
+        """A value that this layout's config computes."""
+        what, self._missing = f"{self.layout} config: {name}", ""
+        try:
+            value = worked_out(what, compute, self)
+        except ConversionError as error:
+            if error.__cause__ is None or not self._missing:
+                raise
+            raise ConversionError(
+                f"{self.layout} config: expected {self._missing} ({name}), found none"
+            ) from None
+        return check_kind(what, self.table.kind(name), value)
 
     def _checked(self, what: str, name: str, row: tuple[Any, ...], value: Any) -> Any:
         if len(row) < 4:
@@ -819,7 +875,10 @@ class ConfigReader:
                 else f"no key holds {name}"
             )
             raise ConversionError(f"{self.layout} config: {expected}")
-        value = default(self) if callable(default) else deepcopy(default)
+        if callable(default):
+            value = worked_out(f"{self.layout} config: {name}", default, self)
+        else:
+            value = deepcopy(default)
         return check_kind(name, self.table.kind(name), value)
 
 
@@ -845,6 +904,42 @@ def _put(config: dict[str, Any], key: str, value: Any) -> None:
             config[part] = {}
         config = config[part]
     config[last] = deepcopy(value)
+
+
+def worked_out(what: str, compute: Callable[..., Any], *given: Any) -> Any:
+    """What the map computes; ConversionError where the values it is given do not allow it."""
+    try:
+        return compute(*given)
+    except ConversionError:
+        raise
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise ConversionError(f"{what}: cannot be computed, {error}") from error
+
+
+def item(values: Any, index: Any, what: str) -> Any:
+    """An item of a list; `what` is how the map writes it."""
+    if not isinstance(values, list):
+        raise ConversionError(f"{what}: expected a list, found {values!r}")
+    if type(index) is not int or not 0 <= index < len(values):
+        raise ConversionError(
+            f"{what}: expected an index below {len(values)}, found {index!r}"
+        )
+    return values[index]
+
+
+def remainder(above: Any, below: Any, above_name: str, below_name: str) -> Any:
+    """above % below, which must not be 0."""
+    if below == 0:
+        raise ConversionError(
+            f"{above_name} % {below_name}: expected another number than 0 on the right, found 0"
+        )
+    return above % below
 
 
 def exactly(above: int, below: int, above_name: str, below_name: str) -> int:
@@ -1919,6 +2014,19 @@ class Recipes:
                 recipe.left(0, formula, *shape), recipe.right(0, formula, *shape)
             )
         return self._made[key]
+
+
+MOST_RANKS = 2**16
+
+
+def check_ranks(sizes: Mapping[str, int], *countings: tuple[str, ...]) -> None:
+    """ConversionError for more ranks than a checkpoint is stored on; each counting counts them all."""
+    count = lcm(*(prod(sizes[dim] for dim in counting) for counting in countings))
+    if count > MOST_RANKS:
+        spelled = " ".join(f"{dim}={size}" for dim, size in sizes.items())
+        raise ConversionError(
+            f"{spelled}: expected at most {MOST_RANKS} ranks, found {count}"
+        )
 
 
 def places(*names: str | tuple[str, ...], when: bool = True, **at: int) -> Slots:

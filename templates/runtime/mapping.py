@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from math import lcm, prod
 from typing import Any, NamedTuple, TypeAlias
 
 from .config import ConfigTable
@@ -249,6 +250,19 @@ class Recipes:
                 recipe.left(0, formula, *shape), recipe.right(0, formula, *shape)
             )
         return self._made[key]
+
+
+MOST_RANKS = 2**16
+
+
+def check_ranks(sizes: Mapping[str, int], *countings: tuple[str, ...]) -> None:
+    """ConversionError for more ranks than a checkpoint is stored on; each counting counts them all."""
+    count = lcm(*(prod(sizes[dim] for dim in counting) for counting in countings))
+    if count > MOST_RANKS:
+        spelled = " ".join(f"{dim}={size}" for dim, size in sizes.items())
+        raise ConversionError(
+            f"{spelled}: expected at most {MOST_RANKS} ranks, found {count}"
+        )
 
 
 def places(*names: str | tuple[str, ...], when: bool = True, **at: int) -> Slots:

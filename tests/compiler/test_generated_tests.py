@@ -11,6 +11,7 @@ from mapc.compiler import compile_file
 MAPS = Path(__file__).parent / "maps"
 CHOSEN = (
     "ceil",
+    "config_formulas",
     "experts_in_names",
     "experts_stacked",
     "arithmetic",
