@@ -12,6 +12,8 @@ from .scope import Scope
 STEPS = ("neg", "exp", "log")
 # What the language calls the dtypes that are computed with, and safetensors.
 FLOATS = {"f64": "F64", "f32": "F32", "f16": "F16", "bf16": "BF16"}
+MADE_DTYPES = FLOATS | {"u8": "U8", "bool": "BOOL"}
+MADE_DTYPES |= {f"i{bits}": f"I{bits}" for bits in (8, 16, 32, 64)}
 
 
 def flat(node: syntax.Equation) -> syntax.Equation:
@@ -81,31 +83,41 @@ def computes(statement: hir.Statement) -> bool:
 
 
 def named(tensor: hir.Tensor) -> list[syntax.Path]:
-    """The names that a tensor's arithmetic is computed from."""
+    """The names that a tensor's arithmetic and its default are computed from."""
+    values = [step.operand for step in tensor.steps if step.operand is not None]
+    values += tensor.default.arguments if tensor.default is not None else ()
     return [
         node
-        for step in tensor.steps
-        if step.operand is not None
-        for node in syntax.walk(step.operand)
+        for value in values
+        for node in syntax.walk(value)
         if isinstance(node, syntax.Path)
     ]
 
 
 def spelled(text: str, tensor: hir.Tensor) -> str:
-    """A tensor's name and axes with its dtype and the steps around them, as the map writes it."""
+    """A tensor's name and axes with all that stands around them, as the map writes it."""
+    if tensor.default is not None:
+        text += f" ?? {filled(tensor.default)}"
     if tensor.dtype is not None:
         text += f" as {tensor.dtype}"
     for step in tensor.steps:
         if step.operand is None:
             text = f"{step.operator}({text})"
         else:
-            text += f" {step.operator} {_operand(step.operand)}"
+            text += f" {step.operator} {operand(step.operand)}"
     return text
 
 
-def _operand(value: syntax.Expr) -> str:
+def filled(fill: hir.Fill) -> str:
+    """Values that no tensor holds, as the map writes them."""
+    given = ", ".join(" ".join(value.span.text.split()) for value in fill.arguments)
+    return f"{fill.function}({given})" if given else fill.function
+
+
+def operand(value: syntax.Expr) -> str:
+    """An expression on one line, in parentheses where it has operators."""
     text = " ".join(value.span.text.split())
     bare = isinstance(
-        value, (syntax.Path, syntax.Number, syntax.Call, syntax.Item, syntax.ListOf)
+        value, (syntax.Path, syntax.Number, syntax.Call, syntax.Item, syntax.Unary)
     )
     return text if bare else f"({text})"

@@ -48,12 +48,13 @@ def check(map_: hir.Map) -> Proven:
     }
     context = _Context(map_.layouts, (), (), frozenset(known), replicas, kinds)
     problems: list[Diagnostic] = []
-    proofs = tuple(_items(map_.items, context, problems))
+    every = tuple(_items(map_.items, context, problems))
     if not problems:
-        _check_names(proofs, problems)
+        _check_names(every, problems)
     if problems:
         raise MapError(*problems)
-    return Proven(map_, proofs)
+    proofs = tuple(proof for proof in every if proof.make is None)
+    return Proven(map_, proofs, tuple(proof for proof in every if proof.make))
 
 
 def _items(
@@ -65,6 +66,11 @@ def _items(
             case hir.Statement():
                 try:
                     found.append(_prove(item, context))
+                except MapError as error:
+                    problems += error.diagnostics
+            case hir.Make():
+                try:
+                    found.append(_made(item, context))
                 except MapError as error:
                     problems += error.diagnostics
             case hir.Loop(body=body, range=range_):
@@ -147,6 +153,23 @@ def _prove(statement: hir.Statement, context: _Context) -> Proof:
         context.local,
         _kinds(statement, used, context),
     )
+
+
+def _made(make: hir.Make, context: _Context) -> Proof:
+    """The proof of a tensor that is made: nothing but its own shape is measured on anything."""
+    names = frozenset(one for one, other in make.again if other in context.known)
+    inner = replace(context, known=context.known | names)
+    proof = _prove(make.statement, inner)
+    if proof.measured:
+        refuse(
+            "M0284",
+            f"nothing gives the size of `{proof.measured[0]}` on a tensor that is made",
+            axis_of(proof.measured[0], make.statement),
+            help=f"bind `{proof.measured[0]}` in `config` or by a `let`",
+        )
+    more = tuple(kind for kind in proof.kinds[1:] if kind != "defaulted")
+    kinds = ("made", *more, *(["lossy"] if make.lossy else []))
+    return replace(proof, make=make, kinds=kinds)
 
 
 def _different(
@@ -344,6 +367,7 @@ def _kinds(
     return (
         "rounded" if computes(statement) else "tail" if statement.tail else "bijective",
         *(["optional"] if statement.optional else []),
+        *(["defaulted"] if any(tensor.default for tensor in tensors) else []),
         *(["padded"] if padded else []),
         *(["tied"] if any(len(tensor.names) > 1 for tensor in tensors) else []),
         *(["replicating"] if one_sided else []),
@@ -356,6 +380,8 @@ def _check_names(proofs: tuple[Proof, ...], problems: list[Diagnostic]) -> None:
     for proof in proofs:
         loops = " ".join(loop.index + loop.range.span.text for loop in proof.loops)
         for side, tensors in enumerate(proof.statement.sides):
+            if proof.make is not None and proof.make.side != side:
+                continue
             for placed in (placed for tensor in tensors for placed in tensor.names):
                 said = proof.facts + (facts(placed.when, True) if placed.when else ())
                 for name in spellings(placed.name):

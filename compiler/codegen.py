@@ -103,10 +103,17 @@ def test(
                     [repr(side) for side in witness.shapes],
                     list(map(repr, witness.elements)),
                     list(map(repr, witness.computed)),
+                    list(map(repr, witness.made)),
                 )
                 for change, witness in zip(_distinct(calls.cases), calls.witnesses)
             ],
-            computed=any(witness.computed for witness in calls.witnesses),
+            defaulted=any("defaulted" in proof.kinds for proof in plan.proven.proofs),
+            made=any(witness.made for witness in calls.witnesses),
+            computed=any(
+                {"rounded", "defaulted"} & set(proof.kinds)
+                for proof in plan.proven.proofs
+            ),
+            arithmetic=any(witness.computed for witness in calls.witnesses),
             left_out="; ".join(_keywords(dict(mesh)) for mesh in calls.left_out),
             options_of=[_given(map_, side) for side in (0, 1)],
             required=[repr(_required(map_, side)) for side in (0, 1)],

@@ -25,11 +25,13 @@ def explain(path: Path, include: Sequence[Path] = ()) -> Answer:
     sections += [
         [head(proof, proven), *_statement(proof, proven)] for proof in proven.proofs
     ]
+    sections += [make_lines(proof, proven) for proof in proven.makes]
     sections += [drop_lines(drop, proven) for drop in left]
     data = {
         "map": proven.hir.source.name,
         "layouts": names,
         "statements": [statement_data(proof, proven) for proof in proven.proofs],
+        "makes": [make_data(proof, proven) for proof in proven.makes],
         "drops": [drop_data(drop, proven) for drop in left],
     }
     return Answer("\n\n".join("\n".join(lines) for lines in sections), data)
@@ -51,6 +53,31 @@ def source_lines(span: Span) -> list[str]:
     last = span.source.position(span.end)[0]
     lines = [span.source.line(number) for number in range(span.line, last + 1)]
     return dedent("\n".join(lines)).splitlines()
+
+
+def make_lines(proof: Proof, proven: Proven) -> list[str]:
+    """A tensor that is made: what of, and what becomes of one that is read."""
+    make = proof.make
+    assert make is not None, "a proof of what is made"
+    layout = proven.hir.layouts[make.side]
+    read = "left behind" if make.lossy else "compared"
+    return [
+        head(proof, proven),
+        f"    {equation(proof)}",
+        *(f"        {line}" for line in where(make.tensor, layout, proof)),
+        f"    made when {layout.name} is written, {read} where it is read",
+    ]
+
+
+def make_data(proof: Proof, proven: Proven) -> dict[str, object]:
+    make = proof.make
+    assert make is not None, "a proof of what is made"
+    return {
+        "where": place(proof, proven.hir),
+        "kinds": list(proof.kinds),
+        "equation": equation(proof),
+        "tensor": tensor_data(make.tensor, proven.hir.layouts[make.side], proof),
+    }
 
 
 def drop_lines(drop: hir.Drop, proven: Proven) -> list[str]:

@@ -138,11 +138,19 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Fill:
+    """Values that no tensor holds: a function of the language, or `full`."""
+
+    function: str
+    arguments: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tensor:
     """A term: a tensor under one name, or under several that are tied, and its axes.
 
     `whole`: of any shape, without axes. The equation is about what the steps make of the elements that are stored,
-    always in `dtype` if there is one.
+    always in `dtype` if there is one. `default`: its values where it is absent.
     """
 
     names: tuple[Placed, ...]
@@ -151,6 +159,7 @@ class Tensor:
     whole: bool = False
     steps: tuple[Step, ...] = ()
     dtype: str | None = None
+    default: Fill | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +200,27 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Make:
+    """A tensor of one side (0 left, 1 right) that is made.
+
+    `statement` equates it with a whole tensor of the other side that is always absent and has its values as default.
+    There a size that stands on two axes has a second name, of `again`.
+    """
+
+    side: int
+    tensor: Tensor
+    statement: Statement
+    again: tuple[tuple[str, str], ...]
+    lossy: bool
+
+    @property
+    def fill(self) -> Fill:
+        fill = self.statement.sides[1 - self.side][0].default
+        assert fill is not None, "what is made has values"
+        return fill
+
+
+@dataclass(frozen=True, slots=True)
 class Loop:
     """`for`: the range of an index. `staged` where a mesh dimension owns the range in stages.
 
@@ -223,7 +253,7 @@ class Stored:
     bodies: tuple[tuple[Item, ...], ...]
 
 
-Item: TypeAlias = "Statement | Drop | Loop | Choice | Stored | Let | Require"
+Item: TypeAlias = "Statement | Make | Drop | Loop | Choice | Stored | Let | Require"
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +299,7 @@ def statements(items: tuple[Item, ...]) -> tuple[Statement, ...]:
                 found += [
                     statement for body in bodies for statement in statements(body)
                 ]
-            case Drop() | Let() | Require():
+            case Make() | Drop() | Let() | Require():
                 pass
             case _:
                 assert_never(item)
@@ -289,7 +319,7 @@ def drops(items: tuple[Item, ...]) -> Iterator[Drop]:
             case Stored(bodies=bodies):
                 for body in bodies:
                     yield from drops(body)
-            case Statement() | Let() | Require():
+            case Statement() | Make() | Let() | Require():
                 pass
             case _:
                 assert_never(item)

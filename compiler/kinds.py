@@ -29,13 +29,17 @@ def sizes(file: syntax.File) -> frozenset[str]:
 
 
 def numbers(file: syntax.File) -> frozenset[str]:
-    """The names that arithmetic on tensors is computed from."""
-    todo = [
-        name
-        for node in syntax.walk(file)
-        if isinstance(node, syntax.Arithmetic)
-        for name in _operands(node.operand)
-    ]
+    """The names that arithmetic on tensors, what is made and defaults are computed from."""
+    values: list[Expr] = []
+    for node in syntax.walk(file):
+        match node:
+            case syntax.Arithmetic(operand=operand):
+                values.append(operand)
+            case syntax.Default(arguments=arguments):
+                values += arguments
+            case syntax.Make(value=value):
+                values.append(value)
+    todo = [name for value in values for name in _operands(value)]
     sources, found = _sources(file), set[str]()
     while todo:
         name = todo.pop()

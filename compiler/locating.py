@@ -74,6 +74,16 @@ def dropped(proven: Proven, name: str) -> list[hir.Drop]:
     ]
 
 
+def made(proven: Proven, name: str) -> list[Proof]:
+    """Every tensor that is made and may have the name."""
+    return [
+        proof
+        for proof in proven.makes
+        if proof.make is not None
+        and _is(proof.make.tensor.names[0].name, name, proof.make.side, proven, proof)
+    ]
+
+
 def held(instance: Instance, name: str) -> tuple[list[Held], list[hir.Drop]]:
     """The groups that have the name on this config, and the drops that take it."""
     groups: list[Held] = []
@@ -85,7 +95,9 @@ def held(instance: Instance, name: str) -> tuple[list[Held], list[hir.Drop]]:
         elif isinstance(item, instance.names["Tail"]):
             for group in _taken(instance, item, name):
                 tails += _holding(instance, group, name)
-        elif re.fullmatch(_deep(re.escape(item.place.name.replace("**", _DEEP))), name):
+        elif isinstance(item, instance.names["Drop"]) and re.fullmatch(
+            _deep(re.escape(item.place.name.replace("**", _DEEP))), name
+        ):
             lines[item.where] = item.side
     left = dropped(instance.proven, name)
     if not groups:

@@ -25,7 +25,7 @@ def lower(proven: Proven) -> Plan:
     env = config_env(map_, dims)
     functions, recipes = lower_functions(proven, dims, env)
     emitter = Emitter(
-        map_, {proof.statement.number: proof for proof in proven.proofs}, recipes
+        map_, {proof.statement.number: proof for proof in proven.every}, recipes
     )
     return Plan(
         proven=proven,
@@ -35,7 +35,7 @@ def lower(proven: Proven) -> Plan:
         digest=_digest(map_),
         sides=(_side(map_, 0), _side(map_, 1)),
         legend=_legend(map_, proven),
-        table=tuple(line for proof in proven.proofs for line in _row(map_, proof)),
+        table=tuple(line for proof in proven.every for line in _row(map_, proof)),
         config=lower_config(map_, dims),
         mesh=_mesh(map_),
         functions=functions,
@@ -103,7 +103,7 @@ def _legend(map_: hir.Map, proven: Proven) -> tuple[tuple[str, str], ...]:
     """What each index means: its config keys, or how it is computed."""
     used = {
         name
-        for proof in proven.proofs
+        for proof in proven.every
         for pair in proof.pairs
         for leaf in pair
         for name in leaf.indices

@@ -33,7 +33,7 @@ def lower_functions(
     }
     calls: dict[int, str] = {}
     made: dict[object, str] = {}
-    for proof in proven.proofs:
+    for proof in proven.every:
         where = quoted(place(proof, map_))
         if proof.statement.tail:
             calls[proof.statement.number] = where
@@ -43,7 +43,7 @@ def lower_functions(
             calls[proof.statement.number] = call
             continue
         if same_axes(proof):
-            calls[proof.statement.number] = _same(proof, where, env)
+            calls[proof.statement.number] = _same(proof, where, _own(proof, env))
             continue
         key = _geometry(proof)
         if key in made:
@@ -53,7 +53,8 @@ def lower_functions(
             )
         else:
             made[key] = _function_name(proof, {*functions, *defined(), "_statements"})
-            functions.update({f.name: f for f in _recipe(proof, map_, made[key], env)})
+            more = _recipe(proof, map_, made[key], _own(proof, env))
+            functions.update({function.name: function for function in more})
         calls[proof.statement.number] = _call(proof, made[key], where, env)
     return tuple(functions.values()), calls
 
@@ -127,6 +128,16 @@ def _same(proof: Proof, where: str, env: Env) -> str:
         for n in names
     )
     return f"recipes.same({where}{given})"
+
+
+def _own(proof: Proof, env: Env) -> Env:
+    """With the second names of sizes that stand twice on a tensor that is made."""
+    again = proof.make.again if proof.make is not None else ()
+    names = {
+        one: identifier(size) if size in proof.local else env.names[size]
+        for one, size in again
+    }
+    return env.adding(names)
 
 
 def _local(proof: Proof) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ..dsl import syntax
 from ..dsl.never import assert_never
 from . import hir
-from .arithmetic import FLOATS
+from .arithmetic import MADE_DTYPES
 from .emit import Env, attribute, expression, fstring, identifier, quoted
 from .kinds import paths
 from .layout import formula
@@ -43,6 +43,8 @@ class Emitter:
             match item:
                 case hir.Statement():
                     found += self._statement(item, place)
+                case hir.Make():
+                    found.append(self._make(item, place))
                 case hir.Drop():
                     found += self._drop(item, place)
                 case hir.Require():
@@ -173,7 +175,9 @@ class Emitter:
         left: list[hir.Item] = []
         for item in items:
             match item:
-                case hir.Statement(number=number):
+                case hir.Statement(number=number) | hir.Make(
+                    statement=hir.Statement(number=number)
+                ):
                     bundled = [other.index for other in self.proofs[number].bundled]
                     (taken if loop.index in bundled else left).append(item)
                 case hir.Let(value=value):
@@ -232,6 +236,15 @@ class Emitter:
         named = [f"left = {sides[0]}", f"right = {sides[1]}"]
         return [*named, f"yield Group({recipe}, left, right{optional})"]
 
+    def _make(self, make: hir.Make, place: Place) -> str:
+        proof = self.proofs[make.statement.number]
+        tensor = self._side(proof, make.side, place)
+        function, *values = _fill(make.fill, place)
+        given = f", ({', '.join(values)},)" if values else ""
+        lossy = ", lossy=True" if make.lossy else ""
+        recipe = self.recipes[make.statement.number]
+        return f"yield Make({recipe}, {make.side}, {tensor}, Fill({function}{given}){lossy})"
+
     def _side(self, proof: Proof, side: int, place: Place) -> str:
         return self._slots(proof, proof.statement.sides[side], side, place)
 
@@ -244,7 +257,7 @@ class Emitter:
         before: str | None = None
         for tensor in tensors:
             at = self._at(side, tensor.names[0])
-            if tensor.steps or tensor.dtype:
+            if tensor.steps or tensor.dtype or tensor.default:
                 plain = []
                 parts.append(self._computed(proof, tensor, side, place))
             elif (
@@ -272,11 +285,13 @@ class Emitter:
     def _computed(
         self, proof: Proof, tensor: hir.Tensor, side: int, place: Place
     ) -> str:
-        """A tensor with its dtype, and the steps that lead from its elements to what the equation is about."""
-        alone = replace(tensor, steps=(), dtype=None)
+        """A tensor with its default, its dtype, and the steps from its elements to what the equation is about."""
+        alone = replace(tensor, steps=(), dtype=None, default=None)
         text = self._slots(proof, (alone,), side, place)
+        if tensor.default is not None:
+            text = f"defaulted({text}, {', '.join(_fill(tensor.default, place))})"
         if tensor.dtype is not None:
-            text = f"fixed({text}, {quoted(FLOATS[tensor.dtype])})"
+            text = f"fixed({text}, {quoted(MADE_DTYPES[tensor.dtype])})"
         steps = [
             f"Step({quoted(step.operator)}"
             + (f", {expression(step.operand, place.env)})" if step.operand else ")")
@@ -402,6 +417,14 @@ class Emitter:
         where = quoted(drop.span.where)
         names = [self._one_text(n, drop.side, place, ()) for n in spellings(drop.name)]
         return [f"yield Drop({where}, {drop.side}, Place({n}, {at}))" for n in names]
+
+
+def _fill(fill: hir.Fill, place: Place) -> list[str]:
+    """The function and its values, as arguments."""
+    return [
+        quoted(fill.function),
+        *(expression(value, place.env) for value in fill.arguments),
+    ]
 
 
 def _places(name: str, at: str, tests: list[str]) -> str:

@@ -32,14 +32,22 @@ class Proof:
     measured: tuple[str, ...]
     local: frozenset[str]
     kinds: tuple[str, ...]
+    make: hir.Make | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """The map and a proof of each of its statements, in order."""
+    """The map and a proof of each of its statements, in order; `makes` are those of tensors that are made."""
 
     hir: hir.Map
     proofs: tuple[Proof, ...]
+    makes: tuple[Proof, ...] = ()
+
+    @property
+    def every(self) -> tuple[Proof, ...]:
+        """The proofs of both, in order."""
+        both = (*self.proofs, *self.makes)
+        return tuple(sorted(both, key=lambda proof: proof.statement.number))
 
 
 def varying(proof: Proof) -> dict[str, syntax.Expr]:
@@ -116,7 +124,10 @@ def equation(proof: Proof) -> str:
     )
     sides = []
     for side, tensors in enumerate(proof.statement.sides):
+        if proof.make is not None and proof.make.side != side:
+            continue
         cut = len(prefixes[side].parts) + 1 if prefixes else 0
+        tensors = tensors if proof.make is None else (proof.make.tensor,)
         names = [
             replace(t.names[0].name, parts=t.names[0].name.parts[cut:]) for t in tensors
         ]
@@ -127,7 +138,22 @@ def equation(proof: Proof) -> str:
                 for name, t in zip(names, tensors)
             )
         )
+    if proof.make is not None:
+        return _making(proof.make, sides[0])
     return " <-> ".join(sides)
+
+
+def _making(make: hir.Make, text: str) -> str:
+    """A `make` on one line."""
+    plain = make.fill.function == "full"
+    value = (
+        arithmetic.operand(make.fill.arguments[0])
+        if plain
+        else arithmetic.filled(make.fill)
+    )
+    dtype = f" as {make.tensor.dtype}" if make.tensor.dtype is not None else ""
+    name = text.removesuffix(dtype)
+    return f"make {('left', 'right')[make.side]} {name} = {value}{dtype}"
 
 
 def verify(proven: Proven) -> Proven:

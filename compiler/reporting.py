@@ -11,7 +11,7 @@ from .answer import Answer, of_each
 from .configured import Given, configured
 from .counting import counted
 from .driver import plan_file
-from .explaining import drop_data, statement_data
+from .explaining import drop_data, make_data, statement_data
 from .lower_functions import place, wrapped
 from .plan import Plan
 from .proof import Proof, Proven, equation, spelled
@@ -44,6 +44,7 @@ def _reported(
         "map": proven.hir.source.name,
         "layouts": [layout.name for layout in proven.hir.layouts],
         "statements": [statement_data(proof, proven) for proof in proven.proofs],
+        "makes": [make_data(proof, proven) for proof in proven.makes],
         "drops": [drop_data(drop, proven) for drop in hir.drops(proven.hir.items)],
     }
     if given is not None:
@@ -82,7 +83,7 @@ def _table(proven: Proven) -> list[str]:
 
 
 def _rows(proven: Proven) -> Iterator[_Row]:
-    for proof in proven.proofs:
+    for proof in proven.every:
         where, kind = place(proof, proven.hir), ", ".join(proof.kinds)
         yield _Row(
             _heading(proof), where, kind, str(len(proof.pairs)), _equation(proof)
@@ -118,6 +119,11 @@ def _closing(proven: Proven) -> list[str]:
     dropped = (
         f" or dropped by name ({left} drop{'s' if left > 1 else ''})" if left else ""
     )
+    made = (
+        f" Besides, {len(proven.makes)} statement{'s' if len(proven.makes) > 1 else ''} make{'' if len(proven.makes) > 1 else 's'} what only one side has."
+        if proven.makes
+        else ""
+    )
     rounded = sum("rounded" in proof.kinds for proof in proven.proofs)
     up_to = (
         f"; of the {rounded} with arithmetic or `as`, up to rounding: each way is computed in float32, or in "
@@ -127,6 +133,6 @@ def _closing(proven: Proven) -> list[str]:
     )
     return wrapped(
         f"{count} statement{'s' if count > 1 else ''} proven: each element of the target is written once, "
-        f"each element of the source is read{dropped}, and the two directions compose to the identity{up_to}.",
+        f"each element of the source is read{dropped}, and the two directions compose to the identity{up_to}.{made}",
         WIDTH,
     )

@@ -14,6 +14,7 @@ from .arithmetic import dtype_of, flat, steps_of
 from .derive import bias
 from .implied import alone, indices
 from .problems import refuse
+from .resolve_make import default, made
 from .resolve_names import Context, check_axes, names_of, place_of
 from .resolve_whole import by_name, check_terms, is_whole
 from .scope import Scope
@@ -86,8 +87,12 @@ def _statement(
             raise AssertionError("bound by the block")
         case syntax.Include() | syntax.Def() | syntax.Use():
             raise AssertionError("written out before")
-        case syntax.Make():
-            raise AssertionError("others were refused before")
+        case syntax.Make(condition=condition):
+            makes = made(statement, context, numbers.statements + 1)
+            numbers.statements += len(makes)
+            holes = alone(make.tensor.names[0].name for make in makes)
+            looped = _looped(holes, makes, statement.span, context)
+            yield from _when(condition, looped, context)
         case syntax.Require(test=test, message=message):
             context.scope.check(test)
             yield hir.Require(test, message, statement.span, tuple(context.ranges))
@@ -268,8 +273,15 @@ def _tensors(term: syntax.Term, side: int, context: Context) -> Iterator[hir.Ten
                 )
             )
         axes = () if term.axes is None else term.axes.items
-        steps, dtype = steps_of(term, context.scope), dtype_of(term)
-        yield hir.Tensor(tuple(placed), axes, term.span, is_whole(term), steps, dtype)
+        yield hir.Tensor(
+            tuple(placed),
+            axes,
+            term.span,
+            is_whole(term),
+            steps_of(term, context.scope),
+            dtype_of(term),
+            default(term, context.scope),
+        )
 
 
 def _test(condition: syntax.Condition | None) -> syntax.Expr | None:

@@ -105,9 +105,7 @@ def _witnesses(
     proven: Proven, trial: Trial, functions: Mapping[int, str], configs: list[Fields]
 ) -> tuple[Witness, ...]:
     """A witness for each config; of the later ones only what the first does not say."""
-    map_, proofs = proven.hir, {
-        proof.statement.number: proof for proof in proven.proofs
-    }
+    map_, proofs = proven.hir, {proof.statement.number: proof for proof in proven.every}
     sizes = {
         number: dict(zip(proof.measured, trial.measured[functions[number]]))
         for number, proof in proofs.items()

@@ -18,6 +18,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "errors",
         "config",
         "stages",
+        "fills",
         "values",
         "grid",
         "recipe",

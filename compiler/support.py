@@ -40,8 +40,6 @@ def _unsupported(node: syntax.Node) -> str | None:
             return "`compose`"
         case syntax.Packed():
             return "a packed map (`component`)"
-        case syntax.Make():
-            return "`make`"
         case syntax.Codec():
             return "a layout's `codec`"
         case syntax.Apply(function=function) if function not in STEPS:
@@ -68,6 +66,4 @@ def _in_equation(node: syntax.Equation) -> str | None:
 
 
 def _in_term(node: syntax.Term) -> str | None:
-    if node.default is not None:
-        return "a default on a tensor (`??`)"
     return None

@@ -16,11 +16,13 @@ from .explaining import (
     drop_data,
     drop_lines,
     head,
+    make_data,
+    make_lines,
     source_lines,
     statement_data,
     tensor_data,
 )
-from .locating import Held, Owner, dropped, held, nearest, nearest_held, owners
+from .locating import Held, Owner, dropped, held, made, nearest, nearest_held, owners
 from .lower_functions import place, wrapped
 from .pieces import piece_data, piece_lines, pieces
 from .plan import Plan
@@ -52,12 +54,15 @@ def explain_tensor(
         lines = [name]
         for one in found:
             lines += ["", *_lines(one, proven, planned, instance)]
+        for proof in made(proven, name):
+            lines += ["", *make_lines(proof, proven)]
         for drop in left:
             lines += ["", *drop_lines(drop, proven)]
         data = {
             "tensor": name,
             "map": proven.hir.source.name,
             "statements": [_data(one, proven) for one in found],
+            "makes": [make_data(proof, proven) for proof in made(proven, name)],
             "drops": [drop_data(drop, proven) for drop in left],
         }
     return Answer("\n".join(lines), data)
@@ -75,7 +80,7 @@ def _found(
         keys = dict.fromkeys(one.owner.key for one in groups)
         same = [[one for one in groups if one.owner.key == key] for key in keys]
         found = [_Found(some[0].owner, tuple(some)) for some in same]
-    if not found and not left:
+    if not found and not left and not made(proven, name):
         raise Refused(_unknown(proven, name, instance))
     return found, left
 

@@ -6,6 +6,7 @@ is written into the test as literals, so a converter that is wrong on both ways 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -29,13 +30,15 @@ Element: TypeAlias = "tuple[str, Index, str, Index]"
 # The name, the index and the steps on each side.
 Computed: TypeAlias = "tuple[str, Index, Steps, str, Index, Steps]"
 Steps: TypeAlias = "tuple[tuple[str, Any], ...]"
+# Of a tensor that is made: its side, its name, its shape, and some elements with their values.
+Made: TypeAlias = "tuple[int, str, Index, tuple[tuple[Index, Any], ...]]"
 
 
 @dataclass(slots=True)
 class Witness:
     """For one config: the shape under each name of both sides, and elements that are one.
 
-    The computed ones are one behind the steps of each side.
+    The computed ones are one behind the steps of each side; `made` are tensors that one side does not have.
     """
 
     shapes: tuple[dict[str, Index | None], dict[str, Index | None]] = field(
@@ -43,6 +46,7 @@ class Witness:
     )
     elements: list[Element] = field(default_factory=list)
     computed: list[Computed] = field(default_factory=list)
+    made: list[Made] = field(default_factory=list)
 
     def beyond(self, other: Witness) -> Witness:
         """What it says that the other does not; a shape of None is a name that is not there."""
@@ -58,7 +62,8 @@ class Witness:
             element for element in self.elements if element not in other.elements
         ]
         computed = [one for one in self.computed if one not in other.computed]
-        return Witness((sides[0], sides[1]), elements, computed)
+        made = [one for one in self.made if one not in other.made]
+        return Witness((sides[0], sides[1]), elements, computed, made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,8 @@ class Walk:
                 case hir.Let(name=name, value=value):
                     scope = {**scope, identifier(name): self._value(value, env, scope)}
                     env = env.adding({name: identifier(name)}, {name: item.kind})
+                case hir.Make():
+                    self._make(item, env, scope, first, made)
                 case hir.Drop() | hir.Require():
                     pass
                 case _:
@@ -170,6 +177,35 @@ class Walk:
                 ):
                     made.computed.append((a, at, left, b, there, right))
 
+    def _make(
+        self,
+        make: hir.Make,
+        env: Env,
+        scope: Mapping[str, Any],
+        first: bool,
+        made: Witness,
+    ) -> None:
+        """The shape of a tensor that is made, and of the first values of loops some elements."""
+        proof = self.proofs[make.statement.number]
+        sizes = self._sizes(proof, env, scope)
+        shape = tuple(_number(axis, sizes) for axis in make.tensor.axes)
+        values = [self._value(value, env, scope) for value in make.fill.arguments]
+        elements = []
+        if first and all(shape):
+            plain = not any(
+                isinstance(node, syntax.Padded)
+                for axis in make.tensor.axes
+                for node in syntax.walk(axis)
+            )
+            middle = tuple((5 * k + 3) % size for k, size in enumerate(shape))
+            indices = (tuple(0 for _ in shape), middle, tuple(n - 1 for n in shape))
+            for index in dict.fromkeys(indices) if plain else ():
+                value = made_value(make.fill.function, values, index, shape)
+                elements.append((index, value))
+        for now in self._bundles(proof, scope, sizes):
+            name = self._name(make.tensor.names[0].name, env, now)
+            made.made.append((make.side, name, shape, tuple(elements)))
+
     def _steps(self, tensor: hir.Tensor, env: Env, scope: Mapping[str, Any]) -> Steps:
         """The arithmetic on a tensor, its numbers evaluated."""
         return tuple(
@@ -193,7 +229,8 @@ class Walk:
             sizes[loop.index] = scope[f"#{loop.index}"]
         for name in known:
             if name not in sizes:
-                path = syntax.Path(name, span=proof.statement.span)
+                again = dict(proof.make.again) if proof.make is not None else {}
+                path = syntax.Path(again.get(name, name), span=proof.statement.span)
                 sizes[name] = self._value(path, env, scope)
         return sizes
 
@@ -257,6 +294,32 @@ class Walk:
             for text in TAILS if proof.statement.tail else ("",):
                 names = [ends[n].replace("**", text) for n in (0, 2)]
                 yield (names[0], ends[1], names[1], ends[3])
+
+
+def made_value(
+    function: str, values: list[Any], index: Index, shape: Index
+) -> float | int:
+    """An element of a tensor that is made, from the meaning of the word."""
+    long = [at for at, size in zip(index, shape) if size > 1]
+    last = long[-1] if long else 0
+    match function:
+        case "zeros" | "ones":
+            return int(function == "ones")
+        case "full":
+            value: float | int = values[0]
+            return value
+        case "arange":
+            return last
+        case "tril":
+            return int(index[-1] <= index[-2])
+        case "rotary_inv_freq":
+            return float(values[1] ** (-2 * last / values[0]))
+        case _:
+            heads = values[0]
+            power = 2 ** math.floor(math.log2(heads))
+            if last < power:
+                return float(2 ** (-8 * (last + 1) / power))
+            return float(2 ** (-8 * (2 * (last - power) + 1) / (2 * power)))
 
 
 def _number(axis: syntax.Axis, sizes: Mapping[str, int]) -> int:

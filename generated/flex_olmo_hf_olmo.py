@@ -61,6 +61,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import sys
 import time
 import warnings
@@ -73,6 +74,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from fnmatch import fnmatch
 from functools import cache, partial
+from hashlib import sha256
 from itertools import accumulate
 from math import lcm, prod
 from pathlib import Path, PurePath
@@ -1125,19 +1127,262 @@ def _spelled(pieces: int, rounds: int) -> str:
     return f"{pieces} stages{f' of {rounds} virtual ones' if rounds > 1 else ''}"
 
 
+# ---- runtime: Values that no tensor holds: what a map makes, and what stands in the place of a tensor that is absent.
+
+
+PIECE = 1 << 14  # elements at once; more, and threads of torch wait for one another
+RANDOM = ("normal", "uniform")
+ROUNDED = (
+    "rotary_inv_freq",
+    "alibi",
+)  # what others compute may differ in the last digits
+WORD = 0xFFFFFFFF
+# The least and the greatest whole number that a dtype holds.
+WHOLE = {"U8": (0, 255), "BOOL": (0, 1)} | {
+    f"I{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)
+}
+
+
+class Fill(NamedTuple):
+    """What the elements are: `zeros`, `ones`, `full`, `arange`, `tril`, `rotary_inv_freq`, `alibi`, `normal`, `uniform`."""
+
+    function: str
+    arguments: tuple[Any, ...] = ()
+
+
+class Filled(NamedTuple):
+    """A source that is not there: its values, its shape, and what its random numbers are counted by.
+
+    `by_target`: by the elements of the target, where that is the layout without a mesh.
+    """
+
+    fill: Fill
+    shape: Counts
+    name: str
+    by_target: bool
+
+
+class Region(NamedTuple):
+    """A block of elements: where it begins in the source and in the target, steps there, counts."""
+
+    start: int
+    steps: Counts
+    offset: int
+    strides: Counts
+    counts: Counts
+
+
+def check_fill(where: str, fill: Fill, shape: Counts, dtype: str) -> None:
+    """ConversionError where the values do not fit the shape or the dtype."""
+    function, arguments = fill
+    for argument in arguments:
+        if type(argument) not in (int, float) or not math.isfinite(argument):
+            raise ConversionError(
+                f"{where}: {function}: expected a number, found {argument!r}"
+            )
+    asked = {"arange": (0,), "alibi": (0,), "tril": (0, 0), "rotary_inv_freq": (0,)}
+    sizes = [arguments[n] for n in asked.get(function, ())]
+    if function == "rotary_inv_freq":
+        sizes = [arguments[0] / 2]
+    last = _without_ones(shape) if function != "tril" else shape
+    found = list(last[len(last) - len(sizes) :])
+    if found != sizes and not (sizes == [1] and not last):
+        raise ConversionError(
+            f"{where}: {function}: expected {sizes} as the last axes, found {found} of {list(shape)}"
+        )
+    if function in RANDOM and type(arguments[-1]) is not int:
+        raise ConversionError(
+            f"{where}: {function}: expected a whole number as the seed, found {arguments[-1]!r}"
+        )
+    _check_range(where, fill, dtype)
+
+
+def _check_range(where: str, fill: Fill, dtype: str) -> None:
+    """ConversionError where a dtype of whole numbers does not hold the values."""
+    if dtype not in WHOLE:
+        return
+    values: dict[str, list[Any]] = {"zeros": [0], "ones": [1], "tril": [0, 1]}
+    values |= (
+        {"full": list(fill.arguments), "arange": [max(0, fill.arguments[0] - 1)]}
+        if fill.arguments
+        else {}
+    )
+    low, high = WHOLE[dtype]
+    for value in values.get(fill.function, [0.5]):
+        if value != int(value) or not low <= value <= high:
+            raise ConversionError(
+                f"{where}: {fill.function}: expected values that {dtype} holds, found {value}"
+            )
+
+
+def fill_region(
+    target: Tensor, region: Region, filled: Filled, base: int, compute: Any
+) -> None:
+    """Put the values of a region into a flat target, whose first element is element `base` of the whole tensor.
+
+    `compute` is what becomes of the values on the way.
+    """
+    for part in _pieces(region):
+        here = _numbers(part.offset + base, part.strides, part.counts)
+        there = _numbers(part.start, part.steps, part.counts)
+        numbers = (here if filled.by_target else there).to(target.device)
+        values = compute(element_values(filled, numbers))
+        target.as_strided(
+            part.counts, part.strides, target.storage_offset() + part.offset
+        ).copy_(values)
+
+
+def _pieces(region: Region) -> Iterator[Region]:
+    """A region in pieces of a bounded number of elements, cut along its first dim."""
+    start, steps, offset, strides, counts = region
+    if prod(counts) <= PIECE:
+        yield region
+        return
+    count = max(1, PIECE // prod(counts[1:]))
+    for first in range(0, counts[0], count):
+        now = (min(count, counts[0] - first), *counts[1:])
+        begin, end = start + first * steps[0], offset + first * strides[0]
+        if count > 1 or len(counts) == 1:
+            yield Region(begin, steps, end, strides, now)
+        else:
+            yield from _pieces(Region(begin, steps[1:], end, strides[1:], counts[1:]))
+
+
+def _numbers(first: int, steps: Counts, counts: Counts) -> Tensor:
+    """The numbers of the elements of a block: `first`, and a step for every index."""
+    import torch
+
+    found = torch.full((1,) * len(counts), first, dtype=torch.int64)
+    for dim, (step, count) in enumerate(zip(steps, counts)):
+        shape = [1] * len(counts)
+        shape[dim] = count
+        found = found + (torch.arange(count) * step).view(shape)
+    return found
+
+
+def element_values(filled: Filled, numbers: Tensor) -> Tensor:
+    """The values of the elements with these numbers, as int64 or float64."""
+    import torch
+
+    function, arguments = filled.fill
+    match function:
+        case "zeros" | "ones":
+            return torch.full_like(numbers, int(function == "ones"))
+        case "full":
+            whole = type(arguments[0]) is int
+            dtype = torch.int64 if whole else torch.float64
+            return torch.full_like(numbers, arguments[0], dtype=dtype)
+        case "arange":
+            return torch.remainder(numbers, arguments[0])
+        case "tril":
+            size = arguments[0]
+            below = torch.le(numbers % size, numbers // size % size)
+            return below.to(torch.int64)
+        case "rotary_inv_freq" | "alibi":
+            table = (
+                _inv_freq(*arguments) if function != "alibi" else _slopes(*arguments)
+            )
+            values = torch.tensor(table, dtype=torch.float64, device=numbers.device)
+            return values[numbers % len(table)]
+        case "normal" | "uniform":
+            return _random(function, arguments, filled.name, numbers)
+        case _:
+            raise AssertionError(f"no values are called {function}")
+
+
+def _without_ones(shape: Counts) -> Counts:
+    """The axes up to the last one that is longer than one."""
+    while shape and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def _float32(value: float) -> float:
+    return float(struct.unpack("f", struct.pack("f", value))[0])
+
+
+@cache
+def _inv_freq(dim: int, base: float) -> tuple[float, ...]:
+    """base ** -(2 i / dim), each step rounded to float32 as rotary embeddings compute it."""
+    powers = [_float32(base ** _float32(i / dim)) for i in range(0, dim, 2)]
+    return tuple(_float32(1 / power) for power in powers)
+
+
+@cache
+def _slopes(heads: int) -> tuple[float, ...]:
+    """The slopes of ALiBi: a geometric series for a power of two of heads, and every other one of the next behind it."""
+    closest = 2 ** int(math.log2(heads)) if heads else 0
+
+    def series(count: int) -> float:
+        return _float32(2 ** -(2 ** -(math.log2(count) - 3)))
+
+    found = [_float32(series(closest) ** n) for n in range(1, closest + 1)]
+    rest = heads - closest
+    found += [_float32(series(2 * closest) ** n) for n in range(1, 2 * rest, 2)]
+    return tuple(found)
+
+
+def _random(
+    function: str, arguments: tuple[Any, ...], name: str, numbers: Tensor
+) -> Tensor:
+    """Random numbers with 24 digits, so that the last digits of a logarithm do not matter."""
+    import torch
+
+    *scale, seed = arguments
+    digest = sha256(f"{seed}:{name}".encode()).digest()
+    key = int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")
+    words = philox((numbers & WORD, numbers >> 32, numbers * 0, numbers * 0), key)
+    one, other = _fraction(*words[:2]), _fraction(*words[2:])
+    if function == "normal":
+        one = torch.sqrt(-2 * torch.log(1 - one)) * torch.cos(2 * math.pi * other)
+        scale = [0, scale[0]]
+    shift, width = scale[0], scale[1] - scale[0]
+    return torch.add(torch.mul(one.to(torch.float32).to(torch.float64), width), shift)
+
+
+def _fraction(high: Tensor, low: Tensor) -> Tensor:
+    """53 bits of two words as a number from 0 to 1, 1 excluded."""
+    whole: Tensor = (high >> 5) * 2**26 + (low >> 6)
+    return whole.double() / 2**53
+
+
+def philox(
+    counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Four random words of 32 bits for each counter, in ten rounds."""
+    a, b, c, d = counter
+    keys = zip(
+        accumulate([key[0], *[0x9E3779B9] * 9]), accumulate([key[1], *[0xBB67AE85] * 9])
+    )
+    for one, other in keys:
+        first, second = (
+            a * 0xD2511F53,
+            c * 0xCD9E8D57,
+        )  # int64 wraps; the bits are right
+        a, b, c, d = (
+            (second >> 32 & WORD) ^ b ^ (one & WORD),
+            second & WORD,
+            (first >> 32 & WORD) ^ d ^ (other & WORD),
+            first & WORD,
+        )
+    return a, b, c, d
+
+
 # ---- runtime: Values that change on the way: the arithmetic that a map states on tensors, and the dtypes that it fixes.
 
 
 # How each step is undone.
 INVERSES = {"+": "-", "-": "+", "*": "/", "/": "*"}
 INVERSES |= {"neg": "neg", "exp": "log", "log": "exp"}
-# The dtypes that are computed with: as safetensors and as torch name them.
+# The dtypes that are computed with: as safetensors and as torch name them; and others that can be made.
 FLOAT_DTYPES = {
     "F64": "float64",
     "F32": "float32",
     "F16": "float16",
     "BF16": "bfloat16",
 }
+MADE_DTYPES = {"U8": "uint8", "BOOL": "bool"}
+MADE_DTYPES |= FLOAT_DTYPES | {f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)}
 
 
 class Step(NamedTuple):
@@ -1153,19 +1398,25 @@ Steps: TypeAlias = "tuple[Step, ...]"
 class Values(NamedTuple):
     """What a map says of a tensor's values: the steps from what is stored to what the equation is about.
 
-    `dtype` is what it is always stored in, as safetensors names it; None: as the checkpoint says.
+    `dtype` is what it is always stored in, as safetensors names it; None: as the checkpoint says. `default` is what
+    is stored where the tensor is absent.
     """
 
     steps: Steps = ()
     dtype: str | None = None
+    default: Fill | None = None
 
 
 class Stored(NamedTuple):
-    """A source of a target: where it is, its dtype, and what the map says of its values."""
+    """A source of a target: where it is, its dtype, and what the map says of its values.
+
+    A source that is absent has no dtype; `filled` is what stands in its place.
+    """
 
     where: Any
     dtype: Any
     values: Values | None
+    filled: Filled | None = None
 
 
 class Change(NamedTuple):
@@ -1173,6 +1424,7 @@ class Change(NamedTuple):
 
     dtype: str
     steps: Steps
+    filled: Filled | None = None
 
 
 class Written(NamedTuple):
@@ -1202,18 +1454,22 @@ def written_values(
         return Written(_same_dtype(where, name, sources), False, ())
     dtype = target.dtype if target is not None else None
     fixed = dtype is not None
-    if dtype is None and any(values.dtype for values in said):
+    present = tuple(source for source in sources if source.filled is None)
+    if dtype is None and (not present or any(values.dtype for values in said)):
         dtype = config_dtype()
+    if dtype is None and not present and said:
+        dtype = next((values.dtype for values in said if values.dtype), "F32")
     if dtype is None:
-        dtype = dtype_code(_same_dtype(where, name, sources))
+        free = tuple(s for s in present if s.values is None or s.values.dtype is None)
+        dtype = dtype_code(_same_dtype(where, name, free or present))
     changes = [_change(where, source, target, dtype) for source in sources]
     if not any(changes):
         return Written(sources[0].dtype if sources else dtype, fixed, ())
-    filled = [
+    every = [
         one or Change(dtype_code(source.dtype), ())
         for one, source in zip(changes, sources)
     ]
-    return Written(_named_as(sources[0].dtype, dtype), fixed, tuple(filled))
+    return Written(dtype, fixed, tuple(every))
 
 
 def _same_dtype(where: str, name: str, sources: tuple[Stored, ...]) -> Any:
@@ -1236,9 +1492,9 @@ def _change(
     where: str, source: Stored, target: Values | None, dtype: str
 ) -> Change | None:
     """The change of a source on its way into a target of a dtype; None where its elements stay as they are."""
-    code = dtype_code(source.dtype)
+    code = dtype if source.filled is not None else dtype_code(source.dtype)
     asked = source.values.dtype if source.values is not None else None
-    if asked not in (None, code):
+    if source.filled is None and asked not in (None, code):
         raise ConversionError(
             f"{source.where}: expected {asked}, which the map fixes, found {source.dtype} ({where})"
         )
@@ -1251,6 +1507,9 @@ def _change(
         for step in (*forth, *map(_undone, reversed(back)))
         if not _is_nothing(step)
     )
+    if source.filled is not None:
+        check_fill(where, source.filled.fill, source.filled.shape, dtype)
+        return Change(dtype, steps, source.filled)
     if not steps and code == dtype:
         return None
     if code not in FLOAT_DTYPES:
@@ -1284,18 +1543,18 @@ def _is_nothing(step: Step) -> bool:
 
 
 def dtype_code(dtype: Any) -> str:
-    """A dtype as a safetensors header names it; one of torch that is not computed with as torch does."""
-    codes = {f"torch.{name}": code for code, name in FLOAT_DTYPES.items()}
+    """A dtype as a safetensors header names it; one of torch that is neither computed with nor made as torch does."""
+    codes = {f"torch.{name}": code for code, name in MADE_DTYPES.items()}
     return codes.get(str(dtype), str(dtype))
 
 
-def _named_as(other: Any, code: str) -> Any:
-    """A dtype as another one is given: by its name in safetensors headers, or as torch has it."""
-    if isinstance(other, str):
-        return code
+def torch_dtype(dtype: Any) -> Any:
+    """A dtype as torch has it, given so or by its name in safetensors headers."""
+    if not isinstance(dtype, str):
+        return dtype
     import torch
 
-    return getattr(torch, FLOAT_DTYPES[code])
+    return getattr(torch, MADE_DTYPES.get(dtype, dtype.removeprefix("torch.")))
 
 
 def config_dtype(config: Mapping[str, Any]) -> str | None:
@@ -1337,6 +1596,36 @@ def compute(values: Tensor, steps: Steps) -> Tensor:
             case _:
                 raise AssertionError(f"no step is called {operator}")
     return result
+
+
+def fill_block(target: Tensor, block: Any, change: Change, base: int = 0) -> None:
+    """Put a block of a source that is absent into a flat target, from element `base` of the whole tensor on."""
+    assert change.filled is not None, "the source is absent"
+    region = Region(
+        block.start, block.steps, block.offset - base, block.strides, block.counts
+    )
+    fill_region(
+        target,
+        region,
+        change.filled,
+        base,
+        lambda values: compute(values, change.steps),
+    )
+
+
+def unequal(one: Tensor, other: Tensor, changes: tuple[Change, ...]) -> int | None:
+    """The first element in which a stored tensor differs from what is made; None where there is none.
+
+    Values that others compute in floating point may differ in the last digits.
+    """
+    import torch
+
+    if any(c.filled is not None and c.filled.fill.function in ROUNDED for c in changes):
+        digits = 4 * torch.finfo(one.dtype).eps
+        same = torch.isclose(one.double(), other.double(), rtol=digits, atol=0)
+    else:
+        same = one == other
+    return None if bool(same.all()) else int((~same).to(torch.int8).argmax())
 
 
 # ---- runtime: Grids: strided views of tensors without their data, and the boxes of indices that a rank or a chunk holds.
@@ -1824,6 +2113,26 @@ class Group(NamedTuple):
         return self.left, self.right
 
 
+class Make(NamedTuple):
+    """A tensor of one side that the other does not have: its values are made, and compared when it is read.
+
+    Lossy: it is not compared.
+    """
+
+    recipe: Recipe
+    side: int
+    tensor: Slots
+    fill: Fill
+    lossy: bool = False
+
+    @property
+    def group(self) -> Group:
+        """The tensor beside one that is absent and has these values."""
+        absent = ((Place("", {}, Values(default=self.fill)),),)
+        sides = (absent, self.tensor) if self.side else (self.tensor, absent)
+        return Group(self.recipe, *sides)
+
+
 class Drop(NamedTuple):
     """Tensors left behind on purpose; `**` in the name stands for any components."""
 
@@ -1845,7 +2154,7 @@ class Tail(NamedTuple):
         return self.left, self.right
 
 
-Item: TypeAlias = "Group | Drop | Tail"
+Item: TypeAlias = "Group | Make | Drop | Tail"
 
 
 class Side(NamedTuple):
@@ -2064,6 +2373,11 @@ def fixed(tensors: Slots, dtype: str) -> Slots:
     return _with_values(tensors, dtype=dtype)
 
 
+def defaulted(tensors: Slots, function: str, *arguments: Any) -> Slots:
+    """The same tensors, which have these values where they are absent."""
+    return _with_values(tensors, default=Fill(function, arguments))
+
+
 def _with_values(tensors: Slots, **said: Any) -> Slots:
     return tuple(
         tuple(
@@ -2113,13 +2427,14 @@ def statements(
     for item in converter.statements(config, mesh, shapes):
         if not any(prefixes):
             yield item
+        elif isinstance(item, Make):
+            yield item._replace(tensor=_all(item.tensor, prefixes[item.side]))
         elif isinstance(item, Drop):
             place = _prefixed(item.place, prefixes[item.side])
             yield item._replace(place=place)
         else:
             left, right = (
-                tuple(tuple(_prefixed(place, prefix) for place in one) for one in slots)
-                for slots, prefix in zip(item.sides, prefixes)
+                _all(slots, prefix) for slots, prefix in zip(item.sides, prefixes)
             )
             yield item._replace(left=left, right=right)
 
@@ -2127,7 +2442,7 @@ def statements(
 def groups(
     converter: Converter, config: Any, mesh: Any, shapes: Shapes
 ) -> Iterator[Group]:
-    """The statements of the map, without its drops and tails."""
+    """The statements of the map, without what it makes and drops and its tails."""
     return (
         item
         for item in statements(converter, config, mesh, shapes)
@@ -2145,8 +2460,9 @@ def expected(
     """
     side = converter.side(to)
     names: Expected = {}
-    for group in groups(converter, config, mesh, Shapes(None, {})):
-        if group.optional:
+    for item in statements(converter, config, mesh, Shapes(None, {})):
+        group = item.group if isinstance(item, Make) and item.side == side else item
+        if not isinstance(group, Group) or group.optional:
             continue
         recipe = group.recipe
         for position, places in enumerate(group.sides[side]):
@@ -2154,7 +2470,7 @@ def expected(
                 if holds(rank, place):
                     shape = recipe.shapes[recipe.piece(side, position, rank)]
                     dtype = place.values.dtype if place.values is not None else None
-                    names[place.name] = shape, FLOAT_DTYPES.get(dtype or "")
+                    names[place.name] = shape, MADE_DTYPES.get(dtype or "")
     return names
 
 
@@ -2180,6 +2496,10 @@ def _as_found(group: Group, place: Place, holders: Holders, found: Any) -> Place
         if there:
             return place._replace(name=there[0], spellings=())
     return place
+
+
+def _all(slots: Slots, prefix: str) -> Slots:
+    return tuple(tuple(_prefixed(place, prefix) for place in one) for one in slots)
 
 
 def _prefixed(place: Place, prefix: str) -> Place:
@@ -2356,11 +2676,23 @@ def _check_piece(
         every += present
         findings.replicas += [(present[0], other) for other in present[1:]]
         findings.paddings += [(source, padding) for source in present[:1] if padding]
+    if not read and _is_absent(places, holders, findings):
+        return []
     if not read:
         first = Source(holders.of(places[0], piece.at)[0], places[0].name)
         raise _missing(group, piece, first, findings)
     findings.ties += [(read[0], other) for other in read[1:]]
     return every
+
+
+def _is_absent(places: tuple[Place, ...], holders: Holders, findings: Findings) -> bool:
+    """Whether a tensor that has a default is there nowhere, under none of its names."""
+    values = places[0].values
+    return (values is not None and values.default is not None) and not any(
+        place.name in findings.found[rank]
+        for place in places
+        for rank in holders.of(place)
+    )
 
 
 def _check_dtype(
@@ -2516,14 +2848,15 @@ class Tails:
         """The groups of one statement: itself, or those that a tail has taken."""
         if isinstance(item, Tail):
             return list(self._made[self._numbers[id(item)]].values())
+        if isinstance(item, Make) and item.side == self.target:
+            return [item.group]
         return [item] if isinstance(item, Group) else []
 
     def _places(self, side: int, kind: type[Any]) -> list[tuple[int, Place]]:
         return [
             (number, place._replace(name=name))
             for number, item in enumerate(self.items)
-            if isinstance(item, (Group, Tail)) and isinstance(item, kind)
-            for place in _flat(item.sides[side])
+            for place in _flat(_sides(item, kind)[side])
             for name in place.names
         ]
 
@@ -2585,7 +2918,18 @@ class Tails:
 
     def _where(self, number: int) -> str:
         item = self.items[number]
-        return item.recipe.where if isinstance(item, Group) else item.where
+        if isinstance(item, (Group, Make)):
+            return item.recipe.where
+        return item.where
+
+
+def _sides(item: Item, kind: type[Any]) -> tuple[Slots, Slots]:
+    """The tensors of a statement or a tail, or nothing of what is not of the kind. What is made is stated, too."""
+    if isinstance(item, Make) and kind is Group:
+        return ((), item.tensor) if item.side else (item.tensor, ())
+    if isinstance(item, (Group, Tail)) and isinstance(item, kind):
+        return item.sides
+    return (), ()
 
 
 def tail_group(tail: Tail, text: str, recipes: Recipes) -> Group:
@@ -2705,11 +3049,26 @@ def _names(converter: Converter, shapes: Shapes, config: Any, mesh: Any) -> set[
     }
 
 
+def made_differs(
+    source: Source, transfer: Transfer, at: int, made: Any, stored: Any
+) -> ConversionError:
+    """The error for a tensor of the source that does not have the values that the map makes, from element `at` on."""
+    index: list[int] = []
+    for size in reversed(transfer.shape):
+        at, position = divmod(at, size)
+        index.insert(0, position)
+    return ConversionError(
+        f"{source}: element {index}: expected {made.item()}, which the map makes, found {stored.item()} "
+        f"({transfer.where}); with `lossy` behind the `make` it is left behind"
+    )
+
+
 class Plan:
     """A checked conversion. `transfers(rank)` are the tensors of one target rank, in checkpoint order.
 
     `ties` are pairs of source tensors that must hold the same bytes, `replicas` pairs of copies over the mesh,
-    `paddings` the regions of source tensors that should be zero, `drops` how many tensors each drop left behind.
+    `paddings` the regions of source tensors that should be zero, `drops` how many tensors each drop left behind,
+    `made` the source tensors that must be as the map makes them, with the transfers that would.
     """
 
     def __init__(
@@ -2738,8 +3097,16 @@ class Plan:
             or shapes.first(item.sides[source]) is not None
         ]
         stated = [self._as_found(item) for item in there if isinstance(item, Group)]
+        makes = [item for item in there if isinstance(item, Make)]
+        made = [
+            item._replace(tensor=self._as_found(item.group).sides[source])
+            for item in makes
+            if item.side == source and shapes.first(item.tensor) is not None
+        ]
         findings = Findings(found)
         check_sources(stated, source, self._holders, findings)
+        check_sources([item.group for item in made], source, self._holders, findings)
+        self.made = [pair for item in made for pair in self._made(item)]
         drops = [item for item in there if isinstance(item, Drop)]
         drops = [drop for drop in drops if drop.side == source]
         tails = Tails(
@@ -2763,37 +3130,52 @@ class Plan:
     def transfers(self, rank: Any) -> Iterator[Transfer]:
         """The tensors of one target rank; rank is None where the target has no mesh."""
         for group in self._groups:
-            recipe = group.recipe
-            for position, places in enumerate(group.sides[self.target]):
-                for place in places:
-                    if not holds(rank, place):
-                        continue
-                    target = recipe.piece(self.target, position, rank)
-                    filling, shape = recipe.filling(target), recipe.shapes[target]
-                    assert shape is not None, "its source was checked"
-                    sources = tuple(
-                        self._source(group, piece) for piece in filling.sources
+            yield from self._transfers(group, self.target, rank)
+
+    def _transfers(self, group: Group, side: int, rank: Any) -> Iterator[Transfer]:
+        """The tensors of one rank that a group fills on a side."""
+        recipe = group.recipe
+        for position, places in enumerate(group.sides[side]):
+            for place in places:
+                if not holds(rank, place):
+                    continue
+                target = recipe.piece(side, position, rank)
+                filling, shape = recipe.filling(target), recipe.shapes[target]
+                assert shape is not None, "its source was checked"
+                sources = tuple(self._source(group, piece) for piece in filling.sources)
+                written = self._written(group, place, filling.sources, sources)
+                yield Transfer(
+                    recipe.where,
+                    place.name,
+                    shape,
+                    sources,
+                    filling.copies,
+                    filling.zeros,
+                    written.dtype,
+                    written.changes,
+                    written.fixed,
+                )
+
+    def _made(self, item: Make) -> Iterator[tuple[Source, Transfer]]:
+        """The stored tensors of a `make` that must have its values, each with the transfer that would make it."""
+        for rank, tensors in self.found.items():
+            for transfer in self._transfers(item.group, item.side, rank):
+                if transfer.name not in tensors or item.lossy:
+                    continue
+                source = Source(rank, transfer.name)
+                dtype = tensors[transfer.name].dtype
+                if transfer.fixed and dtype_code(dtype) != transfer.dtype:
+                    raise ConversionError(
+                        f"{source}: expected {transfer.dtype}, which the map fixes, found {dtype} ({transfer.where})"
                     )
-                    written = self._written(group, place, filling.sources, sources)
-                    yield Transfer(
-                        recipe.where,
-                        place.name,
-                        shape,
-                        sources,
-                        filling.copies,
-                        filling.zeros,
-                        written.dtype,
-                        written.changes,
-                        written.fixed,
-                    )
+                yield source, transfer._replace(dtype=dtype)
 
     def _source(self, group: Group, piece: Piece) -> Source:
-        """Where a piece is read: under the first of its names that is there."""
-        for place in group.sides[1 - self.target][piece.position]:
-            rank = self._holders.of(place, piece.at)[0]
-            if place.name in self.found[rank]:
-                return Source(rank, place.name)
-        raise AssertionError("a checked plan has every source")
+        """Where a piece is read: under the first of its names that is there, or of all where it is absent."""
+        places = group.sides[piece.side][piece.position]
+        ranks = [self._holders.of(place, piece.at)[0] for place in places]
+        sources = [Source(rank, place.name) for rank, place in zip(ranks, places)]
+        return next((s for s in sources if s.name in self.found[s.rank]), sources[0])
 
     def _written(
         self,
@@ -2804,16 +3186,28 @@ class Plan:
     ) -> Written:
         """The dtype of a target, and what becomes of the elements of each source."""
         stored = tuple(
-            Stored(
-                source,
-                self.found[source.rank][source.name].dtype,
-                group.sides[piece.side][piece.position][0].values,
-            )
+            self._stored(group, target, piece, source)
             for piece, source in zip(pieces, sources)
         )
         return written_values(
             group.recipe.where, target.name, stored, target.values, self._config_dtype
         )
+
+    def _stored(
+        self, group: Group, target: Place, piece: Piece, source: Source
+    ) -> Stored:
+        """A source, or what stands in its place."""
+        values = group.sides[piece.side][piece.position][0].values
+        tensor = self.found[source.rank].get(source.name)
+        if tensor is not None:
+            return Stored(source, tensor.dtype, values)
+        shape = group.recipe.shapes[piece]
+        assert shape is not None, "a tensor of any shape is never absent"
+        assert values is not None and values.default is not None, "its absence is found"
+        sharded = (self.converter.left, self.converter.right)[piece.side].file
+        name = source.name if sharded is None else target.name
+        filled = Filled(values.default, shape, name, sharded is not None)
+        return Stored(source, None, values, filled)
 
     def _config_dtype(self) -> str | None:
         """The dtype that the target's config says."""
@@ -2860,10 +3254,14 @@ def convert_tensors(
             raise ConversionError(
                 f"{one} and {other} are one tensor in this map, but their values differ"
             )
+    for source, transfer in plan.made:
+        stored = found[source.rank][source.name]
+        made = _make(transfer, [None], None).to(stored.device)
+        _check_made_tensor(source, transfer, stored.detach(), made)
     return (
         (
             transfer.name,
-            _make(transfer, [found[s.rank][s.name] for s in transfer.sources], out),
+            _make(transfer, [found[s.rank].get(s.name) for s in transfer.sources], out),
         )
         for transfer in plan.transfers(rank)
     )
@@ -2904,13 +3302,27 @@ def _same_bytes(one: Tensor, other: Tensor) -> bool:
     return torch.equal(bits[0], bits[1].to(bits[0].device))
 
 
-def _make(transfer: Transfer, sources: list[Tensor], out: Out | None) -> Tensor:
+def _check_made_tensor(
+    source: Source, transfer: Transfer, stored: Tensor, made: Tensor
+) -> None:
+    """ConversionError where a tensor of the source does not have the values that the map makes."""
+    at = unequal(stored.reshape(-1), made.reshape(-1), transfer.changes)
+    if at is not None:
+        raise made_differs(
+            source, transfer, at, made.view(-1)[at], stored.reshape(-1)[at]
+        )
+
+
+def _make(transfer: Transfer, found: list[Tensor | None], out: Out | None) -> Tensor:
+    """A target; nothing is found of a source that is absent and has a default."""
     import torch
 
+    sources = [torch.empty(0) if source is None else source for source in found]
+    device = next((s.device for s in found if s is not None), torch.device("cpu"))
     with torch.no_grad():
         if out is None and (view := _view(transfer, sources)) is not None:
             return view
-        target = _target(transfer, sources[0].device, out)
+        target = _target(transfer, device, out)
         whole = (
             target
             if target.is_contiguous()
@@ -2923,6 +3335,12 @@ def _make(transfer: Transfer, sources: list[Tensor], out: Out | None) -> Tensor:
         flat = [source.detach().contiguous() for source in sources]
         for block in transfer.copies:
             source = flat[block.source]
+            if transfer.changes and transfer.changes[block.source].filled is not None:
+                numbers = whole.as_strided(
+                    (whole.numel(),), (1,), whole.storage_offset()
+                )
+                fill_block(numbers, block, transfer.changes[block.source])
+                continue
             values = source.as_strided(
                 block.counts, block.steps, source.storage_offset() + block.start
             )
@@ -2957,15 +3375,16 @@ def _target(transfer: Transfer, device: Any, out: Out | None) -> Tensor:
     """The memory to fill: fresh, or the caller's."""
     import torch
 
+    dtype = torch_dtype(transfer.dtype)
     if out is None:
-        return torch.empty(transfer.shape, dtype=transfer.dtype, device=device)
-    target = out(transfer.name, transfer.shape, transfer.dtype)
+        return torch.empty(transfer.shape, dtype=dtype, device=device)
+    target = out(transfer.name, transfer.shape, dtype)
     if not isinstance(target, torch.Tensor):
         raise TypeError(f"out({transfer.name!r}): expected a tensor, found {target!r}")
     target = target.detach()
-    if tuple(target.shape) != transfer.shape or target.dtype != transfer.dtype:
+    if tuple(target.shape) != transfer.shape or target.dtype != dtype:
         raise ValueError(
-            f"out({transfer.name!r}): expected a tensor {list(transfer.shape)} of {transfer.dtype}, "
+            f"out({transfer.name!r}): expected a tensor {list(transfer.shape)} of {dtype}, "
             f"found {list(target.shape)} of {target.dtype}"
         )
     return target
@@ -3143,26 +3562,25 @@ def cast_scratch(dtypes: set[tuple[str, str]], chunk: int) -> int:
 
 def cast_elements(source: memoryview, dtype: str, target: memoryview, to: str) -> None:
     """Cast the elements of one memory into another of as many elements."""
-    _as_tensor(target, to).copy_(_as_tensor(source, dtype))
+    as_tensor(target, to).copy_(as_tensor(source, dtype))
 
 
 def compute_block(
-    source: memoryview,
-    change: Change,
-    target: memoryview,
-    to: str,
-    block: tuple[int, Counts, Counts],
+    source: memoryview, change: Change, target: memoryview, to: str, block: Copy
 ) -> None:
-    """Compute a block (offset, strides, counts) of one memory from the same block of another, in elements."""
-    offset, strides, counts = block
-    here, there = _as_tensor(target, to), _as_tensor(source, change.dtype)
+    """Compute a block of one memory from the same place of another, in elements."""
+    offset, strides, counts = block.offset, block.strides, block.counts
+    here, there = as_tensor(target, to), as_tensor(source, change.dtype)
     values = compute(there.as_strided(counts, strides, offset), change.steps)
     here.as_strided(counts, strides, offset).copy_(values)
 
 
 def computing_memory(chunk: int) -> int:
-    """The bytes that torch takes to compute a chunk: at most two numbers of 8 bytes for each of its elements."""
-    return chunk * 2 * 8 // min(item_size(dtype) for dtype in FLOATS)
+    """The bytes that torch takes to compute a chunk.
+
+    At most two numbers of 8 bytes for each of its elements, and some more for pieces of what is made.
+    """
+    return chunk * 2 * 8 // min(item_size(dtype) for dtype in FLOATS) + 16 * 8 * PIECE
 
 
 def check_cast_library(what: str, instead: str = "") -> None:
@@ -3175,7 +3593,8 @@ def check_cast_library(what: str, instead: str = "") -> None:
         ) from None
 
 
-def _as_tensor(memory: memoryview, dtype: str) -> Any:
+def as_tensor(memory: memoryview, dtype: str) -> Any:
+    """Memory as a flat tensor of torch."""
     import torch
 
     return torch.frombuffer(memory, dtype=getattr(torch, STORED_DTYPES[dtype][1]))
@@ -4247,11 +4666,11 @@ class Assembler:
         for tensor in file.tensors[first : bisect_left(file.starts, high)]:
             begin, end = max(low, tensor.begin), min(high, tensor.begin + tensor.size)
             if begin < end:
-                self._fill_part(
+                self.fill_part(
                     tensor, begin - tensor.begin, view[begin - low : end - low]
                 )
 
-    def _fill_part(self, tensor: OutputTensor, begin: int, view: memoryview) -> None:
+    def fill_part(self, tensor: OutputTensor, begin: int, view: memoryview) -> None:
         """Put the bytes of one tensor from `begin` on into a view."""
         dtype, width = tensor.transfer.dtype, item_size(tensor.dtype)
         first, last = begin // width, (begin + len(view)) // width
@@ -4271,19 +4690,20 @@ class Assembler:
         changes = tensor.transfer.changes
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # padding is zero, whatever is computed
-        for dtype in dict.fromkeys(change.dtype for change in changes):
+        for copy, _ in _touched(tensor.blocks, first, last):
+            if changes[copy.source].filled is not None:
+                for block in _parts_within(copy, first, last):
+                    flat = as_tensor(view, tensor.dtype)
+                    fill_block(flat, block, changes[copy.source], first)
+        for dtype in dict.fromkeys(c.dtype for c in changes if c.filled is None):
             source = self._uncast[: (last - first) * item_size(dtype)]
             self.fill_elements(tensor, first, last, source, dtype)
             for copy, _ in _touched(tensor.blocks, first, last):
                 change = changes[copy.source]
-                if change.dtype != dtype:
-                    continue
-                for index, counts in boxes(
-                    copy.counts, copy.strides, copy.offset, first, last
-                ):
-                    offset = copy.offset + dot(copy.strides, index) - first
-                    block = (offset, copy.strides, counts)
-                    compute_block(source, change, view, tensor.dtype, block)
+                if change.filled is None and change.dtype == dtype:
+                    for block in _parts_within(copy, first, last):
+                        block = block._replace(offset=block.offset - first)
+                        compute_block(source, change, view, tensor.dtype, block)
 
     def fill_elements(
         self,
@@ -4301,8 +4721,8 @@ class Assembler:
             view[:] = bytes(len(view))  # what no copy covers
         for copy, ends in _touched(tensor.blocks, first, last):
             source = tensor.transfer.sources[copy.source]
-            stored = self.found[source.rank][source.name]
-            if dtype is not None and stored.dtype != dtype:
+            stored = self.found[source.rank].get(source.name)
+            if stored is None or dtype not in (None, stored.dtype):
                 continue
             self._fill_copy(copy, stored, first, last, view)
             if ends:
@@ -4380,6 +4800,16 @@ def _touched(blocks: Blocks, first: int, last: int) -> Iterator[tuple[Copy, bool
     ):
         if blocks.ends[number] > first:
             yield blocks.copies[number], blocks.ends[number] <= last
+
+
+def _parts_within(copy: Copy, first: int, last: int) -> Iterator[Copy]:
+    """The parts of a copy whose elements lie in [first, last) of the target."""
+    for index, counts in boxes(copy.counts, copy.strides, copy.offset, first, last):
+        yield copy._replace(
+            start=copy.start + dot(copy.steps, index),
+            offset=copy.offset + dot(copy.strides, index),
+            counts=counts,
+        )
 
 
 def _has_long_runs(copy: Copy, width: int) -> bool:
@@ -4482,6 +4912,37 @@ def count_nonzero(
     finally:
         assembler.close()
     return {name: count for name, count in counts.items() if count}
+
+
+def check_made(
+    found: Mapping[Any, Mapping[str, StoredTensor]],
+    pairs: Iterable[tuple[Source, Transfer]],
+) -> None:
+    """ConversionError for the first tensor of the source that does not have the values that the map makes."""
+    assembler = Assembler(found, CHUNK, 0)
+    try:
+        for source, transfer in pairs:
+            stored = found[source.rank][source.name]
+            blocks = find_blocks(transfer.copies)
+            tensor = OutputTensor(transfer, blocks, stored.dtype, 0, stored.size)
+            _check_made(assembler, source, stored, tensor)
+    finally:
+        assembler.close()
+
+
+def _check_made(
+    assembler: Assembler, source: Source, stored: StoredTensor, tensor: OutputTensor
+) -> None:
+    for begin in range(0, stored.size, CHUNK):
+        made = assembler.buffer[: min(CHUNK, stored.size - begin)]
+        assembler.fill_part(tensor, begin, made)
+        theirs = memoryview(bytearray(len(made)))
+        assembler.reader.read(stored, begin, theirs)
+        one, other = as_tensor(theirs, stored.dtype), as_tensor(made, stored.dtype)
+        at = unequal(one, other, tensor.transfer.changes)
+        if at is not None:
+            first = begin // item_size(stored.dtype)
+            raise made_differs(source, tensor.transfer, first + at, other[at], one[at])
 
 
 def verify_header(file: OutputFile, path: str) -> None:
@@ -4809,7 +5270,12 @@ def _jobs(
 def _cast_scratch(files: list[OutputFile]) -> int:
     tensors = [tensor for file in files for tensor in file.tensors]
     cast = {(t.transfer.dtype, t.dtype) for t in tensors if not t.transfer.changes}
-    computed = {(c.dtype, t.dtype) for t in tensors for c in t.transfer.changes}
+    computed = {
+        (change.dtype, tensor.dtype)
+        for tensor in tensors
+        for change in tensor.transfer.changes
+        if change.filled is None
+    }
     return cast_scratch({pair for pair in cast if pair[0] != pair[1]} | computed, CHUNK)
 
 
@@ -5053,6 +5519,9 @@ def _check_values(
     check_equal(source.tensors, plan.ties, "are one tensor in this map")
     if check_replicas:
         check_equal(source.tensors, plan.replicas, "are copies of one tensor")
+    if plan.made:
+        check_cast_library("what the map makes")
+        check_made(source.tensors, plan.made)
     return count_nonzero(source.tensors, plan.paddings)
 
 
@@ -5080,7 +5549,8 @@ def _report(
 ) -> Report:
     """The account of a conversion that has only been planned."""
     tensors = [tensor for file in content.files for tensor in file.tensors]
-    read = {one for tensor in tensors for one in tensor.transfer.sources}
+    every = {one for tensor in tensors for one in tensor.transfer.sources}
+    read = {one for one in every if one.name in source.tensors[one.rank]}
     here, there = sides
     return Report(
         source=source.path,

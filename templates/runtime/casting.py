@@ -9,7 +9,8 @@ import math
 from typing import Any
 
 from .errors import ConversionError
-from .grid import Counts
+from .fills import PIECE
+from .recipe import Copy
 from .stored import STORED_DTYPES, item_size
 from .values import Change, compute
 
@@ -39,26 +40,25 @@ def cast_scratch(dtypes: set[tuple[str, str]], chunk: int) -> int:
 
 def cast_elements(source: memoryview, dtype: str, target: memoryview, to: str) -> None:
     """Cast the elements of one memory into another of as many elements."""
-    _as_tensor(target, to).copy_(_as_tensor(source, dtype))
+    as_tensor(target, to).copy_(as_tensor(source, dtype))
 
 
 def compute_block(
-    source: memoryview,
-    change: Change,
-    target: memoryview,
-    to: str,
-    block: tuple[int, Counts, Counts],
+    source: memoryview, change: Change, target: memoryview, to: str, block: Copy
 ) -> None:
-    """Compute a block (offset, strides, counts) of one memory from the same block of another, in elements."""
-    offset, strides, counts = block
-    here, there = _as_tensor(target, to), _as_tensor(source, change.dtype)
+    """Compute a block of one memory from the same place of another, in elements."""
+    offset, strides, counts = block.offset, block.strides, block.counts
+    here, there = as_tensor(target, to), as_tensor(source, change.dtype)
     values = compute(there.as_strided(counts, strides, offset), change.steps)
     here.as_strided(counts, strides, offset).copy_(values)
 
 
 def computing_memory(chunk: int) -> int:
-    """The bytes that torch takes to compute a chunk: at most two numbers of 8 bytes for each of its elements."""
-    return chunk * 2 * 8 // min(item_size(dtype) for dtype in FLOATS)
+    """The bytes that torch takes to compute a chunk.
+
+    At most two numbers of 8 bytes for each of its elements, and some more for pieces of what is made.
+    """
+    return chunk * 2 * 8 // min(item_size(dtype) for dtype in FLOATS) + 16 * 8 * PIECE
 
 
 def check_cast_library(what: str, instead: str = "") -> None:
@@ -71,7 +71,8 @@ def check_cast_library(what: str, instead: str = "") -> None:
         ) from None
 
 
-def _as_tensor(memory: memoryview, dtype: str) -> Any:
+def as_tensor(memory: memoryview, dtype: str) -> Any:
+    """Memory as a flat tensor of torch."""
     import torch
 
     return torch.frombuffer(memory, dtype=getattr(torch, STORED_DTYPES[dtype][1]))

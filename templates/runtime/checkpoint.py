@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from .casting import CAST_DTYPES, check_cast_library
-from .compare import check_equal, count_nonzero
+from .compare import check_equal, check_made, count_nonzero
 from .errors import ConversionError
 from .mapping import Converter, Side
 from .output_files import (
@@ -168,6 +168,9 @@ def _check_values(
     check_equal(source.tensors, plan.ties, "are one tensor in this map")
     if check_replicas:
         check_equal(source.tensors, plan.replicas, "are copies of one tensor")
+    if plan.made:
+        check_cast_library("what the map makes")
+        check_made(source.tensors, plan.made)
     return count_nonzero(source.tensors, plan.paddings)
 
 
@@ -195,7 +198,8 @@ def _report(
 ) -> Report:
     """The account of a conversion that has only been planned."""
     tensors = [tensor for file in content.files for tensor in file.tensors]
-    read = {one for tensor in tensors for one in tensor.transfer.sources}
+    every = {one for tensor in tensors for one in tensor.transfer.sources}
+    read = {one for one in every if one.name in source.tensors[one.rank]}
     here, there = sides
     return Report(
         source=source.path,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .errors import ConversionError
 from .grid import Counts, Piece
-from .mapping import Drop, Group, Holders
+from .mapping import Drop, Group, Holders, Place
 from .patterns import Patterns
 from .recipe import Copy
 
@@ -86,11 +86,23 @@ def _check_piece(
         every += present
         findings.replicas += [(present[0], other) for other in present[1:]]
         findings.paddings += [(source, padding) for source in present[:1] if padding]
+    if not read and _is_absent(places, holders, findings):
+        return []
     if not read:
         first = Source(holders.of(places[0], piece.at)[0], places[0].name)
         raise _missing(group, piece, first, findings)
     findings.ties += [(read[0], other) for other in read[1:]]
     return every
+
+
+def _is_absent(places: tuple[Place, ...], holders: Holders, findings: Findings) -> bool:
+    """Whether a tensor that has a default is there nowhere, under none of its names."""
+    values = places[0].values
+    return (values is not None and values.default is not None) and not any(
+        place.name in findings.found[rank]
+        for place in places
+        for rank in holders.of(place)
+    )
 
 
 def _check_dtype(

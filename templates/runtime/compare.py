@@ -11,16 +11,18 @@ from itertools import accumulate
 from math import prod
 from typing import Any
 
+from .casting import as_tensor
 from .checks import Source
 from .errors import ConversionError
 from .output_files import OutputFile, OutputTensor, find_blocks
-from .plan import Transfer
+from .plan import Transfer, made_differs
 from .recipe import Copy
 from .safetensors_io import read_header
 from .sources import SourceReader
 from .stored import StoredTensor, item_size
 from .stream import CHUNK, Assembler
 from .strided import WORDS
+from .values import unequal
 
 
 def check_equal(
@@ -56,6 +58,37 @@ def count_nonzero(
     finally:
         assembler.close()
     return {name: count for name, count in counts.items() if count}
+
+
+def check_made(
+    found: Mapping[Any, Mapping[str, StoredTensor]],
+    pairs: Iterable[tuple[Source, Transfer]],
+) -> None:
+    """ConversionError for the first tensor of the source that does not have the values that the map makes."""
+    assembler = Assembler(found, CHUNK, 0)
+    try:
+        for source, transfer in pairs:
+            stored = found[source.rank][source.name]
+            blocks = find_blocks(transfer.copies)
+            tensor = OutputTensor(transfer, blocks, stored.dtype, 0, stored.size)
+            _check_made(assembler, source, stored, tensor)
+    finally:
+        assembler.close()
+
+
+def _check_made(
+    assembler: Assembler, source: Source, stored: StoredTensor, tensor: OutputTensor
+) -> None:
+    for begin in range(0, stored.size, CHUNK):
+        made = assembler.buffer[: min(CHUNK, stored.size - begin)]
+        assembler.fill_part(tensor, begin, made)
+        theirs = memoryview(bytearray(len(made)))
+        assembler.reader.read(stored, begin, theirs)
+        one, other = as_tensor(theirs, stored.dtype), as_tensor(made, stored.dtype)
+        at = unequal(one, other, tensor.transfer.changes)
+        if at is not None:
+            first = begin // item_size(stored.dtype)
+            raise made_differs(source, tensor.transfer, first + at, other[at], one[at])
 
 
 def verify_header(file: OutputFile, path: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from .config import ConfigTable
 from .errors import ConversionError
+from .fills import Fill
 from .grid import Counts
 from .recipe import Recipe
 from .values import Step, Values
@@ -51,6 +52,26 @@ class Group(NamedTuple):
         return self.left, self.right
 
 
+class Make(NamedTuple):
+    """A tensor of one side that the other does not have: its values are made, and compared when it is read.
+
+    Lossy: it is not compared.
+    """
+
+    recipe: Recipe
+    side: int
+    tensor: Slots
+    fill: Fill
+    lossy: bool = False
+
+    @property
+    def group(self) -> Group:
+        """The tensor beside one that is absent and has these values."""
+        absent = ((Place("", {}, Values(default=self.fill)),),)
+        sides = (absent, self.tensor) if self.side else (self.tensor, absent)
+        return Group(self.recipe, *sides)
+
+
 class Drop(NamedTuple):
     """Tensors left behind on purpose; `**` in the name stands for any components."""
 
@@ -72,7 +93,7 @@ class Tail(NamedTuple):
         return self.left, self.right
 
 
-Item: TypeAlias = "Group | Drop | Tail"
+Item: TypeAlias = "Group | Make | Drop | Tail"
 
 
 class Side(NamedTuple):
@@ -289,6 +310,11 @@ def computed(tensors: Slots, *steps: Step) -> Slots:
 def fixed(tensors: Slots, dtype: str) -> Slots:
     """The same tensors, which are always stored in this dtype."""
     return _with_values(tensors, dtype=dtype)
+
+
+def defaulted(tensors: Slots, function: str, *arguments: Any) -> Slots:
+    """The same tensors, which have these values where they are absent."""
+    return _with_values(tensors, default=Fill(function, arguments))
 
 
 def _with_values(tensors: Slots, **said: Any) -> Slots:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .checks import Source
 from .errors import ConversionError
 from .mapping import Converter
-from .plan import Transfer, make_plan
-from .values import compute
+from .plan import Transfer, made_differs, make_plan
+from .values import compute, fill_block, torch_dtype, unequal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,10 +39,14 @@ def convert_tensors(
             raise ConversionError(
                 f"{one} and {other} are one tensor in this map, but their values differ"
             )
+    for source, transfer in plan.made:
+        stored = found[source.rank][source.name]
+        made = _make(transfer, [None], None).to(stored.device)
+        _check_made_tensor(source, transfer, stored.detach(), made)
     return (
         (
             transfer.name,
-            _make(transfer, [found[s.rank][s.name] for s in transfer.sources], out),
+            _make(transfer, [found[s.rank].get(s.name) for s in transfer.sources], out),
         )
         for transfer in plan.transfers(rank)
     )
@@ -82,13 +87,27 @@ def _same_bytes(one: Tensor, other: Tensor) -> bool:
     return torch.equal(bits[0], bits[1].to(bits[0].device))
 
 
-def _make(transfer: Transfer, sources: list[Tensor], out: Out | None) -> Tensor:
+def _check_made_tensor(
+    source: Source, transfer: Transfer, stored: Tensor, made: Tensor
+) -> None:
+    """ConversionError where a tensor of the source does not have the values that the map makes."""
+    at = unequal(stored.reshape(-1), made.reshape(-1), transfer.changes)
+    if at is not None:
+        raise made_differs(
+            source, transfer, at, made.view(-1)[at], stored.reshape(-1)[at]
+        )
+
+
+def _make(transfer: Transfer, found: list[Tensor | None], out: Out | None) -> Tensor:
+    """A target; nothing is found of a source that is absent and has a default."""
     import torch
 
+    sources = [torch.empty(0) if source is None else source for source in found]
+    device = next((s.device for s in found if s is not None), torch.device("cpu"))
     with torch.no_grad():
         if out is None and (view := _view(transfer, sources)) is not None:
             return view
-        target = _target(transfer, sources[0].device, out)
+        target = _target(transfer, device, out)
         whole = (
             target
             if target.is_contiguous()
@@ -101,6 +120,12 @@ def _make(transfer: Transfer, sources: list[Tensor], out: Out | None) -> Tensor:
         flat = [source.detach().contiguous() for source in sources]
         for block in transfer.copies:
             source = flat[block.source]
+            if transfer.changes and transfer.changes[block.source].filled is not None:
+                numbers = whole.as_strided(
+                    (whole.numel(),), (1,), whole.storage_offset()
+                )
+                fill_block(numbers, block, transfer.changes[block.source])
+                continue
             values = source.as_strided(
                 block.counts, block.steps, source.storage_offset() + block.start
             )
@@ -135,15 +160,16 @@ def _target(transfer: Transfer, device: Any, out: Out | None) -> Tensor:
     """The memory to fill: fresh, or the caller's."""
     import torch
 
+    dtype = torch_dtype(transfer.dtype)
     if out is None:
-        return torch.empty(transfer.shape, dtype=transfer.dtype, device=device)
-    target = out(transfer.name, transfer.shape, transfer.dtype)
+        return torch.empty(transfer.shape, dtype=dtype, device=device)
+    target = out(transfer.name, transfer.shape, dtype)
     if not isinstance(target, torch.Tensor):
         raise TypeError(f"out({transfer.name!r}): expected a tensor, found {target!r}")
     target = target.detach()
-    if tuple(target.shape) != transfer.shape or target.dtype != transfer.dtype:
+    if tuple(target.shape) != transfer.shape or target.dtype != dtype:
         raise ValueError(
-            f"out({transfer.name!r}): expected a tensor {list(transfer.shape)} of {transfer.dtype}, "
+            f"out({transfer.name!r}): expected a tensor {list(transfer.shape)} of {dtype}, "
             f"found {list(target.shape)} of {target.dtype}"
         )
     return target

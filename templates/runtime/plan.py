@@ -11,12 +11,23 @@ from typing import Any, NamedTuple
 
 from .checks import Findings, Source, check_sources, leftover, take_drops, unread
 from .errors import ConversionError
+from .fills import Filled
 from .grid import Counts, Piece
-from .mapping import Converter, Drop, Group, Holders, Place, Recipes, Shapes, holds
+from .mapping import (
+    Converter,
+    Drop,
+    Group,
+    Holders,
+    Make,
+    Place,
+    Recipes,
+    Shapes,
+    holds,
+)
 from .recipe import Copy
 from .spelling import as_found, groups, prefix_of, statements
 from .tails import Tails
-from .values import Change, Stored, Written, config_dtype, written_values
+from .values import Change, Stored, Written, config_dtype, dtype_code, written_values
 
 
 class Transfer(NamedTuple):
@@ -112,11 +123,26 @@ def _names(converter: Converter, shapes: Shapes, config: Any, mesh: Any) -> set[
     }
 
 
+def made_differs(
+    source: Source, transfer: Transfer, at: int, made: Any, stored: Any
+) -> ConversionError:
+    """The error for a tensor of the source that does not have the values that the map makes, from element `at` on."""
+    index: list[int] = []
+    for size in reversed(transfer.shape):
+        at, position = divmod(at, size)
+        index.insert(0, position)
+    return ConversionError(
+        f"{source}: element {index}: expected {made.item()}, which the map makes, found {stored.item()} "
+        f"({transfer.where}); with `lossy` behind the `make` it is left behind"
+    )
+
+
 class Plan:
     """A checked conversion. `transfers(rank)` are the tensors of one target rank, in checkpoint order.
 
     `ties` are pairs of source tensors that must hold the same bytes, `replicas` pairs of copies over the mesh,
-    `paddings` the regions of source tensors that should be zero, `drops` how many tensors each drop left behind.
+    `paddings` the regions of source tensors that should be zero, `drops` how many tensors each drop left behind,
+    `made` the source tensors that must be as the map makes them, with the transfers that would.
     """
 
     def __init__(
@@ -145,8 +171,16 @@ class Plan:
             or shapes.first(item.sides[source]) is not None
         ]
         stated = [self._as_found(item) for item in there if isinstance(item, Group)]
+        makes = [item for item in there if isinstance(item, Make)]
+        made = [
+            item._replace(tensor=self._as_found(item.group).sides[source])
+            for item in makes
+            if item.side == source and shapes.first(item.tensor) is not None
+        ]
         findings = Findings(found)
         check_sources(stated, source, self._holders, findings)
+        check_sources([item.group for item in made], source, self._holders, findings)
+        self.made = [pair for item in made for pair in self._made(item)]
         drops = [item for item in there if isinstance(item, Drop)]
         drops = [drop for drop in drops if drop.side == source]
         tails = Tails(
@@ -170,37 +204,52 @@ class Plan:
     def transfers(self, rank: Any) -> Iterator[Transfer]:
         """The tensors of one target rank; rank is None where the target has no mesh."""
         for group in self._groups:
-            recipe = group.recipe
-            for position, places in enumerate(group.sides[self.target]):
-                for place in places:
-                    if not holds(rank, place):
-                        continue
-                    target = recipe.piece(self.target, position, rank)
-                    filling, shape = recipe.filling(target), recipe.shapes[target]
-                    assert shape is not None, "its source was checked"
-                    sources = tuple(
-                        self._source(group, piece) for piece in filling.sources
+            yield from self._transfers(group, self.target, rank)
+
+    def _transfers(self, group: Group, side: int, rank: Any) -> Iterator[Transfer]:
+        """The tensors of one rank that a group fills on a side."""
+        recipe = group.recipe
+        for position, places in enumerate(group.sides[side]):
+            for place in places:
+                if not holds(rank, place):
+                    continue
+                target = recipe.piece(side, position, rank)
+                filling, shape = recipe.filling(target), recipe.shapes[target]
+                assert shape is not None, "its source was checked"
+                sources = tuple(self._source(group, piece) for piece in filling.sources)
+                written = self._written(group, place, filling.sources, sources)
+                yield Transfer(
+                    recipe.where,
+                    place.name,
+                    shape,
+                    sources,
+                    filling.copies,
+                    filling.zeros,
+                    written.dtype,
+                    written.changes,
+                    written.fixed,
+                )
+
+    def _made(self, item: Make) -> Iterator[tuple[Source, Transfer]]:
+        """The stored tensors of a `make` that must have its values, each with the transfer that would make it."""
+        for rank, tensors in self.found.items():
+            for transfer in self._transfers(item.group, item.side, rank):
+                if transfer.name not in tensors or item.lossy:
+                    continue
+                source = Source(rank, transfer.name)
+                dtype = tensors[transfer.name].dtype
+                if transfer.fixed and dtype_code(dtype) != transfer.dtype:
+                    raise ConversionError(
+                        f"{source}: expected {transfer.dtype}, which the map fixes, found {dtype} ({transfer.where})"
                     )
-                    written = self._written(group, place, filling.sources, sources)
-                    yield Transfer(
-                        recipe.where,
-                        place.name,
-                        shape,
-                        sources,
-                        filling.copies,
-                        filling.zeros,
-                        written.dtype,
-                        written.changes,
-                        written.fixed,
-                    )
+                yield source, transfer._replace(dtype=dtype)
 
     def _source(self, group: Group, piece: Piece) -> Source:
-        """Where a piece is read: under the first of its names that is there."""
-        for place in group.sides[1 - self.target][piece.position]:
-            rank = self._holders.of(place, piece.at)[0]
-            if place.name in self.found[rank]:
-                return Source(rank, place.name)
-        raise AssertionError("a checked plan has every source")
+        """Where a piece is read: under the first of its names that is there, or of all where it is absent."""
+        places = group.sides[piece.side][piece.position]
+        ranks = [self._holders.of(place, piece.at)[0] for place in places]
+        sources = [Source(rank, place.name) for rank, place in zip(ranks, places)]
+        return next((s for s in sources if s.name in self.found[s.rank]), sources[0])
 
     def _written(
         self,
@@ -211,16 +260,28 @@ class Plan:
     ) -> Written:
         """The dtype of a target, and what becomes of the elements of each source."""
         stored = tuple(
-            Stored(
-                source,
-                self.found[source.rank][source.name].dtype,
-                group.sides[piece.side][piece.position][0].values,
-            )
+            self._stored(group, target, piece, source)
             for piece, source in zip(pieces, sources)
         )
         return written_values(
             group.recipe.where, target.name, stored, target.values, self._config_dtype
         )
+
+    def _stored(
+        self, group: Group, target: Place, piece: Piece, source: Source
+    ) -> Stored:
+        """A source, or what stands in its place."""
+        values = group.sides[piece.side][piece.position][0].values
+        tensor = self.found[source.rank].get(source.name)
+        if tensor is not None:
+            return Stored(source, tensor.dtype, values)
+        shape = group.recipe.shapes[piece]
+        assert shape is not None, "a tensor of any shape is never absent"
+        assert values is not None and values.default is not None, "its absence is found"
+        sharded = (self.converter.left, self.converter.right)[piece.side].file
+        name = source.name if sharded is None else target.name
+        filled = Filled(values.default, shape, name, sharded is not None)
+        return Stored(source, None, values, filled)
 
     def _config_dtype(self) -> str | None:
         """The dtype that the target's config says."""

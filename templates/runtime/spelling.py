@@ -7,8 +7,19 @@ from typing import Any, TypeAlias
 
 from .errors import ConversionError
 from .grid import Counts
-from .mapping import Converter, Drop, Group, Holders, Item, Place, Shapes, Slots, holds
-from .values import FLOAT_DTYPES
+from .mapping import (
+    Converter,
+    Drop,
+    Group,
+    Holders,
+    Item,
+    Make,
+    Place,
+    Shapes,
+    Slots,
+    holds,
+)
+from .values import MADE_DTYPES
 
 Expected: TypeAlias = "dict[str, tuple[Counts | None, str | None]]"
 
@@ -41,13 +52,14 @@ def statements(
     for item in converter.statements(config, mesh, shapes):
         if not any(prefixes):
             yield item
+        elif isinstance(item, Make):
+            yield item._replace(tensor=_all(item.tensor, prefixes[item.side]))
         elif isinstance(item, Drop):
             place = _prefixed(item.place, prefixes[item.side])
             yield item._replace(place=place)
         else:
             left, right = (
-                tuple(tuple(_prefixed(place, prefix) for place in one) for one in slots)
-                for slots, prefix in zip(item.sides, prefixes)
+                _all(slots, prefix) for slots, prefix in zip(item.sides, prefixes)
             )
             yield item._replace(left=left, right=right)
 
@@ -55,7 +67,7 @@ def statements(
 def groups(
     converter: Converter, config: Any, mesh: Any, shapes: Shapes
 ) -> Iterator[Group]:
-    """The statements of the map, without its drops and tails."""
+    """The statements of the map, without what it makes and drops and its tails."""
     return (
         item
         for item in statements(converter, config, mesh, shapes)
@@ -73,8 +85,9 @@ def expected(
     """
     side = converter.side(to)
     names: Expected = {}
-    for group in groups(converter, config, mesh, Shapes(None, {})):
-        if group.optional:
+    for item in statements(converter, config, mesh, Shapes(None, {})):
+        group = item.group if isinstance(item, Make) and item.side == side else item
+        if not isinstance(group, Group) or group.optional:
             continue
         recipe = group.recipe
         for position, places in enumerate(group.sides[side]):
@@ -82,7 +95,7 @@ def expected(
                 if holds(rank, place):
                     shape = recipe.shapes[recipe.piece(side, position, rank)]
                     dtype = place.values.dtype if place.values is not None else None
-                    names[place.name] = shape, FLOAT_DTYPES.get(dtype or "")
+                    names[place.name] = shape, MADE_DTYPES.get(dtype or "")
     return names
 
 
@@ -108,6 +121,10 @@ def _as_found(group: Group, place: Place, holders: Holders, found: Any) -> Place
         if there:
             return place._replace(name=there[0], spellings=())
     return place
+
+
+def _all(slots: Slots, prefix: str) -> Slots:
+    return tuple(tuple(_prefixed(place, prefix) for place in one) for one in slots)
 
 
 def _prefixed(place: Place, prefix: str) -> Place:

@@ -15,13 +15,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .casting import cast_elements, compute_block
+from .casting import as_tensor, cast_elements, compute_block
 from .grid import boxes, dot
 from .output_files import Blocks, OutputFile, OutputTensor
 from .recipe import Copy
 from .sources import SourceReader
 from .stored import StoredTensor, item_size
 from .strided import StridedBlock, copy_block
+from .values import fill_block
 
 CHUNK = (
     1 << 20
@@ -70,11 +71,11 @@ class Assembler:
         for tensor in file.tensors[first : bisect_left(file.starts, high)]:
             begin, end = max(low, tensor.begin), min(high, tensor.begin + tensor.size)
             if begin < end:
-                self._fill_part(
+                self.fill_part(
                     tensor, begin - tensor.begin, view[begin - low : end - low]
                 )
 
-    def _fill_part(self, tensor: OutputTensor, begin: int, view: memoryview) -> None:
+    def fill_part(self, tensor: OutputTensor, begin: int, view: memoryview) -> None:
         """Put the bytes of one tensor from `begin` on into a view."""
         dtype, width = tensor.transfer.dtype, item_size(tensor.dtype)
         first, last = begin // width, (begin + len(view)) // width
@@ -94,19 +95,20 @@ class Assembler:
         changes = tensor.transfer.changes
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # padding is zero, whatever is computed
-        for dtype in dict.fromkeys(change.dtype for change in changes):
+        for copy, _ in _touched(tensor.blocks, first, last):
+            if changes[copy.source].filled is not None:
+                for block in _parts_within(copy, first, last):
+                    flat = as_tensor(view, tensor.dtype)
+                    fill_block(flat, block, changes[copy.source], first)
+        for dtype in dict.fromkeys(c.dtype for c in changes if c.filled is None):
             source = self._uncast[: (last - first) * item_size(dtype)]
             self.fill_elements(tensor, first, last, source, dtype)
             for copy, _ in _touched(tensor.blocks, first, last):
                 change = changes[copy.source]
-                if change.dtype != dtype:
-                    continue
-                for index, counts in boxes(
-                    copy.counts, copy.strides, copy.offset, first, last
-                ):
-                    offset = copy.offset + dot(copy.strides, index) - first
-                    block = (offset, copy.strides, counts)
-                    compute_block(source, change, view, tensor.dtype, block)
+                if change.filled is None and change.dtype == dtype:
+                    for block in _parts_within(copy, first, last):
+                        block = block._replace(offset=block.offset - first)
+                        compute_block(source, change, view, tensor.dtype, block)
 
     def fill_elements(
         self,
@@ -124,8 +126,8 @@ class Assembler:
             view[:] = bytes(len(view))  # what no copy covers
         for copy, ends in _touched(tensor.blocks, first, last):
             source = tensor.transfer.sources[copy.source]
-            stored = self.found[source.rank][source.name]
-            if dtype is not None and stored.dtype != dtype:
+            stored = self.found[source.rank].get(source.name)
+            if stored is None or dtype not in (None, stored.dtype):
                 continue
             self._fill_copy(copy, stored, first, last, view)
             if ends:
@@ -203,6 +205,16 @@ def _touched(blocks: Blocks, first: int, last: int) -> Iterator[tuple[Copy, bool
     ):
         if blocks.ends[number] > first:
             yield blocks.copies[number], blocks.ends[number] <= last
+
+
+def _parts_within(copy: Copy, first: int, last: int) -> Iterator[Copy]:
+    """The parts of a copy whose elements lie in [first, last) of the target."""
+    for index, counts in boxes(copy.counts, copy.strides, copy.offset, first, last):
+        yield copy._replace(
+            start=copy.start + dot(copy.steps, index),
+            offset=copy.offset + dot(copy.strides, index),
+            counts=counts,
+        )
 
 
 def _has_long_runs(copy: Copy, width: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .checks import Source
 from .errors import ConversionError
-from .mapping import Drop, Group, Item, Place, Recipes, Slots, Tail, holds
+from .mapping import Drop, Group, Item, Make, Place, Recipes, Slots, Tail, holds
 from .patterns import At, Patterns, filled, standing
 
 
@@ -63,14 +63,15 @@ class Tails:
         """The groups of one statement: itself, or those that a tail has taken."""
         if isinstance(item, Tail):
             return list(self._made[self._numbers[id(item)]].values())
+        if isinstance(item, Make) and item.side == self.target:
+            return [item.group]
         return [item] if isinstance(item, Group) else []
 
     def _places(self, side: int, kind: type[Any]) -> list[tuple[int, Place]]:
         return [
             (number, place._replace(name=name))
             for number, item in enumerate(self.items)
-            if isinstance(item, (Group, Tail)) and isinstance(item, kind)
-            for place in _flat(item.sides[side])
+            for place in _flat(_sides(item, kind)[side])
             for name in place.names
         ]
 
@@ -132,7 +133,18 @@ class Tails:
 
     def _where(self, number: int) -> str:
         item = self.items[number]
-        return item.recipe.where if isinstance(item, Group) else item.where
+        if isinstance(item, (Group, Make)):
+            return item.recipe.where
+        return item.where
+
+
+def _sides(item: Item, kind: type[Any]) -> tuple[Slots, Slots]:
+    """The tensors of a statement or a tail, or nothing of what is not of the kind. What is made is stated, too."""
+    if isinstance(item, Make) and kind is Group:
+        return ((), item.tensor) if item.side else (item.tensor, ())
+    if isinstance(item, (Group, Tail)) and isinstance(item, kind):
+        return item.sides
+    return (), ()
 
 
 def tail_group(tail: Tail, text: str, recipes: Recipes) -> Group:

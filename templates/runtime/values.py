@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .errors import ConversionError
+from .fills import ROUNDED, Fill, Filled, Region, check_fill, fill_region
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 # How each step is undone.
 INVERSES = {"+": "-", "-": "+", "*": "/", "/": "*"}
 INVERSES |= {"neg": "neg", "exp": "log", "log": "exp"}
-# The dtypes that are computed with: as safetensors and as torch name them.
+# The dtypes that are computed with: as safetensors and as torch name them; and others that can be made.
 FLOAT_DTYPES = {
     "F64": "float64",
     "F32": "float32",
     "F16": "float16",
     "BF16": "bfloat16",
 }
+MADE_DTYPES = {"U8": "uint8", "BOOL": "bool"}
+MADE_DTYPES |= FLOAT_DTYPES | {f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)}
 
 
 class Step(NamedTuple):
@@ -40,19 +43,25 @@ Steps: TypeAlias = "tuple[Step, ...]"
 class Values(NamedTuple):
     """What a map says of a tensor's values: the steps from what is stored to what the equation is about.
 
-    `dtype` is what it is always stored in, as safetensors names it; None: as the checkpoint says.
+    `dtype` is what it is always stored in, as safetensors names it; None: as the checkpoint says. `default` is what
+    is stored where the tensor is absent.
     """
 
     steps: Steps = ()
     dtype: str | None = None
+    default: Fill | None = None
 
 
 class Stored(NamedTuple):
-    """A source of a target: where it is, its dtype, and what the map says of its values."""
+    """A source of a target: where it is, its dtype, and what the map says of its values.
+
+    A source that is absent has no dtype; `filled` is what stands in its place.
+    """
 
     where: Any
     dtype: Any
     values: Values | None
+    filled: Filled | None = None
 
 
 class Change(NamedTuple):
@@ -60,6 +69,7 @@ class Change(NamedTuple):
 
     dtype: str
     steps: Steps
+    filled: Filled | None = None
 
 
 class Written(NamedTuple):
@@ -89,18 +99,22 @@ def written_values(
         return Written(_same_dtype(where, name, sources), False, ())
     dtype = target.dtype if target is not None else None
     fixed = dtype is not None
-    if dtype is None and any(values.dtype for values in said):
+    present = tuple(source for source in sources if source.filled is None)
+    if dtype is None and (not present or any(values.dtype for values in said)):
         dtype = config_dtype()
+    if dtype is None and not present and said:
+        dtype = next((values.dtype for values in said if values.dtype), "F32")
     if dtype is None:
-        dtype = dtype_code(_same_dtype(where, name, sources))
+        free = tuple(s for s in present if s.values is None or s.values.dtype is None)
+        dtype = dtype_code(_same_dtype(where, name, free or present))
     changes = [_change(where, source, target, dtype) for source in sources]
     if not any(changes):
         return Written(sources[0].dtype if sources else dtype, fixed, ())
-    filled = [
+    every = [
         one or Change(dtype_code(source.dtype), ())
         for one, source in zip(changes, sources)
     ]
-    return Written(_named_as(sources[0].dtype, dtype), fixed, tuple(filled))
+    return Written(dtype, fixed, tuple(every))
 
 
 def _same_dtype(where: str, name: str, sources: tuple[Stored, ...]) -> Any:
@@ -123,9 +137,9 @@ def _change(
     where: str, source: Stored, target: Values | None, dtype: str
 ) -> Change | None:
     """The change of a source on its way into a target of a dtype; None where its elements stay as they are."""
-    code = dtype_code(source.dtype)
+    code = dtype if source.filled is not None else dtype_code(source.dtype)
     asked = source.values.dtype if source.values is not None else None
-    if asked not in (None, code):
+    if source.filled is None and asked not in (None, code):
         raise ConversionError(
             f"{source.where}: expected {asked}, which the map fixes, found {source.dtype} ({where})"
         )
@@ -138,6 +152,9 @@ def _change(
         for step in (*forth, *map(_undone, reversed(back)))
         if not _is_nothing(step)
     )
+    if source.filled is not None:
+        check_fill(where, source.filled.fill, source.filled.shape, dtype)
+        return Change(dtype, steps, source.filled)
     if not steps and code == dtype:
         return None
     if code not in FLOAT_DTYPES:
@@ -171,18 +188,18 @@ def _is_nothing(step: Step) -> bool:
 
 
 def dtype_code(dtype: Any) -> str:
-    """A dtype as a safetensors header names it; one of torch that is not computed with as torch does."""
-    codes = {f"torch.{name}": code for code, name in FLOAT_DTYPES.items()}
+    """A dtype as a safetensors header names it; one of torch that is neither computed with nor made as torch does."""
+    codes = {f"torch.{name}": code for code, name in MADE_DTYPES.items()}
     return codes.get(str(dtype), str(dtype))
 
 
-def _named_as(other: Any, code: str) -> Any:
-    """A dtype as another one is given: by its name in safetensors headers, or as torch has it."""
-    if isinstance(other, str):
-        return code
+def torch_dtype(dtype: Any) -> Any:
+    """A dtype as torch has it, given so or by its name in safetensors headers."""
+    if not isinstance(dtype, str):
+        return dtype
     import torch
 
-    return getattr(torch, FLOAT_DTYPES[code])
+    return getattr(torch, MADE_DTYPES.get(dtype, dtype.removeprefix("torch.")))
 
 
 def config_dtype(config: Mapping[str, Any]) -> str | None:
@@ -224,3 +241,33 @@ def compute(values: Tensor, steps: Steps) -> Tensor:
             case _:
                 raise AssertionError(f"no step is called {operator}")
     return result
+
+
+def fill_block(target: Tensor, block: Any, change: Change, base: int = 0) -> None:
+    """Put a block of a source that is absent into a flat target, from element `base` of the whole tensor on."""
+    assert change.filled is not None, "the source is absent"
+    region = Region(
+        block.start, block.steps, block.offset - base, block.strides, block.counts
+    )
+    fill_region(
+        target,
+        region,
+        change.filled,
+        base,
+        lambda values: compute(values, change.steps),
+    )
+
+
+def unequal(one: Tensor, other: Tensor, changes: tuple[Change, ...]) -> int | None:
+    """The first element in which a stored tensor differs from what is made; None where there is none.
+
+    Values that others compute in floating point may differ in the last digits.
+    """
+    import torch
+
+    if any(c.filled is not None and c.filled.fill.function in ROUNDED for c in changes):
+        digits = 4 * torch.finfo(one.dtype).eps
+        same = torch.isclose(one.double(), other.double(), rtol=digits, atol=0)
+    else:
+        same = one == other
+    return None if bool(same.all()) else int((~same).to(torch.int8).argmax())

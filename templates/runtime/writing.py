@@ -135,7 +135,12 @@ def _jobs(
 def _cast_scratch(files: list[OutputFile]) -> int:
     tensors = [tensor for file in files for tensor in file.tensors]
     cast = {(t.transfer.dtype, t.dtype) for t in tensors if not t.transfer.changes}
-    computed = {(c.dtype, t.dtype) for t in tensors for c in t.transfer.changes}
+    computed = {
+        (change.dtype, tensor.dtype)
+        for tensor in tensors
+        for change in tensor.transfer.changes
+        if change.filled is None
+    }
     return cast_scratch({pair for pair in cast if pair[0] != pair[1]} | computed, CHUNK)
 
 

@@ -2,7 +2,7 @@
 
 `maps/NAME.py` says for `maps/NAME.map`: `CASES`, each a config, a mesh, options and a dtype; `whole(c)`, the names and
 shapes on the side without a mesh, some in dtypes of their own, `FIXED`; and `parts(tensors, c, mesh, rank)`, what a
-rank of the other side holds of them; where that is rounded, `again(tensors, c)`, what of them comes back.
+rank of the other side holds of them; where that is not the same, `again(tensors, c)`, what of them comes back.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def test_back(path: Path, case: dict[str, Any]) -> None:
     assert_same(run.here_from(given, config), run.again())
     if len(run.ranks) == 1:
         assert_same(run.here_from(given[run.ranks[0]], config), run.again())
-    assert run.expected(run.here) == known(run.side, run.source())
+    assert run.expected(run.here) == known(run.side, run.again())
 
 
 def known(side: SimpleNamespace, tensors: Tensors) -> dict[str, Any]:

@@ -19,6 +19,8 @@ TORCH = {
     "BF16": torch.bfloat16,
     "F16": torch.float16,
     "I32": torch.int32,
+    "I16": torch.int16,
+    "U8": torch.uint8,
 }
 V, VP, E = 1501, 1504, 401
 CONFIG = {"v": V, "vp": VP, "e": E, "scale": 0.3}
@@ -43,7 +45,7 @@ def stored(tensors: dict[str, torch.Tensor]) -> dict[str, Stored]:
         name: Stored(
             names[tensor.dtype],
             tuple(tensor.shape),
-            tensor.contiguous().view(torch.uint8).numpy().tobytes(),
+            tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes(),
         )
         for name, tensor in tensors.items()
     }
