@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from ..dsl import syntax
-from ..dsl.diagnostics import Label
+from ..dsl.diagnostics import Diagnostic, Label, MapError
+from ..dsl.source import Span
 from .problems import refuse
 from .replacing import first_component
 
@@ -125,3 +126,23 @@ def check_names(statement: syntax.Statement, use: syntax.Use) -> int:
 def choices(name: syntax.Name) -> int:
     """How many names a name with lists stands for."""
     return prod(len(p.items) for p in name.parts if isinstance(p, syntax.Several))
+
+
+def told(error: MapError, uses: Iterable[tuple[Span, Span]]) -> MapError:
+    """The same mistakes; one in a definition with a label where it is used, or first used."""
+    places: dict[Span, list[Span]] = {}
+    for node, use in uses:
+        places.setdefault(node, []).append(use)
+    return MapError(*(_labelled(one, places) for one in error.diagnostics))
+
+
+def _labelled(found: Diagnostic, places: dict[Span, list[Span]]) -> Diagnostic:
+    for node, (use, *others) in places.items():
+        if node.source == found.span.source and (
+            node.start <= found.span.start and found.span.end <= node.end
+        ):
+            more = f", and in {len(others)} more places" if len(others) > 1 else ""
+            more = ", and in one more place" if len(others) == 1 else more
+            label = Label(use, f"used here{more}")
+            return replace(found, labels=(*found.labels, label))
+    return found

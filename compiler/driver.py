@@ -11,9 +11,10 @@ from typing import Any
 from ..dsl import syntax
 from ..dsl.diagnostics import MapError
 from ..dsl.parser import parse
-from ..dsl.source import Source
+from ..dsl.source import Source, Span
 from . import codegen, hir, plan, proof
 from .check import check
+from .definitions import told
 from .expand import expand
 from .library import Library, library
 from .lower import lower
@@ -103,8 +104,13 @@ def compile_file(
 
 def _planned(source: Source, found_in: Library) -> plan.Plan:
     form: Any = source
+    uses: tuple[tuple[Span, Span], ...] = ()
     for step in passes(found_in):
-        form = step(form)
+        try:
+            form = step(form)
+        except MapError as error:
+            raise told(error, uses) from None
+        uses = form.uses if isinstance(form, syntax.File) else uses
     assert isinstance(form, plan.Plan), "the last pass makes the plan"
     return form
 

@@ -7,7 +7,7 @@ loop has a block, and a loop's prefixes have no lists. Spans still point to wher
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 from ..dsl import syntax
@@ -42,6 +42,7 @@ class _Writer:
 
     count: int = 0
     characters: int = 0
+    uses: dict[tuple[Span, Span], None] = field(default_factory=dict)
 
     def block(self, block: syntax.Block, place: _Place) -> syntax.Block:
         if place.blocks >= DEEPEST:
@@ -142,6 +143,7 @@ class _Writer:
             )
         node = definition.node
         check_use(use, node, place.uses)
+        self.uses[node.span, use.span] = None
         words = place.names.apart(node.body.statements)
         replacing = Replacing(dict(zip(node.parameters, use.arguments)), words)
         body = [replacing.statement(one) for one in node.body.statements]
@@ -172,7 +174,7 @@ def expand(file: syntax.File, library: Library) -> syntax.File:
         for item in file.items
         if not isinstance(item, syntax.Def)
     )
-    return replace(file, items=items)
+    return replace(file, items=items, uses=tuple(writer.uses))
 
 
 def _lists(statement: syntax.Statement) -> int:

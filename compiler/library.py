@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 MOST = 1_000_000  # characters of included text in one map
+LONGEST = 200  # characters of a path
 _PATH = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.map", re.ASCII)
 
 
@@ -55,7 +56,7 @@ class Library:
 
     def find(self, include: syntax.Include, here: Place | None) -> Place:
         """The file that an `include` in the file at `here` means. Raises MapError."""
-        if not _PATH.fullmatch(include.path):
+        if not _PATH.fullmatch(include.path) or len(include.path) > LONGEST:
             refuse(
                 "M0130",
                 f"expected a path such as `parts/norms.map`, found `{include.path}`",
@@ -83,6 +84,8 @@ class Library:
 def library(home: Path | None, folders: Sequence[str | Path]) -> Library:
     """The library of a map in the file `home`, or of a text; the shipped maps come last."""
     place = None if home is None else Place(home.parent, PurePosixPath(home.name))
+    if isinstance(folders, (str, Path)):
+        raise TypeError(f"expected a list of folders, found {folders!r}")
     given = tuple(Path(folder) for folder in folders)
     return Library(place, given, files("mapc.dsl") / "maps")
 

@@ -640,13 +640,15 @@ class Comment(Node):
 class File(Node):
     """A file; once it is expanded, `included` are the texts of other files that stand in it, in order.
 
-    `borrowed`: one of them was found in a folder that the caller gave.
+    `borrowed`: one of them was found in a folder that the caller gave. `uses`: the places of a definition and of a
+    `use` of it, for each `use`.
     """
 
     items: tuple[TopLevel, ...]
     comments: tuple[Comment, ...] = ()
     included: tuple[Source, ...] = field(default=(), compare=False, repr=False)
     borrowed: bool = field(default=False, compare=False, repr=False)
+    uses: tuple[tuple[Span, Span], ...] = field(default=(), compare=False, repr=False)
 
 
 def walk(node: Node) -> Iterator[Node]:
