@@ -93,7 +93,12 @@ def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample | 
         ]
         probes = product(_probes(map_, fields), meshes)
         more = tuple(trial.covering(fields, cases, probes))
-        cases += more
+        cases += [
+            (change, one)
+            for change, mesh in more
+            for one in dict.fromkeys((mesh, fitting[-1]))
+            if trial.fits({**fields, **change}, one)
+        ]
         changes += [change for change, mesh in more if mesh == fitting[0]]
         configs = [{**fields, **change} for change in changes]
         witnesses = _witnesses(proven, trial, functions, configs)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from .records import Case, Tensors, assert_same, cases
 
-FAMILIES = ("llama", "qwen3")
+FAMILIES = ("llama", "qwen3", "granite")
 
 
 def conversions(*, failed: bool) -> list[Any]:
@@ -132,7 +132,8 @@ def given(ranks: dict[neuron.Rank, Tensors]) -> Any:
 
 
 def hf_dict(case: Case) -> dict[str, Any]:
-    return dict(case.json("config.json")["hf_config"])
+    said = case.json("config.json")
+    return {"model_type": said["family"], **said["hf_config"]}
 
 
 def settings(case: Case) -> dict[str, Any]:
