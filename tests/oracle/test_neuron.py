@@ -8,6 +8,7 @@ only the way back can be compared.
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +174,83 @@ def write_ranks(case: Case, folder: Path) -> None:
         save_file(tensors, file)
     config = json.dumps(hf_config(case).to_neuron())
     (folder / "config.json").write_text(config)
+
+
+def legal(tp: int, heads: int, groups: int, multiplier: int) -> bool:
+    """Where Neuron keeps every query head once; its own checks are fewer, and it loses heads elsewhere."""
+    few = groups < tp or groups % tp != 0
+    return few and not (
+        groups * multiplier % tp or tp % multiplier or heads // groups % multiplier
+    )
+
+
+@pytest.mark.parametrize("tp", [1, 2, 3, 4, 6, 8])
+def test_heads_of_every_rank(tp: int) -> None:
+    """Which heads a rank has, against the closed form, for small numbers of heads, groups and copies."""
+    seen = 0
+    for groups, each, multiplier in product(
+        (1, 2, 3, 4, 6), (1, 2, 4, 6), (1, 2, 3, 4)
+    ):
+        heads = groups * each
+        found = heads_of_ranks(tp, heads, groups, multiplier)
+        if groups % tp == 0:
+            assert found is not None  # copies are not asked for
+        elif legal(tp, heads, groups, multiplier):
+            assert found == expected_heads(tp, heads, groups, multiplier)
+            seen += 1
+        else:
+            assert found is None
+    assert seen > 0 or tp == 1
+
+
+def heads_of_ranks(
+    tp: int, heads: int, groups: int, multiplier: int
+) -> list[tuple[list[int], list[int]]] | None:
+    """The query and key heads of each rank, None where the converter refuses."""
+    said = {
+        "num_hidden_layers": 1,
+        "hidden_size": heads,
+        "num_attention_heads": heads,
+        "num_key_value_heads": groups,
+        "head_dim": 1,
+        "intermediate_size": tp,
+        "vocab_size": tp,
+    }
+    config = neuron.Config.from_hf(said, kv_size_multiplier=multiplier)
+    shapes = neuron.expected_hf(config)
+    tensors = {name: torch.zeros(shape) for name, (shape, _) in shapes.items()}
+    layer = "model.layers.0.self_attn"
+    for name, count in (("q", heads), ("k", groups)):
+        rows = torch.arange(float(count))[:, None].expand(count, heads)
+        tensors[f"{layer}.{name}_proj.weight"] = rows.contiguous()
+    mesh, found = neuron.Mesh(tp=tp), []
+    for rank in mesh.ranks():
+        try:
+            local = dict(neuron.to_neuron(tensors, config, mesh, rank))
+        except neuron.ConversionError:
+            return None
+        names = (f"{layer}.qkv_proj.weight_", ""), (f"{layer}.", "_proj.weight")
+        start, end = next(n for n in names if f"{n[0]}q{n[1]}" in local)
+        rows = [local[f"{start}{one}{end}"][:, 0].int().tolist() for one in "qk"]
+        found.append((rows[0], rows[1]))
+    return found
+
+
+def expected_heads(
+    tp: int, heads: int, groups: int, multiplier: int
+) -> list[tuple[list[int], list[int]]]:
+    """Slot s of all ranks holds key head s % groups, and the queries of its copy s // groups."""
+    slots, queries = groups * multiplier // tp, heads // groups // multiplier
+    ranks = []
+    for rank in range(tp):
+        own = range(rank * slots, (rank + 1) * slots)
+        first = [
+            slot % groups * (heads // groups) + slot // groups * queries for slot in own
+        ]
+        ranks.append(
+            (
+                [one + number for one in first for number in range(queries)],
+                [slot % groups for slot in own],
+            )
+        )
+    return ranks
