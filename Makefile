@@ -42,7 +42,7 @@ check: $(VENV)/stamp-test  ## format, lint, types, and that generated/ is what t
 build: $(VENV)/stamp-test  ## write generated/ again from the maps
 	$(BIN)/mapc build $(MAPS) --output generated
 
-demo: $(VENV)/stamp-demo  ## a small checkpoint from transformers to Megatron ranks and back, compared
+demo: $(VENV)/stamp-demo  ## small checkpoints from transformers to Megatron ranks and back, compared
 	$(BIN)/python tests/demo.py
 
 # A second environment, with the oldest Python and the oldest versions that pyproject.toml allows.
