@@ -44,10 +44,15 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An owner for one value of its loops: the group that the converter makes of it, and the place of the name."""
+    """An owner for one value of its loops: the group that the converter makes of it, and the place of the name.
+
+    `position` is that of the tensor in the group: an index in its name may be an axis of the other side, and then
+    one tensor of the statement is several of the group.
+    """
 
     owner: Owner
     group: Any
+    position: int
     place: Any
 
 
@@ -108,7 +113,7 @@ def held(instance: Instance, name: str) -> tuple[list[Held], list[hir.Drop]]:
 def _holding(instance: Instance, group: Any, name: str) -> list[Held]:
     """The tensors of a group that have the name."""
     return [
-        Held(_owner(instance.proven, group, side, position, name), group, found)
+        Held(_owner(instance.proven, group, side, name), group, position, found)
         for side, tensors in enumerate((group.left, group.right))
         for position, places in enumerate(tensors)
         for found in places
@@ -171,7 +176,7 @@ def _named(proven: Proven) -> Iterator[tuple[Owner, hir.Placed]]:
                     yield Owner(proof, side, position, number), placed
 
 
-def _owner(proven: Proven, group: Any, side: int, position: int, name: str) -> Owner:
+def _owner(proven: Proven, group: Any, side: int, name: str) -> Owner:
     """The statement that made a group: of those on its line, the one whose names the group's are."""
     there = [
         proof
@@ -179,29 +184,27 @@ def _owner(proven: Proven, group: Any, side: int, position: int, name: str) -> O
         if place(proof, proven.hir) == group.recipe.where
     ]
     proof = next(proof for proof in there if _made(proof, group, proven))
-    names = proof.statement.sides[side][position].names
-    number = next(
-        n
-        for n, placed in enumerate(names)
+    position, number = next(
+        (position, number)
+        for position, tensor in enumerate(proof.statement.sides[side])
+        for number, placed in enumerate(tensor.names)
         if _is(placed.name, name, side, proven, proof)
     )
     return Owner(proof, side, position, number)
 
 
 def _made(proof: Proof, group: Any, proven: Proven) -> bool:
-    """Whether every tensor of the group has a name of the statement's tensor in its place."""
+    """Whether every tensor of the group has a name of one of the statement's tensors on its side."""
     return all(
-        len(tensors) == len(found)
-        and all(
-            any(
-                _is(placed.name, places[0].name, side, proven, proof)
-                for placed in tensor.names
-            )
-            for tensor, places in zip(tensors, found, strict=True)
+        any(
+            _is(placed.name, places[0].name, side, proven, proof)
+            for tensor in tensors
+            for placed in tensor.names
         )
         for side, (tensors, found) in enumerate(
             zip(proof.statement.sides, (group.left, group.right), strict=True)
         )
+        for places in found
     )
 
 

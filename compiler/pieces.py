@@ -37,7 +37,7 @@ def pieces(held: Held) -> Iterator[Piece]:
     """The pieces of a tensor, in the order of the ranks."""
     owner, recipe = held.owner, held.group.recipe
     for piece, shape in recipe.shapes.items():
-        mine = (piece.side, piece.position) == (owner.side, owner.position)
+        mine = (piece.side, piece.position) == (owner.side, held.position)
         if mine and shape is not None:
             filling = recipe.filling(piece)
             sources = [_stored(held, source) for source in filling.sources]

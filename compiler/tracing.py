@@ -112,7 +112,7 @@ def _lines(
     yield from _labelled("", [parts(proof)])
     yield from _labelled("shape", [_shape(found, instance)])
     yield from _labelled("place", where(tensor, layout, proof))
-    yield from _labelled("sizes", _sizes(tensor, proven, planned))
+    yield from _labelled("sizes", _sizes(owner, proven, planned))
     if instance is not None:
         for one in found.held:
             for piece in pieces(one):
@@ -134,21 +134,21 @@ def _shape(found: _Found, instance: Instance | None) -> str:
     if instance is None or not found.held or owner.tensor.whole:
         return formula
     recipe = found.held[0].group.recipe
-    axes = recipe.tensors[owner.side][owner.position]
+    axes = recipe.tensors[owner.side][found.held[0].position]
     sizes = {**recipe.sizes, **{dim: getattr(instance.mesh, dim) for dim in axes.dims}}
     told = " ".join(f"{name}={size}" for name, size in sizes.items())
     shapes = [
         str(list(shape))
         for piece, shape in recipe.shapes.items()
-        if (piece.side, piece.position) == (owner.side, owner.position)
+        if (piece.side, piece.position) == (owner.side, found.held[0].position)
     ]
     found_shapes = " or ".join(dict.fromkeys(shapes))
     return f"{formula} = {found_shapes}" + (f" ({told})" if told else "")
 
 
-def _sizes(tensor: hir.Tensor, proven: Proven, planned: Plan) -> list[str]:
-    """What each size of a tensor is: its config keys, or how it is computed."""
-    nodes = [node for axis in tensor.axes for node in syntax.walk(axis)]
+def _sizes(owner: Owner, proven: Proven, planned: Plan) -> list[str]:
+    """What each size of a tensor is: its config keys, how it is computed, or the loop that binds it."""
+    nodes = [node for axis in owner.tensor.axes for node in syntax.walk(axis)]
     names = [node.name for node in nodes if isinstance(node, syntax.Index)]
     names += [node.size for node in nodes if isinstance(node, syntax.Padded)]
     known = {let.name: text_of(let.value) for let in proven.hir.lets} | dict(
@@ -158,6 +158,10 @@ def _sizes(tensor: hir.Tensor, proven: Proven, planned: Plan) -> list[str]:
         let.name: f"{known[let.name]}, the number of copies"
         for let in proven.hir.lets
         if let.replica
+    }
+    known |= {
+        loop.index: f"for {loop.index} in {loop.range.span.text}"
+        for loop in owner.proof.loops
     }
     told = {name: known.get(name, "measured on the tensors") for name in names}
     return [f"{name:<{max(map(len, told))}}  {text}" for name, text in told.items()]
