@@ -21,11 +21,7 @@ INSIDE = {
 
 
 def configs(c):
-    both = {
-        "num_attention_heads": c.n,
-        "num_hidden_layers": c.B,
-        "hidden_size": c.e,
-    }
+    both = {"num_attention_heads": c.n, "num_hidden_layers": c.B, "hidden_size": c.e}
     return {"vision_config": both}, {"vision_config": both}
 
 

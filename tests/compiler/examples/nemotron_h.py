@@ -1,5 +1,4 @@
-"""A letter a layer: Mamba, attention, a plain feed-forward, experts. A rank holds its share of every part of a fused one.
-"""
+"""A letter a layer: Mamba, attention, a plain feed-forward, experts. A rank holds its share of every part of a fused one."""
 
 import torch
 

@@ -1,5 +1,6 @@
 """Linear attention keeps, for each key head, its queries, keys, values and gates together on the left, and each kind by
-itself on every rank of the right; a gated attention stores a gate behind each query head."""
+itself on every rank of the right; a gated attention stores a gate behind each query head.
+"""
 
 import torch
 
@@ -101,10 +102,7 @@ def linear(t, c, tp, rank):
     mine = slice(rank * c.K // tp, (rank + 1) * c.K // tp)
     qkvz = t["linear_attn.in_proj_qkvz.weight"].reshape(c.K, -1, e)[mine]
     ba = t["linear_attn.in_proj_ba.weight"].reshape(c.K, -1, e)[mine]
-    parts = [
-        *qkvz.split([c.dk, c.dk, r * c.dv, r * c.dv], 1),
-        *ba.split([r, r], 1),
-    ]
+    parts = [*qkvz.split([c.dk, c.dk, r * c.dv, r * c.dv], 1), *ba.split([r, r], 1)]
     conv = t["linear_attn.conv1d.weight"]
     convs = conv.split([c.K * c.dk, c.K * c.dk, c.V * c.dv])
     convs = [x.chunk(tp)[rank] for x in convs]

@@ -2,10 +2,7 @@
 
 import torch
 
-CASES = [
-    {"E": 2, "D": 3, "kind": "gated-gelu"},
-    {"E": 2, "D": 2, "kind": "relu"},
-]
+CASES = [{"E": 2, "D": 3, "kind": "gated-gelu"}, {"E": 2, "D": 2, "kind": "relu"}]
 SHARED = ("shared", "encoder.embed_tokens", "decoder.embed_tokens")
 TABLE = "block.0.layer.0.SelfAttention.relative_attention_bias.weight"
 
