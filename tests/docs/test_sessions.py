@@ -1,7 +1,7 @@
 """The commands and the Python of a document run from its top to its end, in one folder, as a reader would type them.
 
-Beside the checkpoint in `hf/` there is nothing but what the document itself makes; a whole map that it shows stands
-there under its name.
+Beside the checkpoints in `hf/`, `otter/` and `trained/` there is nothing but what the document itself makes; a whole
+map that it shows stands there under its name.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pytest
 from mapc.compiler.__main__ import main as mapc
 
 from .blocks import BLOCKS, DOCUMENTS, Block, below, replace_text
+from .otter import write_otter
 
 RUN = [
     block
@@ -41,6 +42,7 @@ def test_a_reader_sees_what_is_shown(
     document: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(checkpoint, tmp_path / "hf")
+    write_otter(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "llama_hf_mcore", raising=False)
