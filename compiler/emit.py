@@ -201,12 +201,14 @@ def _binary(value: syntax.Binary, env: Env) -> tuple[str, int]:
     if operator == "??":
         text = _at(left, env, 10)
         return f"({text} if {text} is not None else {_at(right, env, 1)})", 10
-    if operator == "/" and infer(left, env.kinds) == infer(right, env.kinds) == "int":
+    kinds = {infer(left, env.kinds), infer(right, env.kinds)}
+    if operator == "/" and kinds <= {"int", "any"}:
+        function = "exactly" if kinds == {"int"} else "divided"
         names = ", ".join(
             quoted(" ".join(side.span.text.split())) for side in (left, right)
         )
         return (
-            f"exactly({expression(left, env)}, {expression(right, env)}, {names})",
+            f"{function}({expression(left, env)}, {expression(right, env)}, {names})",
             10,
         )
     if operator == "%" and not _positive(right):

@@ -414,6 +414,13 @@ def exactly(above: int, below: int, above_name: str, below_name: str) -> int:
     return above // below
 
 
+def divided(above: Any, below: Any, above_name: str, below_name: str) -> Any:
+    """above / below, which must divide if both are whole numbers."""
+    if isinstance(above, int) and isinstance(below, int):
+        return exactly(above, below, above_name, below_name)
+    return above / below
+
+
 def require(holds: bool, message: str) -> None:
     """Refuse a config that breaks a condition of the map."""
     if not holds:

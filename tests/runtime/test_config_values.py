@@ -165,3 +165,15 @@ def test_a_key_that_an_expression_needs_is_named() -> None:
     with pytest.raises(module.ConversionError) as refused:
         module.Config.from_hf({"per_head": 3})
     assert str(refused.value) == "hf config: expected heads (e), found none"
+
+
+def test_whole_numbers_of_a_config_divide_or_are_refused() -> None:
+    module = of_text(
+        "language 1\nmap a: hf <-> cs\nconfig {\n    shared <-> total / each\n    e: each <-> each\n"
+        "    all: shared * each <-> total\n}\ntensors {\n    w[e] <-> w[e]\n}\n"
+    )
+    config = module.Config.from_cs({"total": 6, "each": 3})
+    assert repr(config.shared) == "2"
+    with pytest.raises(module.ConversionError) as refused:
+        module.Config.from_cs({"total": 7, "each": 3})
+    assert str(refused.value) == "total=7 is not a multiple of each=3"
