@@ -1051,9 +1051,9 @@ def worked_out(what: str, compute: Callable[..., Any], *given: Any) -> Any:
 
 
 def item(values: Any, index: Any, what: str) -> Any:
-    """An item of a list; `what` is how the map writes it."""
-    if not isinstance(values, list):
-        raise ConversionError(f"{what}: expected a list, found {values!r}")
+    """An item of a list, or a letter of a text; `what` is how the map writes it."""
+    if not isinstance(values, (list, str)):
+        raise ConversionError(f"{what}: expected a list or a text, found {values!r}")
     if type(index) is not int or not 0 <= index < len(values):
         raise ConversionError(
             f"{what}: expected an index below {len(values)}, found {index!r}"
@@ -1077,6 +1077,13 @@ def exactly(above: int, below: int, above_name: str, below_name: str) -> int:
             f"{above_name}={above} is not a multiple of {below_name}={below}"
         )
     return above // below
+
+
+def divided(above: Any, below: Any, above_name: str, below_name: str) -> Any:
+    """above / below, which must divide if both are whole numbers."""
+    if isinstance(above, int) and isinstance(below, int):
+        return exactly(above, below, above_name, below_name)
+    return above / below
 
 
 def require(holds: bool, message: str) -> None:

@@ -386,9 +386,9 @@ def worked_out(what: str, compute: Callable[..., Any], *given: Any) -> Any:
 
 
 def item(values: Any, index: Any, what: str) -> Any:
-    """An item of a list; `what` is how the map writes it."""
-    if not isinstance(values, list):
-        raise ConversionError(f"{what}: expected a list, found {values!r}")
+    """An item of a list, or a letter of a text; `what` is how the map writes it."""
+    if not isinstance(values, (list, str)):
+        raise ConversionError(f"{what}: expected a list or a text, found {values!r}")
     if type(index) is not int or not 0 <= index < len(values):
         raise ConversionError(
             f"{what}: expected an index below {len(values)}, found {index!r}"

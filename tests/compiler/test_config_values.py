@@ -93,7 +93,7 @@ def test_a_key_that_a_computed_side_lacks() -> None:
         ({"types": [1]}, "types[i]: expected an index below 1, found 1"),
         ({"types": [0, 1, 0]}, "types[i]: expected an index below 3, found 3"),
         ({"n": 0, "e": 0}, "e=0 is not a multiple of n=0"),
-        ({"types": "1111"}, "types[i]: expected a list, found '1111'"),
+        ({"types": 1111}, "types[i]: expected a list or a text, found 1111"),
     ],
 )
 def test_values_that_are_not_there(changes: Any, message: str) -> None:

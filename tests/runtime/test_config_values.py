@@ -156,17 +156,6 @@ def test_compile_text_gives_both_texts() -> None:
     assert "def test_round_trip" in made.test
 
 
-def test_a_key_that_an_expression_needs_is_named() -> None:
-    module = of_text(
-        "language 1\nmap a: hf <-> cs\nconfig {\n    e: per_head * heads <-> width\n"
-        "    per_head <-> per_head\n    heads <-> heads\n}\ntensors {\n    w[e] <-> w[e]\n}\n"
-    )
-    assert module.Config.from_hf({"per_head": 3, "heads": 2}).e == 6
-    with pytest.raises(module.ConversionError) as refused:
-        module.Config.from_hf({"per_head": 3})
-    assert str(refused.value) == "hf config: expected heads (e), found none"
-
-
 def test_whole_numbers_of_a_config_divide_or_are_refused() -> None:
     module = of_text(
         "language 1\nmap a: hf <-> cs\nconfig {\n    shared <-> total / each\n    e: each <-> each\n"
