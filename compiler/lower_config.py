@@ -29,7 +29,7 @@ def lower_config(map_: hir.Map, dims: frozenset[str]) -> ConfigView:
         *(_field(entry) for entry in map_.entries if entry.field and entry.bound),
         *(_field(entry) for entry in map_.entries if entry.field and not entry.bound),
         *(_option(option) for option in map_.options),
-        *(Field(attribute(v.name), "str", quoted(v.choices[0])) for v in map_.variants),
+        *(Field(attribute(v.name), "str | None", "None") for v in map_.variants),
     ]
     lets = [let for let in map_.lets if let.name not in dims]
     env = Env({name: f"self.{attribute(name)}" for name in _bound(map_)}, kinds(map_))

@@ -98,9 +98,11 @@ class Emitter:
         field = f"config.{attribute(item.variant.name)}"
         for choice, body in zip(item.variant.choices, item.bodies):
             inner = self.lines(body, place)
+            first = choice == item.variant.choices[0]
+            test = f"in (None, {quoted(choice)})" if first else f"== {quoted(choice)}"
             if inner:
                 lines += [
-                    f"{'el' if lines else ''}if {field} == {quoted(choice)}:",
+                    f"{'el' if lines else ''}if {field} {test}:",
                     *_indented(inner),
                 ]
         return lines

@@ -220,7 +220,7 @@ def _sizes(map_: hir.Map) -> dict[str, int]:
 
 def _others(map_: hir.Map) -> Fields:
     """Values for what is not a size: flags off, lists as the map reads them, the first spelling of a table."""
-    found: Fields = {}
+    found: Fields = {v.name: v.choices[0] for v in map_.variants}
     numbers = (0.75 + 0.5 * count for count in range(100))  # exact, and none is 1
     for entry in map_.entries:
         if not entry.bound or entry.kind == "int" or entry.field in derived(map_):

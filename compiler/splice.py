@@ -27,6 +27,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "patterns",
         "checks",
         "tails",
+        "variants",
         "plan",
         "memory",
     ),

@@ -24,7 +24,19 @@ m: Any = importlib.util.module_from_spec(SPEC)
 sys.modules[SPEC.name] = m
 SPEC.loader.exec_module(m)
 
-CONFIG = m.Config(L=4, e=5, n=28, g=28, d=11, f=52, v=68, tied=False, type="")
+CONFIG = m.Config(
+    L=4,
+    e=5,
+    n=28,
+    g=28,
+    d=11,
+    f=52,
+    v=68,
+    qkv="separate",
+    gate_up="fused",
+    tied=False,
+    type="",
+)
 CASES = [
     (replace(CONFIG), m.Mesh(tp=1, pp=1)),
     (replace(CONFIG), m.Mesh(tp=2, pp=1)),

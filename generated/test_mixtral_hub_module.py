@@ -24,7 +24,9 @@ m: Any = importlib.util.module_from_spec(SPEC)
 sys.modules[SPEC.name] = m
 SPEC.loader.exec_module(m)
 
-CONFIG = m.Config(L=5, e=3, n=7, g=11, d=13, f=17, v=19, X=23, tied=False)
+CONFIG = m.Config(
+    L=5, e=3, n=7, g=11, d=13, f=17, v=19, X=23, experts="separate", tied=False
+)
 CASES = [
     (replace(CONFIG), None),
     (replace(CONFIG, tied=True), None),

@@ -24,7 +24,7 @@ m: Any = importlib.util.module_from_spec(SPEC)
 sys.modules[SPEC.name] = m
 SPEC.loader.exec_module(m)
 
-CONFIG = m.Config(L=4, e=5, n=14, g=7, v=11, d=26, f=68, tied=False)
+CONFIG = m.Config(L=4, e=5, n=14, g=7, v=11, d=26, f=68, norms="fused", tied=False)
 CASES = [
     (replace(CONFIG), m.Mesh(tp=1, pp=1)),
     (replace(CONFIG), m.Mesh(tp=2, pp=1)),

@@ -118,15 +118,20 @@ def _without_collecting() -> Iterator[None]:
 def _check_choices(converter: Converter, choices: Mapping[str, Any]) -> None:
     """UsageError for an option, a variant or an alternative that does not exist."""
     check_known("option or variant", choices, [*converter.options, *converter.variants])
-    for name in choices.keys() & converter.variants.keys():
+    for name in _chosen(converter, choices):
         check_known(f"variant {name}", [choices[name]], converter.variants[name])
+
+
+def _chosen(converter: Converter, choices: Mapping[str, Any]) -> list[str]:
+    """The variants that an alternative is asked for."""
+    return [name for name in converter.variants if choices.get(name) is not None]
 
 
 def _check_variants(
     converter: Converter, choices: Mapping[str, Any], config: Any
 ) -> None:
     """ConversionError for an alternative that is asked for and that the source's names deny."""
-    for name in choices.keys() & converter.variants.keys():
+    for name in _chosen(converter, choices):
         if getattr(config, name) != choices[name]:
             raise ConversionError(
                 f"{name}: {choices[name]} is asked for, the source has the names of {getattr(config, name)}; "

@@ -80,7 +80,7 @@ class ConfigTable:
                 raise ConversionError(f"{name}: expected {kind}, found None")
             check_kind(name, kind, value)
         for name, choices in self.variants.items():
-            if getattr(config, name) not in choices:
+            if getattr(config, name) not in (None, *choices):
                 raise ValueError(
                     f"{name}: expected one of {', '.join(choices)}, not {getattr(config, name)!r}"
                 )
@@ -122,8 +122,7 @@ class ConfigTable:
             if _get(config, first) is None
         }
         extra = {**reader.extra(), **({_absent(layout): absent} if absent else {})}
-        for name, choices in self.variants.items():
-            fields[name] = options.get(name, choices[0])
+        fields |= {name: options.get(name) for name in self.variants}
         return {**fields, "extra": extra}
 
     def write(self, layout: str, config: Any) -> dict[str, Any]:

@@ -6,7 +6,6 @@ Both executors, memory and files, take their work from here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .checks import Findings, Source, check_sources, leftover, take_drops, unread
@@ -25,9 +24,10 @@ from .mapping import (
     holds,
 )
 from .recipe import Copy
-from .spelling import as_found, groups, prefix_of, statements
+from .spelling import as_found, prefix_of, statements
 from .tails import Tails
 from .values import Change, Stored, Written, config_dtype, dtype_code, written_values
+from .variants import detected
 
 
 class Transfer(NamedTuple):
@@ -71,56 +71,8 @@ def make_plan(
         )
     names = {name for tensors in found.values() for name in tensors}
     prefix = prefix_of(converter, 1 - target, names)
-    config = _detected(converter, Shapes(1 - target, None, prefix), config, mesh, names)
+    config = detected(converter, Shapes(1 - target, found), config, mesh, prefix)
     return Plan(converter, target, config, mesh, found, prefix)
-
-
-def _detected(
-    converter: Converter, shapes: Shapes, config: Any, mesh: Any, names: set[str]
-) -> Any:
-    """The config with every variant that the source's names decide.
-
-    Where they leave several alternatives, or say nothing, the config's own choice stands.
-    """
-    for variant, choices in converter.variants.items():
-        own = {
-            choice: _names(
-                converter, shapes, replace(config, **{variant: choice}), mesh
-            )
-            for choice in choices
-        }
-        shared = set.intersection(*own.values())
-        telling = {name for found in own.values() for name in found & names} - shared
-        fitting = [choice for choice in choices if telling <= own[choice]]
-        if not fitting:
-            raise _mixed(variant, choices, own, telling)
-        if getattr(config, variant) not in fitting:
-            config = replace(config, **{variant: fitting[0]})
-    return config
-
-
-def _mixed(
-    variant: str, choices: tuple[str, ...], own: dict[str, set[str]], telling: set[str]
-) -> ConversionError:
-    """The error for names of several alternatives: two that no alternative has together."""
-    best = max(choices, key=lambda choice: len(telling & own[choice]))
-    first = min(telling & own[best])
-    other = min(telling - own[best])
-    of = next(choice for choice in choices if other in own[choice])
-    return ConversionError(
-        f"{first} belongs to {variant}={best} and {other} to {variant}={of}; "
-        f"expected the names of one of {', '.join(choices)}"
-    )
-
-
-def _names(converter: Converter, shapes: Shapes, config: Any, mesh: Any) -> set[str]:
-    return {
-        name
-        for group in groups(converter, config, mesh, shapes)
-        for places in group.sides[shapes.side or 0]
-        for place in places
-        for name in place.names
-    }
 
 
 def made_differs(
