@@ -231,9 +231,17 @@ def _others(map_: hir.Map) -> Fields:
         elif entry.kind == "str" and _may_lack(entry):
             found[entry.field] = None
         else:
-            plain: Fields = {"bool": False, "float": next(numbers), "str": ""}
-            found[entry.field] = plain.get(entry.kind, _listed(map_, entry.field))
+            number = next(numbers)
+            plain: Fields = {"bool": False, "float": number, "str": ""}
+            value = plain.get(entry.kind, _listed(map_, entry.field))
+            found[entry.field] = number if value is None and _needed(entry) else value
     return found
+
+
+def _needed(entry: hir.Entry) -> bool:
+    """Whether a config without the value is refused."""
+    sides = (entry.left, entry.right)
+    return any(isinstance(one, hir.Keys) and one.default is None for one in sides)
 
 
 def _may_lack(entry: hir.Entry) -> bool:
