@@ -18,7 +18,7 @@ import pytest
 from .records import ROOT, Case, Tensors
 
 # By what a case calls its model: the converter.
-CEREBRAS = {"llama": "llama_hf_cs"}
+CEREBRAS = {"llama": "llama_hf_cs", "gpt2": "gpt2_hf_cs"}
 OLMO = {"olmo2": "olmo2_hf_olmo", "flex_olmo": "flex_olmo_hf_olmo"}
 MODULES = {"mixtral": "mixtral_hub_module"}
 
