@@ -74,14 +74,15 @@ def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample | 
     with running(core, map_.name) as names:
         trial = Trial(names, measured, derived(map_))
         drawn = {**carried(map_), **_sizes(map_), **_others(map_)}
+        drawn = {name: one for name, one in drawn.items() if name not in trial.derived}
         fields = fitted(trial, drawn, meshes, _movable(map_))
         fitting = tuple(mesh for mesh in meshes if trial.fits(fields, mesh))
         if not fitting:
             return None
-        fields = trial.complete(fields)
+        base, fields = fields, trial.complete(fields)
         changes = [
             change
-            for change in _changes(map_)
+            for change in trial.changed(base, _changes(map_))
             if trial.fits({**fields, **change}, fitting[0])
         ]
         cases = [
@@ -91,7 +92,7 @@ def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample | 
             if (change == {} or mesh in (fitting[0], fitting[-1]))
             and trial.fits({**fields, **change}, mesh)
         ]
-        probes = product(_probes(map_, fields), meshes)
+        probes = product(trial.changed(base, _probes(map_, fields)), meshes)
         more = tuple(trial.covering(fields, cases, probes))
         cases += [
             (change, one)

@@ -40,6 +40,20 @@ class Trial:
         read = table.read(table.layouts[0], left, options)
         return {**fields, **{name: read[attribute(name)] for name in missing}}
 
+    def changed(
+        self, fields: Mapping[str, Any], changes: Iterable[Fields]
+    ) -> Iterator[Fields]:
+        """The changes of these fields, each with what follows from it; those that change nothing are left out."""
+        whole = self.complete(fields)
+        for change in changes:
+            try:
+                other = self.complete({**fields, **change})
+            except (ValueError, LookupError, TypeError, ArithmeticError):
+                continue
+            found = {k: v for k, v in other.items() if k not in whole or whole[k] != v}
+            if found or not change:
+                yield found
+
     def config(self, fields: Mapping[str, Any]) -> Any:
         """A Config of the loaded core."""
         whole = self.complete(fields)
@@ -98,11 +112,11 @@ class Trial:
 
 
 def derived(map_: hir.Map) -> tuple[str, ...]:
-    """The bound names that no key of the left layout holds, and that are computed from others."""
+    """The fields that no key of the left layout holds, and that are computed from others."""
     return tuple(
         entry.field
         for entry in map_.entries
-        if entry.bound and not isinstance(entry.left, hir.Keys) and _computed(entry)
+        if entry.field and not isinstance(entry.left, hir.Keys) and _computed(entry)
     )
 
 

@@ -535,7 +535,7 @@ class ConfigTable:
                 raise ConversionError(f"{name}: expected {kind}, found None")
             check_kind(name, kind, value)
         for name, choices in self.variants.items():
-            if getattr(config, name) not in choices:
+            if getattr(config, name) not in (None, *choices):
                 raise ValueError(
                     f"{name}: expected one of {', '.join(choices)}, not {getattr(config, name)!r}"
                 )
@@ -577,8 +577,7 @@ class ConfigTable:
             if _get(config, first) is None
         }
         extra = {**reader.extra(), **({_absent(layout): absent} if absent else {})}
-        for name, choices in self.variants.items():
-            fields[name] = options.get(name, choices[0])
+        fields |= {name: options.get(name) for name in self.variants}
         return {**fields, "extra": extra}
 
     def write(self, layout: str, config: Any) -> dict[str, Any]:
@@ -841,9 +840,9 @@ def worked_out(what: str, compute: Callable[..., Any], *given: Any) -> Any:
 
 
 def item(values: Any, index: Any, what: str) -> Any:
-    """An item of a list; `what` is how the map writes it."""
-    if not isinstance(values, list):
-        raise ConversionError(f"{what}: expected a list, found {values!r}")
+    """An item of a list, or a letter of a text; `what` is how the map writes it."""
+    if not isinstance(values, (list, str)):
+        raise ConversionError(f"{what}: expected a list or a text, found {values!r}")
     if type(index) is not int or not 0 <= index < len(values):
         raise ConversionError(
             f"{what}: expected an index below {len(values)}, found {index!r}"
@@ -867,6 +866,13 @@ def exactly(above: int, below: int, above_name: str, below_name: str) -> int:
             f"{above_name}={above} is not a multiple of {below_name}={below}"
         )
     return above // below
+
+
+def divided(above: Any, below: Any, above_name: str, below_name: str) -> Any:
+    """above / below, which must divide if both are whole numbers."""
+    if isinstance(above, int) and isinstance(below, int):
+        return exactly(above, below, above_name, below_name)
+    return above / below
 
 
 def require(holds: bool, message: str) -> None:
@@ -2860,6 +2866,205 @@ def _flat(slots: Slots) -> list[Place]:
     return [place for places in slots for place in places]
 
 
+# ---- runtime: Variants: which alternative a source is stored in, read off its names and then off its shapes.
+
+
+class Reading(NamedTuple):
+    """What one alternative makes of a source: the names of both sides, with axes and values, and its statements."""
+
+    sides: tuple[Mapping[str, object], Mapping[str, object]]
+    groups: list[Group]
+    failed: bool
+
+
+def detected(
+    converter: Converter, shapes: Shapes, config: Any, mesh: Any, prefix: str
+) -> Any:
+    """The config with every variant that the source decides; `shapes` are those of the source.
+
+    Names overrule what the config says. ConversionError where names contradict each other, or where nothing says
+    which of several alternatives it is.
+    """
+    found = shapes.found or {}
+    names = {name for tensors in found.values() for name in tensors}
+    only_names = Shapes(shapes.side, None, prefix)
+    open_: dict[str, dict[str, Reading]] = {}
+    for variant, choices in converter.variants.items():
+        readings = {
+            choice: _read(converter, config, mesh, only_names, variant, choice)
+            for choice in choices
+        }
+        fitting = _by_names(variant, readings, shapes.side or 0, names)
+        if getattr(config, variant) not in fitting:
+            chosen = fitting[0] if len(fitting) == 1 else None
+            config = replace(config, **{variant: chosen})
+        if getattr(config, variant) is None:
+            open_[variant] = {choice: readings[choice] for choice in fitting}
+    for variant, readings in open_.items():
+        chosen = next(iter(readings))
+        if not _same_source(list(readings.values()), shapes.side or 0):
+            again = Shapes(shapes.side, shapes.found, prefix)
+            readings = {
+                choice: _read(converter, config, mesh, again, variant, choice)
+                for choice in readings
+            }
+            chosen = _by_shapes(variant, readings, Shapes(shapes.side, shapes.found))
+        config = replace(config, **{variant: chosen})
+    return config
+
+
+def _read(
+    converter: Converter,
+    config: Any,
+    mesh: Any,
+    shapes: Shapes,
+    variant: str,
+    choice: str,
+) -> Reading:
+    """What an alternative reads and writes, as far as it can be worked out."""
+    sides: tuple[dict[str, object], dict[str, object]] = ({}, {})
+    made: list[Group] = []
+    try:
+        config = replace(config, **{variant: choice})
+        for group in groups(converter, config, mesh, shapes):
+            made.append(group)
+            for side, slots in enumerate(group.sides):
+                for position, places in enumerate(slots):
+                    axes = group.recipe.tensors[side].get(position)
+                    for place in places:
+                        said = axes and axes.formula, place.values
+                        sides[side].update(dict.fromkeys(place.names, said))
+    except ConversionError:
+        return Reading(sides, made, True)  # it is told where this is what is converted
+    return Reading(sides, made, False)
+
+
+def _by_names(
+    variant: str, readings: Mapping[str, Reading], side: int, names: set[str]
+) -> list[str]:
+    """The alternatives that own every name of the source that not all of them have."""
+    own = {choice: set(one.sides[side]) for choice, one in readings.items()}
+    shared = set.intersection(*own.values())
+    telling = {name for known in own.values() for name in known & names} - shared
+    fitting = [choice for choice in own if telling <= own[choice]]
+    if fitting:
+        return fitting
+    best = max(own, key=lambda choice: len(telling & own[choice]))
+    other = min(telling - own[best])
+    of = next(choice for choice in own if other in own[choice])
+    raise ConversionError(
+        f"{min(telling & own[best])} belongs to {variant}={best} and {other} to {variant}={of}; "
+        f"expected the names of one of {', '.join(own)}"
+    )
+
+
+def _same_source(readings: list[Reading], side: int) -> bool:
+    """Whether alternatives differ in the target alone: in its names, or in its axes and not in the source's."""
+    first, *others = readings
+    for other in others:
+        source, target = (
+            [dict(one.sides[n]) for one in (first, other)] for n in (side, 1 - side)
+        )
+        if target[0].keys() != target[1].keys():
+            continue
+        if source[0] != source[1] or target[0] == target[1]:
+            return False
+    return True
+
+
+def _by_shapes(variant: str, readings: Mapping[str, Reading], shapes: Shapes) -> str:
+    """The first alternative that fits the shapes of the source, if all that fit read it alike."""
+    side = shapes.side or 0
+    own = {
+        choice: {_key(group): group for group in one.groups}
+        for choice, one in readings.items()
+    }
+    shared = set.intersection(*(set(keys) for keys in own.values()))
+    differing = {
+        choice: [group for key, group in keys.items() if key not in shared]
+        for choice, keys in own.items()
+    }
+    holders = Holders(list(shapes.found or ()))
+    fitting = [
+        choice
+        for choice in readings
+        if not readings[choice].failed
+        and all(_fits(group, side, shapes, holders) for group in differing[choice])
+    ]
+    first = (fitting or list(readings))[0]
+    for other in fitting[1:]:
+        if _same_source([readings[first], readings[other]], side):
+            continue
+        one, two = (
+            _moves([g for g in differing[choice] if _there(g, side, shapes)], side)
+            for choice in (first, other)
+        )
+        if one != two:
+            odd = min(n for n in {**one, **two} if one.get(n) != two.get(n))
+            raise ConversionError(
+                f"{variant}: {first} and {other} take other elements of the source to {odd}, and neither names "
+                f"nor shapes tell which it is; say {variant}={first} or {variant}={other}"
+            )
+    return first
+
+
+def _key(group: Group) -> object:
+    """What two groups have in common that are the same statement."""
+    axes = [[one.formula for one in side.values()] for side in group.recipe.tensors]
+    names = [
+        [(place.names, place.values, *place.at.items()) for place in places]
+        for slots in group.sides
+        for places in slots
+    ]
+    return group.recipe.where, str(names), str(axes)
+
+
+def _there(group: Group, side: int, shapes: Shapes) -> bool:
+    return shapes.first(group.sides[side]) is not None
+
+
+def _fits(group: Group, side: int, shapes: Shapes, holders: Holders) -> bool:
+    """Whether the tensors that are there have the shapes that a group says."""
+    for piece, shape in group.recipe.shapes.items():
+        if piece.side == side and shape is not None:
+            for place in group.sides[side][piece.position]:
+                have = _shape(place, piece, shapes, holders)
+                if have not in (None, shape):
+                    return False
+    return True
+
+
+def _shape(place: Place, piece: Piece, shapes: Shapes, holders: Holders) -> object:
+    """The shape of a tensor as the first rank has it that holds a piece; None where it is not there."""
+    for rank in holders.of(place, piece.at)[:1]:
+        for name in place.names:
+            tensor = (shapes.found or {})[rank].get(name)
+            if tensor is not None:
+                return tuple(tensor.shape)
+    return None
+
+
+def _moves(made: list[Group], side: int) -> dict[str, object]:
+    """Which elements of the source each target is made of."""
+    found: dict[str, object] = {}
+    for group in made:
+        source, target = group.sides[side], group.sides[1 - side]
+        for piece in group.recipe.shapes:
+            if piece.side != side and target[piece.position]:
+                filling = group.recipe.filling(piece)
+                names = [
+                    [(place.name, place.values) for place in source[one.position]]
+                    for one in filling.sources
+                ]
+                copies = sorted(
+                    (str(names[copy.source]), *copy[1:]) for copy in filling.copies
+                )
+                place = target[piece.position][0]
+                key = f"{place.name}{''.join(f' {d}={n}' for d, n in piece.at)}"
+                found[key] = copies, place.values
+    return found
+
+
 # ---- runtime: The plan: which tensor of the target comes from where, with everything checked before a byte moves.
 
 
@@ -2904,56 +3109,8 @@ def make_plan(
         )
     names = {name for tensors in found.values() for name in tensors}
     prefix = prefix_of(converter, 1 - target, names)
-    config = _detected(converter, Shapes(1 - target, None, prefix), config, mesh, names)
+    config = detected(converter, Shapes(1 - target, found), config, mesh, prefix)
     return Plan(converter, target, config, mesh, found, prefix)
-
-
-def _detected(
-    converter: Converter, shapes: Shapes, config: Any, mesh: Any, names: set[str]
-) -> Any:
-    """The config with every variant that the source's names decide.
-
-    Where they leave several alternatives, or say nothing, the config's own choice stands.
-    """
-    for variant, choices in converter.variants.items():
-        own = {
-            choice: _names(
-                converter, shapes, replace(config, **{variant: choice}), mesh
-            )
-            for choice in choices
-        }
-        shared = set.intersection(*own.values())
-        telling = {name for found in own.values() for name in found & names} - shared
-        fitting = [choice for choice in choices if telling <= own[choice]]
-        if not fitting:
-            raise _mixed(variant, choices, own, telling)
-        if getattr(config, variant) not in fitting:
-            config = replace(config, **{variant: fitting[0]})
-    return config
-
-
-def _mixed(
-    variant: str, choices: tuple[str, ...], own: dict[str, set[str]], telling: set[str]
-) -> ConversionError:
-    """The error for names of several alternatives: two that no alternative has together."""
-    best = max(choices, key=lambda choice: len(telling & own[choice]))
-    first = min(telling & own[best])
-    other = min(telling - own[best])
-    of = next(choice for choice in choices if other in own[choice])
-    return ConversionError(
-        f"{first} belongs to {variant}={best} and {other} to {variant}={of}; "
-        f"expected the names of one of {', '.join(choices)}"
-    )
-
-
-def _names(converter: Converter, shapes: Shapes, config: Any, mesh: Any) -> set[str]:
-    return {
-        name
-        for group in groups(converter, config, mesh, shapes)
-        for places in group.sides[shapes.side or 0]
-        for place in places
-        for name in place.names
-    }
 
 
 def made_differs(
@@ -5376,15 +5533,20 @@ def _without_collecting() -> Iterator[None]:
 def _check_choices(converter: Converter, choices: Mapping[str, Any]) -> None:
     """UsageError for an option, a variant or an alternative that does not exist."""
     check_known("option or variant", choices, [*converter.options, *converter.variants])
-    for name in choices.keys() & converter.variants.keys():
+    for name in _chosen(converter, choices):
         check_known(f"variant {name}", [choices[name]], converter.variants[name])
+
+
+def _chosen(converter: Converter, choices: Mapping[str, Any]) -> list[str]:
+    """The variants that an alternative is asked for."""
+    return [name for name in converter.variants if choices.get(name) is not None]
 
 
 def _check_variants(
     converter: Converter, choices: Mapping[str, Any], config: Any
 ) -> None:
     """ConversionError for an alternative that is asked for and that the source's names deny."""
-    for name in choices.keys() & converter.variants.keys():
+    for name in _chosen(converter, choices):
         if getattr(config, name) != choices[name]:
             raise ConversionError(
                 f"{name}: {choices[name]} is asked for, the source has the names of {getattr(config, name)}; "
