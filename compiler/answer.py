@@ -34,11 +34,6 @@ def of_each(maps: Iterable[Path], work: Callable[[Path], Found]) -> list[Found]:
             found.append(work(path))
         except MapError as error:
             problems.append(error)
-        except UnicodeDecodeError as error:
-            byte = error.object[error.start]
-            raise Refused(
-                f"{path}: expected UTF-8 text, found byte 0x{byte:02x} at offset {error.start}"
-            ) from None
     if problems:
         raise MapError(
             *(problem for error in problems for problem in error.diagnostics)

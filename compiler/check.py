@@ -17,6 +17,7 @@ from .arithmetic import computes, named
 from .facts import Fact, exclusive, facts
 from .kinds import infer, paths
 from .layout import Leaf, leaves, matched, place_dims, splits
+from .limits import check_parts
 from .pointing import axis_of, index_spans
 from .problems import refuse, word
 from .proof import Proof, Proven, name_indices, name_splits, spelled, spellings
@@ -41,6 +42,7 @@ class _Context:
 
 def check(map_: hir.Map) -> Proven:
     """The proven map; MapError with every statement that cannot be."""
+    check_parts(map_.items)
     known = {e.field for e in map_.entries if e.bound} | {let.name for let in map_.lets}
     replicas = frozenset(let.name for let in map_.lets if let.replica)
     kinds = {e.field: e.kind for e in map_.entries} | {

@@ -19,6 +19,7 @@ from ..templates.runtime.strict_json import parse_object
 from . import codegen
 from .answer import Refused
 from .driver import VERSION
+from .guard import TooMuch
 from .instance import running
 from .lower_functions import place
 from .plan import Plan
@@ -95,7 +96,7 @@ def configured(proven: Proven, planned: Plan, given: Given) -> Iterator[Instance
             config = sides[converter.side(layout)].read(raw, **options)
             mesh = None if converter.mesh is None else converter.mesh(**given.mesh)
             yield Instance(proven, names, converter, config, raw, mesh, layout)
-        except names["ConversionError"] as error:
+        except (names["ConversionError"], TooMuch) as error:
             raise Refused(str(error)) from None
 
 

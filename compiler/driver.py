@@ -11,6 +11,7 @@ from typing import Any
 from ..dsl import syntax
 from ..dsl.diagnostics import MapError
 from ..dsl.parser import parse
+from ..dsl.reading import source_of
 from ..dsl.source import Source, Span
 from . import codegen, hir, plan, proof
 from .check import check
@@ -67,7 +68,7 @@ def plan_file(path: str | Path, *, include: Folders = ()) -> plan.Plan:
     shipped maps.
     """
     path = Path(path)
-    source = Source(path.name, path.read_text("utf-8"))
+    source = source_of(path.name, path.read_bytes())
     planned = _planned(source, library(path, include))
     if planned.stem != path.stem:
         header = next(

@@ -17,10 +17,10 @@ from .definitions import DEEPEST, Defs, check_names, check_use, choices, definit
 from .hygiene import Names, names_of_file
 from .include import included
 from .library import Library
+from .limits import PIECES, weight
 from .problems import nearest, refuse
 from .replacing import Replacing, merged
 
-MOST = 100_000  # statements of a map that is written out
 LONGEST = 20_000_000  # characters of what the uses write
 LOOPS = 8  # in one another
 
@@ -38,7 +38,7 @@ class _Place:
 
 @dataclass(slots=True)
 class _Writer:
-    """Writes blocks out, and counts the statements, and the characters of what is used."""
+    """Writes blocks out, and counts it, and the characters of what is used."""
 
     count: int = 0
     characters: int = 0
@@ -69,10 +69,10 @@ class _Writer:
 
     def counted(self, more: int, span: Span) -> None:
         self.count += more
-        if self.count > MOST:
+        if self.count > PIECES:
             refuse(
                 "M0127",
-                f"expected at most {MOST} statements when all is written out, found more",
+                f"expected at most {PIECES} names, axes and statements when all is written out, found more",
                 span,
             )
 
@@ -95,6 +95,7 @@ class _Writer:
                 )
                 return (replace(statement, alternatives=blocks),)
             case _:
+                self.counted(weight(statement), statement.span)
                 return (statement,)
 
     def choice(self, choice: syntax.If, place: _Place) -> syntax.If:
@@ -165,6 +166,9 @@ def expand(file: syntax.File, library: Library) -> syntax.File:
     writer = _Writer()
     tops = [item for item in file.items if isinstance(item, syntax.Def)]
     place = _Place(definitions(tops, None), names_of_file(file.items))
+    for item in file.items:
+        if not isinstance(item, (syntax.Def, syntax.Tensors)):
+            writer.counted(weight(item), item.span)
     items = tuple(
         (
             replace(item, block=writer.block(item.block, place))

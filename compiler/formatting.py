@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..dsl.formatter import format_file
 from ..dsl.parser import parse
-from ..dsl.source import Source
+from ..dsl.reading import source_of
 from .answer import Answer, of_each
 from .text_files import TextFile, replace_files
 
@@ -31,5 +31,6 @@ def fmt(maps: Sequence[Path], check: bool) -> Answer:
 
 
 def _formatted(path: Path) -> TextFile:
-    text = path.read_bytes().decode("utf-8")
-    return TextFile(path, format_file(parse(Source(path.name, text))), text)
+    data = path.read_bytes()
+    file = parse(source_of(path.name, data))
+    return TextFile(path, format_file(file), data.decode("utf-8"))

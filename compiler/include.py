@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from ..dsl import syntax
 from ..dsl.diagnostics import Diagnostic, Label, MapError
 from ..dsl.parser import parse
+from ..dsl.reading import MOST, source_of
 from ..dsl.source import Source
-from .library import MOST, Library, Place, read
+from .library import Library, Place, read
 from .problems import refuse
 
 DEEPEST = 16  # files in one another
@@ -141,9 +142,9 @@ class _Reader:
         self.borrowed |= place.folder in self.library.given
         key = place.known_as
         if key not in self.files:
-            source = read(place, include, MOST - self.characters)
-            self.files[key] = _parsed(source, include)
-            self.sources.append(source)
+            data = read(place, include, MOST - self.characters)
+            self.files[key] = _parsed(place, data, include)
+            self.sources.append(self.files[key].span.source)
         file = self.files[key]
         self.characters += len(file.span.source.text)
         if self.characters > MOST:
@@ -187,9 +188,9 @@ def _joined(items: tuple[syntax.TopLevel, ...]) -> tuple[syntax.TopLevel, ...]:
     )
 
 
-def _parsed(source: Source, include: syntax.Include) -> syntax.File:
+def _parsed(place: Place, data: bytes, include: syntax.Include) -> syntax.File:
     try:
-        return parse(source)
+        return parse(source_of(place.path.as_posix(), data))
     except MapError as error:
         label = Label(include.span, "included here")
         raise MapError(

@@ -11,15 +11,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from .guard import Budget, counted
+
+STEPS = 10_000_000  # loops over a large checkpoint
+
 
 @contextmanager
-def running(module: str, stem: str) -> Iterator[Mapping[str, Any]]:
-    """The names of a converter's core while it is loaded."""
+def running(module: str, stem: str, steps: int = STEPS) -> Iterator[Mapping[str, Any]]:
+    """The names of a converter's core while it is loaded. It raises TooMuch, a ValueError, after so many steps."""
     name = f"mapc_instance_{stem}"
     loaded = type(sys)(name)
     sys.modules[name] = loaded  # dataclasses look their module up there
     try:
-        code = compile(module, f"<{stem}>", "exec")
+        loaded.__dict__.update(Budget(steps).names())
+        code = counted(module, f"<{stem}>")
         exec(code, loaded.__dict__)  # noqa: S102  text of our own making
         yield loaded.__dict__
     finally:

@@ -13,13 +13,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ..dsl import syntax
-from ..dsl.source import Source
+from ..dsl.reading import MOST
 from .problems import refuse
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-MOST = 1_000_000  # characters of included text in one map
 LONGEST = 200  # characters of a path
 _PATH = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.map", re.ASCII)
 
@@ -90,27 +89,17 @@ def library(home: Path | None, folders: Sequence[str | Path]) -> Library:
     return Library(place, given, files("mapc.dsl") / "maps")
 
 
-def read(place: Place, include: syntax.Include, room: int) -> Source:
-    """The text of an included file of at most `room` characters. Raises MapError, OSError."""
+def read(place: Place, include: syntax.Include, room: int) -> bytes:
+    """The content of an included file, which may have `room` characters. Raises MapError, OSError."""
     with place.file.open("rb") as file:
         data = file.read(4 * room + 1)
-    try:
-        text = data[: 4 * room].decode("utf-8")
-    except UnicodeDecodeError as error:
-        if len(data) <= 4 * room:
-            refuse(
-                "M0135",
-                f"expected UTF-8 text in `{include.path}`, "
-                f"found byte 0x{data[error.start]:02x} at offset {error.start}",
-                include.span,
-            )
-    if len(data) > 4 * room or len(text) > room:
+    if len(data) > 4 * room:
         refuse(
             "M0134",
             f"expected at most {MOST} characters of included text, found more",
             include.span,
         )
-    return Source(place.path.as_posix(), "\n".join(re.split(r"\r\n?|\n", text)))
+    return data
 
 
 def _check_inside(place: Place, include: syntax.Include) -> None:

@@ -15,7 +15,8 @@ from ..dsl.diagnostics import Label
 from ..dsl.source import Span
 from . import hir
 from .kinds import infer, numbers, paths, sizes
-from .problems import nearest, refuse, word
+from .limits import check_dimensions
+from .problems import check_python, nearest, refuse, word
 from .resolve_config import resolve_entries
 from .resolve_tensors import resolve_block
 from .scope import Scope
@@ -158,6 +159,7 @@ def _layout(name: str, block: syntax.Layout | None) -> hir.Layout:
             help="a layout without a mesh is one directory",
         )
     if mesh:
+        check_dimensions(mesh)
         _check_mesh(layout, mesh, files)
     return layout
 
@@ -264,6 +266,7 @@ def _option(
             word(option.layout, option.span, last=True),
             help=nearest(option.layout, [layout.name for layout in layouts]),
         )
+    check_python(option.name, "an option", option.span)
     if not isinstance(
         option.default, (syntax.Number, syntax.String, syntax.Boolean, syntax.Nothing)
     ):

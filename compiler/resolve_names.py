@@ -10,6 +10,7 @@ from ..dsl import syntax
 from ..dsl.diagnostics import Label
 from ..dsl.never import assert_never
 from .kinds import infer, paths
+from .limits import check_lists
 from .problems import nearest, refuse, word
 from .scope import Scope
 
@@ -30,6 +31,7 @@ def names_of(
     name: syntax.Name, side: int, context: Context, deep: bool = False
 ) -> list[syntax.Name]:
     """A name with its prefix, once for every choice of its lists, the right list fastest."""
+    check_lists(name)
     choices: list[tuple[syntax.NamePart, ...]] = []
     for part in name.parts:
         match part:

@@ -13,7 +13,8 @@ from . import hir
 from .arithmetic import dtype_of, flat, steps_of
 from .derive import bias
 from .implied import alone, indices
-from .problems import refuse
+from .limits import check_sums
+from .problems import check_python, refuse
 from .resolve_make import default, made
 from .resolve_names import Context, check_axes, names_of, place_of
 from .resolve_whole import by_name, check_terms, is_whole
@@ -168,6 +169,7 @@ def _else_of(node: syntax.For) -> Span:
 
 def _variant(node: syntax.Variant, context: Context, numbers: _Numbers) -> hir.Stored:
     choices = tuple(alternative.name for alternative in node.alternatives)
+    check_python(node.name, "a variant", node.span)
     known = numbers.variants.get(node.name)
     if known is None:
         context.scope.bind(node.name, "variant", "str", node.span)  # or it is refused
@@ -217,6 +219,8 @@ def _equation(
         tuple(tensor for term in terms for tensor in _tensors(term, side, context))
         for side, terms in enumerate((node.left, node.right))
     )
+    for side in (left, right):
+        check_sums(side, node.span)
     items: list[hir.Item] = []
     for sides in by_name(node, left, right, context.scope.names):
         numbers.statements += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations, cycle, product
+from itertools import combinations, count, cycle, product
 from typing import Any
 
 from ..dsl import syntax
@@ -49,6 +49,7 @@ PRIMES = (
     89,
     97,
 )
+STEPS = 300_000  # of all trials together; a map of a hundred statements takes a tenth
 LAYERS = 4  # so that stages of 1, 2 and 4 can be even
 
 
@@ -71,7 +72,7 @@ def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample | 
     map_ = proven.hir
     meshes = tuple(dict.fromkeys(_meshes(map_.sharded)))
     measured = _measured(proven, functions)
-    with running(core, map_.name) as names:
+    with running(core, map_.name, STEPS) as names:
         trial = Trial(names, measured, derived(map_))
         drawn = {**carried(map_), **_sizes(map_), **_others(map_)}
         drawn = {name: one for name, one in drawn.items() if name not in trial.derived}
@@ -222,7 +223,7 @@ def _sizes(map_: hir.Map) -> dict[str, int]:
 def _others(map_: hir.Map) -> Fields:
     """Values for what is not a size: flags off, lists as the map reads them, the first spelling of a table."""
     found: Fields = {v.name: v.choices[0] for v in map_.variants}
-    numbers = (0.75 + 0.5 * count for count in range(100))  # exact, and none is 1
+    numbers = (0.75 + 0.5 * number for number in count())  # exact, and none is 1
     for entry in map_.entries:
         if not entry.bound or entry.kind == "int" or entry.field in derived(map_):
             continue

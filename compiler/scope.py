@@ -12,6 +12,7 @@ from . import hir
 from .kinds import infer
 from .problems import nearest, refuse, word
 
+ARITHMETIC = ("+", "-", "*", "/", "%")
 FUNCTIONS = {
     "roundup": (2, 2),
     "ceil": (1, 1),
@@ -68,6 +69,20 @@ class Scope:
                 )
             if isinstance(node, syntax.Call):
                 self._check_call(node)
+            if isinstance(node, syntax.Unary) and node.operator == "-":
+                self._check_number(node.operator, node.operand)
+            if isinstance(node, syntax.Binary) and node.operator in ARITHMETIC:
+                self._check_number(node.operator, node.left)
+                self._check_number(node.operator, node.right)
+
+    def _check_number(self, operator: str, operand: syntax.Expr) -> None:
+        if infer(operand, self.kinds) == "str":
+            refuse(
+                "M0343",
+                f"expected a number beside `{operator}`, found a text",
+                operand.span,
+                help="a text can be compared, and stand in a list",
+            )
 
     def _check_call(self, node: syntax.Call) -> None:
         if node.function not in FUNCTIONS:

@@ -18,6 +18,7 @@ from ..dsl.never import assert_never
 from . import hir
 from .arithmetic import computes
 from .emit import Env, attribute, expression, identifier
+from .guard import counted
 from .kinds import paths
 from .layout import Cut, Front, Leaf, Picked, Place, Row, size
 from .proof import Proof, spellings
@@ -90,7 +91,8 @@ class Walk:
         return [layout.prefixes[0] for layout in self.map.layouts]
 
     def _value(self, value: syntax.Expr, env: Env, scope: Mapping[str, Any]) -> Any:
-        return eval(expression(value, env), {**self.names, **scope})
+        code = counted(expression(value, env), "<map>", "eval")
+        return eval(code, {**self.names, **scope})
 
     def _items(
         self,

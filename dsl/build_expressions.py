@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import isfinite
 
 from lark import Token
 
@@ -83,6 +84,7 @@ def _literal(token: Token, span: Span) -> syntax.Expr:
         case "PATH":
             return syntax.Path(str(token), span=span)
         case "NUMBER":
+            _check_number(span)
             return syntax.Number(str(token), span=span)
         case "STRING":
             return syntax.String(string_value(span), span=span)
@@ -92,6 +94,20 @@ def _literal(token: Token, span: Span) -> syntax.Expr:
             return syntax.Nothing(span=span)
         case other:
             raise AssertionError(f"terminal {other} is no expression")
+
+
+def _check_number(span: Span) -> None:
+    """A number is one that 64 bits hold, as an integer or as a float."""
+    text = span.text
+    small = (
+        len(text.lstrip("0")) < 20 and int(text) < 2**63
+        if text.isdigit()
+        else isfinite(float(text))
+    )
+    if not small:
+        shown = text if len(text) <= 40 else f"{text[:37]}..."
+        message = f"expected a number of 64 bits, found `{shown}`"
+        raise MapError(Diagnostic("M0004", message, span))
 
 
 def _compound(rule: str, pieces: list[Piece], span: Span, at: Origin) -> syntax.Expr:

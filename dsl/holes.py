@@ -19,6 +19,7 @@ COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*"|(#[^\n]*)')
 _PIECES = re.compile(
     r'(?P<escape>\\.)|\{(?P<hole>[^{}\n]*)\}|(?P<deep>(?<![^."])\*\*(?![^."]))|(?P<brace>[{}])|[^\\{}*]+|\*'
 )
+WIDEST = 20  # digits of a number in the name of a file
 _ESCAPES = {**ESCAPES, "{": "{", "}": "}"}
 
 
@@ -116,6 +117,8 @@ def _hole(inner: Span, span: Span) -> syntax.NamePart:
                 tuple(_item(piece, at) for piece in pieces), span=span
             )
         case "hole", [value, mesh, width]:
+            if width is not None:
+                _check_width(at.span(width))
             return syntax.Hole(
                 expression(value, at),
                 None if mesh is None else str(mesh),
@@ -124,6 +127,12 @@ def _hole(inner: Span, span: Span) -> syntax.NamePart:
             )
         case rule, _:
             raise AssertionError(f"rule `{rule}` is no hole")
+
+
+def _check_width(span: Span) -> None:
+    if not span.text.isdigit() or len(span.text) > 2 or int(span.text) > WIDEST:
+        message = f"expected a width of at most {WIDEST} digits, found `{span.text}`"
+        raise MapError(Diagnostic("M0005", message, span))
 
 
 def _item(node: Piece, at: Origin) -> str:

@@ -10,6 +10,7 @@ from .builder import top_level
 from .diagnostics import Diagnostic, Label, MapError
 from .grammar import Origin, children, rules_of
 from .holes import comments_of
+from .reading import check_text
 from .source import Source, Span
 
 VERSION = "1"
@@ -17,6 +18,7 @@ VERSION = "1"
 
 def parse(source: Source) -> syntax.File:
     """The syntax tree of a map. Raises MapError, with one diagnostic, where the text is no map."""
+    check_text(source)
     whole = Span(source, 0, len(source.text))
     at = Origin(source)
     items = tuple(top_level(node, at) for node in children(rules_of(whole, "start")))

@@ -1,6 +1,6 @@
 """The codes of diagnostics: each has a text and a refused map, and docs/errors.md is all of the texts.
 
-A text names its example, a map of tests/dsl/errors or tests/compiler/refused; MAPC_BLESS=1 writes the example and its
+A text names its example, a case of tests/dsl/errors or tests/compiler/refused; MAPC_BLESS=1 writes the example and its
 diagnostic into it, and then the page.
 """
 
@@ -20,7 +20,7 @@ TEXTS = sorted((ROOT / "compiler" / "errors").glob("M*.md"))
 CORPUS = {
     path.stem: path
     for folder in ("tests/dsl/errors", "tests/compiler/refused")
-    for path in (ROOT / folder).glob("*.map")
+    for path in (ROOT / folder).glob("*.txt")
 }
 PAGE = ROOT / "docs" / "errors.md"
 HEAD = """# Diagnostics
@@ -64,10 +64,12 @@ def test_the_text_shows_its_example(path: Path) -> None:
 
 def shown(path: Path, code: str) -> str:
     """The map, if it is small, and its diagnostic, which is of this code."""
-    said = path.with_suffix(".txt").read_text(encoding="utf-8")
+    said = path.read_text(encoding="utf-8")
     assert f"error[{code}]" in said, f"{path.stem} is refused with another code"
-    lines = plain(path.read_bytes().decode("utf-8", "replace")).rstrip("\n").split("\n")
-    small = len(lines) <= MOST_LINES and max(map(len, lines)) <= WIDEST
+    map_ = path.with_suffix(".map")
+    text = map_.read_bytes().decode("utf-8", "replace") if map_.exists() else ""
+    lines = plain(text).rstrip("\n").split("\n")
+    small = text and len(lines) <= MOST_LINES and max(map(len, lines)) <= WIDEST
     blocks = [lines] if small else []
     return "".join(
         "\n" + "".join(f"    {line}".rstrip() + "\n" for line in block)

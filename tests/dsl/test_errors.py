@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from mapc.dsl.diagnostics import MapError, to_json
 from mapc.dsl.parser import parse
+from mapc.dsl.reading import MOST, source_of
 from mapc.dsl.source import Source
 
 CASES = sorted((Path(__file__).parent / "errors").glob("*.map"))
@@ -18,13 +19,21 @@ CASES = sorted((Path(__file__).parent / "errors").glob("*.map"))
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_the_map_is_refused(path: Path, same_as: Callable[[Path, str], None]) -> None:
     with pytest.raises(MapError) as refused:
-        parse(Source(path.name, path.read_bytes().decode()))
+        parse(source_of(path.name, path.read_bytes()))
     assert len(refused.value.diagnostics) == 1
     text = str(refused.value)
     assert text.isascii()
     same_as(path.with_suffix(".txt"), text + "\n")
     data = {"diagnostics": [to_json(one) for one in refused.value.diagnostics]}
     same_as(path.with_suffix(".json"), json.dumps(data, indent=2) + "\n")
+
+
+def test_a_long_text_is_refused(same_as: Callable[[Path, str], None]) -> None:
+    """Its map is not kept."""
+    with pytest.raises(MapError) as refused:
+        parse(Source("too_long.map", "language 1\n" + "#" * MOST))
+    path = Path(__file__).parent / "errors" / "too_long.txt"
+    same_as(path, f"{refused.value}\n")
 
 
 def test_every_code_has_a_case() -> None:
@@ -34,6 +43,5 @@ def test_every_code_has_a_case() -> None:
     texts = "".join(
         path.with_suffix(".txt").read_text(encoding="utf-8") for path in CASES
     )
-    assert set(re.findall(r'"(M0[01]\d\d)"', source)) == set(
-        re.findall(r"error\[(M\d+)\]", texts)
-    )
+    named = set(re.findall(r'"(M0[01]\d\d)"', source))
+    assert named == set(re.findall(r"error\[(M\d+)\]", texts)) | {"M0002"}
