@@ -7,6 +7,7 @@ written out, conditions stand around their statements, and every tensor of a lay
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Iterable
 from typing import NoReturn
 
@@ -227,6 +228,17 @@ def _check_mesh(
 
 def _check_pattern(files: syntax.Files, holes: list[syntax.Hole]) -> None:
     """Each hole is one dimension, and no two are read as one number: 1 and 11 is 11 and 1."""
+    texts = [p.text for p in files.pattern.parts if isinstance(p, syntax.Text)]
+    first = files.pattern.parts[0] if files.pattern.parts else None
+    absolute = isinstance(first, syntax.Text) and first.text.startswith("/")
+    odd = any(re.search(r"\.\.|[\\:\n\r\t]", text) for text in texts)
+    if absolute or odd:
+        refuse(
+            "M0344",
+            f"expected a path inside the checkpoint's folder, found `{files.pattern.span.text}`",
+            files.pattern.span,
+            help="names with `/` between them, without `..`",
+        )
     for part in files.pattern.parts:
         if isinstance(part, (syntax.Several, syntax.Alternates, syntax.Deep)):
             refuse(

@@ -14,6 +14,7 @@ from typing import Any
 from ..dsl import syntax
 from . import hir
 from .fitting import fitted
+from .guard import TooMuch
 from .instance import running
 from .kinds import paths
 from .layout import splits
@@ -49,7 +50,7 @@ PRIMES = (
     89,
     97,
 )
-STEPS = 300_000  # of all trials together; a map of a hundred statements takes a tenth
+STEPS = 600_000  # of all trials together; a map of a hundred statements takes a tenth
 LAYERS = 4  # so that stages of 1, 2 and 4 can be even
 
 
@@ -69,6 +70,13 @@ def sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample | 
 
     `core` is the converter without files, `functions` the name of each statement's recipe function.
     """
+    try:
+        return _sample(proven, core, functions)
+    except TooMuch:
+        return None
+
+
+def _sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample | None:
     map_ = proven.hir
     meshes = tuple(dict.fromkeys(_meshes(map_.sharded)))
     measured = _measured(proven, functions)

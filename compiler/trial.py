@@ -9,7 +9,10 @@ from typing import Any, TypeAlias
 
 from . import hir
 from .emit import attribute
+from .guard import TooMuch
 from .kinds import paths
+
+COST = 40  # steps that a trial takes, besides those of its loops
 
 Fields: TypeAlias = "dict[str, Any]"
 Dims: TypeAlias = "tuple[tuple[str, int], ...]"
@@ -67,8 +70,12 @@ class Trial:
         """How many statements have a recipe before the first that has none, and whether all have."""
         count = 0
         try:
+            self.names["range"](COST)
             for _ in self._groups(fields, mesh):
                 count += 1
+                self.names["range"](2)
+        except TooMuch:
+            raise
         except (ValueError, LookupError, TypeError, ArithmeticError):
             return (
                 count,

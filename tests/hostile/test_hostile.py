@@ -1,6 +1,6 @@
 """Maps that mean harm: whatever the text, it is a diagnostic or a converter, in 5 seconds and 1 GB.
 
-`hostile/` holds small texts, bombs.py makes large ones; outcomes.txt says what becomes of each, and MAPC_BLESS=1
+`maps/` holds small texts, bombs.py makes large ones; outcomes.txt says what becomes of each, and MAPC_BLESS=1
 writes it anew. Mutations of good maps come from hypothesis.
 """
 
@@ -24,7 +24,10 @@ from .bombs import WORDS, bombs
 from .emitted import check_module
 
 HERE = Path(__file__).parent
-GOOD = sorted((HERE / "maps").glob("*.map")) + sorted((HERE / "refused").glob("*.map"))
+COMPILER = HERE.parent / "compiler"
+GOOD = [
+    p for name in ("maps", "refused") for p in sorted((COMPILER / name).glob("*.map"))
+]
 TEXTS = [path.read_text("utf-8") for path in GOOD]
 PIECE = re.compile(r'"(?:[^"\\\n]|\\.)*"|\w+|\s+|<->|\?\?|.', re.DOTALL)
 ODD = (
@@ -102,7 +105,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
     folder = tmp_path_factory.mktemp("hostile")
     for name, text in bombs():
         (folder / f"{name}.map").write_text(text, encoding="utf-8", newline="")
-    files = [*sorted((HERE / "hostile").glob("*.map")), *sorted(folder.glob("*.map"))]
+    files = [*sorted((HERE / "maps").glob("*.map")), *sorted(folder.glob("*.map"))]
     command = [sys.executable, str(HERE / "limited.py"), str(folder), *map(str, files)]
     subprocess.run(command, check=True)
     results = {path.stem: folder / f"{path.stem}.json" for path in files}
@@ -121,7 +124,7 @@ def test_each_is_refused_or_compiled(
     assert [
         line for line in lines if not re.search(r": (compiles|M\d{4}( M\d{4})*)$", line)
     ] == []
-    same_as(HERE / "hostile" / "outcomes.txt", "".join(lines))
+    same_as(HERE / "outcomes.txt", "".join(lines))
 
 
 def test_what_was_compiled_has_no_text_of_the_map(
