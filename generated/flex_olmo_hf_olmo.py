@@ -75,6 +75,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatch
 from functools import cache, partial
 from hashlib import sha256
+from heapq import merge
 from itertools import accumulate
 from math import lcm, prod
 from pathlib import Path, PurePath
@@ -3275,6 +3276,9 @@ class Plan:
             raise leftover(converter.name, stated, source, left)
         taken = [group for item in there for group in tails.groups_of(item)]
         self._groups = [self._as_found(group) for group in taken]
+        self._placed: dict[Any, list[tuple[int, tuple[Group, int, Place]]]] | None = (
+            None
+        )
         in_tails = [self._as_found(group) for group in tails.groups()]
         check_sources(in_tails, source, self._holders, findings)
         self.ties, self.replicas = findings.ties, findings.replicas
@@ -3286,32 +3290,53 @@ class Plan:
 
     def transfers(self, rank: Any) -> Iterator[Transfer]:
         """The tensors of one target rank; rank is None where the target has no mesh."""
-        for group in self._groups:
-            yield from self._transfers(group, self.target, rank)
+        for group, position, place in self._slots(rank):
+            yield self._transfer(group, self.target, position, place, rank)
 
     def _transfers(self, group: Group, side: int, rank: Any) -> Iterator[Transfer]:
         """The tensors of one rank that a group fills on a side."""
-        recipe = group.recipe
         for position, places in enumerate(group.sides[side]):
             for place in places:
-                if not holds(rank, place):
-                    continue
-                target = recipe.piece(side, position, rank)
-                filling, shape = recipe.filling(target), recipe.shapes[target]
-                assert shape is not None, "its source was checked"
-                sources = tuple(self._source(group, piece) for piece in filling.sources)
-                written = self._written(group, place, filling.sources, sources)
-                yield Transfer(
-                    recipe.where,
-                    place.name,
-                    shape,
-                    sources,
-                    filling.copies,
-                    filling.zeros,
-                    written.dtype,
-                    written.changes,
-                    written.fixed,
-                )
+                if holds(rank, place):
+                    yield self._transfer(group, side, position, place, rank)
+
+    def _transfer(
+        self, group: Group, side: int, position: int, place: Place, rank: Any
+    ) -> Transfer:
+        recipe = group.recipe
+        target = recipe.piece(side, position, rank)
+        filling, shape = recipe.filling(target), recipe.shapes[target]
+        assert shape is not None, "its source was checked"
+        sources = tuple(self._source(group, piece) for piece in filling.sources)
+        written = self._written(group, place, filling.sources, sources)
+        return Transfer(
+            recipe.where,
+            place.name,
+            shape,
+            sources,
+            filling.copies,
+            filling.zeros,
+            written.dtype,
+            written.changes,
+            written.fixed,
+        )
+
+    def _slots(self, rank: Any) -> Iterator[tuple[Group, int, Place]]:
+        """The places that a target rank holds, in order; kept by coordinates, since ranks are many."""
+        if self._placed is None:
+            self._placed = {}
+            slots = (
+                (group, position, place)
+                for group in self._groups
+                for position, places in enumerate(group.sides[self.target])
+                for place in places
+            )
+            for number, slot in enumerate(slots):
+                at = tuple(slot[2].at.items())
+                self._placed.setdefault(at, []).append((number, slot))
+        own = [slots for slots in self._placed.values() if holds(rank, slots[0][1][2])]
+        for _, slot in merge(*own, key=lambda numbered: numbered[0]):
+            yield slot
 
     def _made(self, item: Make) -> Iterator[tuple[Source, Transfer]]:
         """The stored tensors of a `make` that must have its values, each with the transfer that would make it."""
