@@ -53,18 +53,17 @@ def counted(instance: Instance, every: bool) -> tuple[str, dict[str, object]]:
         "Shapes:" if every else "Shapes of the first layer (--shapes: of all):",
         "",
     ]
-    text += columns(
-        [
-            (
-                s.where,
-                s.layout,
-                f"{s.name}{' on ' + s.at if s.at else ''}",
-                s.axes,
-                "any" if s.shape is None else str(list(s.shape)),
-            )
-            for s in shapes
-        ]
-    )
+    rows = [
+        (
+            s.where,
+            s.layout,
+            f"{s.name}{' on ' + s.at if s.at else ''}",
+            s.axes,
+            "any" if s.shape is None else str(list(s.shape)),
+        )
+        for s in shapes
+    ]
+    text += columns([("where", "layout", "tensor", "axes", "shape"), *rows])
     return "\n".join(text), {
         "bytes_per_element": width,
         "sides": [_side_data(name, counts, width) for name, counts in sides],

@@ -15,8 +15,22 @@ from .explaining import drop_data, make_data, statement_data
 from .lower_functions import place, wrapped
 from .plan import Plan
 from .proof import Proof, Proven, equation, spelled
+from .table import columns
 from .wording import surroundings
 
+KINDS = {
+    "bijective": "every element of each side has exactly one place on the other",
+    "rounded": "each way computes, and rounds once",
+    "tail": "all tensors whose names begin so, unchanged",
+    "made": "written where one side has no such tensor; when it is read it is compared",
+    "optional": "there on both sides or on none",
+    "defaulted": "takes a default where the source has none",
+    "padded": "zeros fill the last part of an axis; they are left out on the way back",
+    "tied": "one tensor under several names; read from one that is there, and all are equal",
+    "replicating": "copied going there; coming back the first copy is read",
+    "lossy": "something is lost, as the map says",
+    "dropped": "left behind by name when it is read, and not written",
+}
 WIDTH = 118  # of a line, equations aside that have no blank to break at
 
 
@@ -38,7 +52,10 @@ def _reported(
     left, right = proven.hir.layouts
     heading = f"{proven.hir.source.name} ({left.name} <-> {right.name})"
     text = "\n".join(
-        [heading, planned.title, "", *_table(proven), "", *_closing(proven)]
+        [
+            *(heading, planned.title, "", *_table(proven), ""),
+            *(*_legend(proven), "", *_closing(proven)),
+        ]
     )
     data: dict[str, object] = {
         "map": proven.hir.source.name,
@@ -92,6 +109,22 @@ def _rows(proven: Proven) -> Iterator[_Row]:
         told = drop_data(drop, proven)
         name = f"{told['layout']}: {told['name']}"
         yield _Row("left behind by name:", told["where"], "dropped", "", name)
+
+
+def _legend(proven: Proven) -> list[str]:
+    """What the columns and the kinds mean that the table has, in the order of KINDS."""
+    there = {kind for proof in proven.every for kind in proof.kinds}
+    there |= {"dropped"} if any(hir.drops(proven.hir.items)) else set()
+    told = [(kind, why) for kind, why in KINDS.items() if kind in there]
+    return columns(
+        [
+            (
+                "  parts",
+                "the blocks that the tensors of one side are cut into; as many on the other side",
+            ),
+            *((f"  {kind}", why) for kind, why in told),
+        ]
+    )
 
 
 def _equation(proof: Proof) -> str:
