@@ -3090,7 +3090,7 @@ def _by_shapes(variant: str, readings: Mapping[str, Reading], shapes: Shapes) ->
         if _same_source([readings[first], readings[other]], side):
             continue
         one, two = (
-            _moves([g for g in differing[choice] if _there(g, side, shapes)], side)
+            _moves([g for g in differing[choice] if _there(g, side, shapes)], shapes)
             for choice in (first, other)
         )
         if one != two:
@@ -3138,16 +3138,22 @@ def _shape(place: Place, piece: Piece, shapes: Shapes, holders: Holders) -> obje
     return None
 
 
-def _moves(made: list[Group], side: int) -> dict[str, object]:
-    """Which elements of the source each target is made of."""
+def _moves(made: list[Group], shapes: Shapes) -> dict[str, object]:
+    """Which elements of the source each target is made of; of tied names those that are there say which."""
     found: dict[str, object] = {}
+    side = shapes.side or 0
+    there = {name for tensors in (shapes.found or {}).values() for name in tensors}
     for group in made:
         source, target = group.sides[side], group.sides[1 - side]
         for piece in group.recipe.shapes:
             if piece.side != side and target[piece.position]:
                 filling = group.recipe.filling(piece)
                 names = [
-                    [(place.name, place.values) for place in source[one.position]]
+                    [
+                        (place.name, place.values)
+                        for place in source[one.position]
+                        if there.intersection(place.names)
+                    ]
                     for one in filling.sources
                 ]
                 copies = sorted(
