@@ -99,6 +99,13 @@ def test_no_map_is_rewritten_where_one_is_refused(mapc: Mapc, odd: Path) -> None
 
 def test_text_that_is_not_utf8(mapc: Mapc) -> None:
     Path("latin.map").write_bytes(b"# caf\xe9\n")
-    text = "latin.map: expected UTF-8 text, found byte 0xe9 at offset 5"
+    text = (
+        "error[M0001]: expected UTF-8 text, found byte 0xe9\n"
+        " --> latin.map:1:6\n"
+        "  |\n"
+        "1 | # caf\\ufffd\n"
+        "  |      ^^^^^^\n"
+        "  = help: save the file in UTF-8\n"
+    )
     for command in (["fmt"], ["check"], ["explain"], ["build", "-o", "out"]):
-        assert mapc(*command, "latin.map") == Done(1, "", f"error: {text}\n")
+        assert mapc(*command, "latin.map") == Done(1, "", text)
