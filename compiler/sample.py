@@ -50,7 +50,8 @@ PRIMES = (
     89,
     97,
 )
-STEPS = 600_000  # of all trials together; a map of a hundred statements takes a tenth
+# Steps of all trials together: a map of its size takes a half of them at most.
+STEPS, A_STATEMENT, AT_MOST = 600_000, 40_000, 4_000_000
 LAYERS = 4  # so that stages of 1, 2 and 4 can be even
 
 
@@ -80,7 +81,8 @@ def _sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample |
     map_ = proven.hir
     meshes = tuple(dict.fromkeys(_meshes(map_.sharded)))
     measured = _measured(proven, functions)
-    with running(core, map_.name, STEPS) as names:
+    steps = min(STEPS + A_STATEMENT * len(proven.every), AT_MOST)
+    with running(core, map_.name, steps) as names:
         trial = Trial(names, measured, derived(map_))
         drawn = {**carried(map_), **_sizes(map_), **_others(map_)}
         drawn = {name: one for name, one in drawn.items() if name not in trial.derived}
