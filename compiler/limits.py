@@ -17,6 +17,7 @@ from .problems import refuse
 PIECES = 4_000  # nodes of the syntax tree, with all definitions written out
 NAMES = 600  # tensors of both sides, with all lists written out
 PARTS = 300  # blocks that the sums on the axes of one side of all statements make
+SPELLINGS = 64  # of one name, its prefixes included
 DIMENSIONS = 8  # of a mesh: they are tried out in all combinations
 
 
@@ -30,6 +31,19 @@ def check_lists(name: syntax.Name) -> None:
     sizes = [len(part.items) for part in name.parts if isinstance(part, syntax.Several)]
     if prod(sizes) > NAMES:
         _refuse("tensors", NAMES, prod(sizes), name.span)
+
+
+def check_spellings(name: syntax.Name) -> None:
+    """Raises MapError for a name whose choices, one in another, stand for too many spellings."""
+    found = prod(
+        len(part.items) for part in name.parts if isinstance(part, syntax.Alternates)
+    )
+    if found > SPELLINGS:
+        refuse(
+            "M0342",
+            f"expected at most {SPELLINGS} spellings of a name, found {found}",
+            name.span,
+        )
 
 
 def check_dimensions(mesh: syntax.Mesh) -> None:

@@ -10,7 +10,7 @@ from ..dsl import syntax
 from ..dsl.diagnostics import Label
 from ..dsl.never import assert_never
 from .kinds import infer, paths
-from .limits import check_lists
+from .limits import check_lists, check_spellings
 from .problems import nearest, refuse, word
 from .scope import Scope
 
@@ -62,6 +62,7 @@ def names_of(
                 assert_never(part)
     prefix = context.prefixes[side]
     joined = (*prefix, syntax.Text(".", span=name.span)) if prefix else ()
+    check_spellings(syntax.Name((*joined, *name.parts), name.quoted, span=name.span))
     return [
         syntax.Name((*joined, *parts), name.quoted, span=name.span)
         for parts in product(*choices)

@@ -155,6 +155,15 @@ def _multiplied() -> Iterator[tuple[str, str]]:
     yield "lists_in_prefixes", around(
         f"for i in e: x.{{i}}{ten * 8} <-> y.{{i}}{ten * 8} {{\n w[e] <-> w[e]\n}}"
     )
+    two = "{a | b}"
+    yield "choices_of_choices", around(f"    x{('.' + two) * 30}[e] <-> y[e]")
+    yield "choices_in_prefixes", around(
+        "".join(
+            f"for i{n} in e: x.{{i{n}}}{two * 6} <-> y.{{i{n}}} {{\n" for n in range(8)
+        )
+        + "drop left w"
+        + "\n}" * 8
+    )
     yield "sums_of_sums", around("    x[" + "(e + e) " * 60 + "] <-> y[e]")
     yield "sums_inside", around("    x[" + "(e + " * 50 + "e" + ")" * 50 + "] <-> y[e]")
     yield "sum_of_many", around("    x[(" + "e + " * 9_000 + "e)] <-> y[e]")
