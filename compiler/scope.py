@@ -12,6 +12,7 @@ from . import hir
 from .kinds import infer
 from .problems import nearest, refuse, word
 
+LITERALS = ("true", "false", "none")
 ARITHMETIC = ("+", "-", "*", "/", "%")
 FUNCTIONS = {
     "roundup": (2, 2),
@@ -65,7 +66,10 @@ class Scope:
                     "M0212",
                     f"nothing is called `{node.text}`",
                     node.span,
-                    help=nearest(node.text, self.names),
+                    help=nearest(
+                        node.text,
+                        LITERALS if node.text.lower() in LITERALS else self.names,
+                    ),
                 )
             if isinstance(node, syntax.Call):
                 self._check_call(node)

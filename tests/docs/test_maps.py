@@ -6,10 +6,9 @@ import os
 import re
 
 import pytest
-from mapc.compiler import codegen
+from mapc.compiler import MapError, codegen
 from mapc.compiler.driver import VERSION, plan_text
 from mapc.compiler.instance import running
-from mapc.dsl.diagnostics import MapError
 from mapc.dsl.formatter import format_file
 from mapc.dsl.parser import parse
 from mapc.dsl.source import Source

@@ -21,19 +21,25 @@ def test_the_map_is_refused(path: Path, same_as: Callable[[Path, str], None]) ->
     with pytest.raises(MapError) as refused:
         parse(source_of(path.name, path.read_bytes()))
     assert len(refused.value.diagnostics) == 1
-    text = str(refused.value)
-    assert text.isascii()
-    same_as(path.with_suffix(".txt"), text + "\n")
-    data = {"diagnostics": [to_json(one) for one in refused.value.diagnostics]}
-    same_as(path.with_suffix(".json"), json.dumps(data, indent=2) + "\n")
+    assert_said(path, refused.value, same_as)
 
 
 def test_a_long_text_is_refused(same_as: Callable[[Path, str], None]) -> None:
     """Its map is not kept."""
     with pytest.raises(MapError) as refused:
         parse(Source("too_long.map", "language 1\n" + "#" * MOST))
-    path = Path(__file__).parent / "errors" / "too_long.txt"
-    same_as(path, f"{refused.value}\n")
+    path = Path(__file__).parent / "errors" / "too_long.map"
+    assert_said(path, refused.value, same_as)
+
+
+def assert_said(
+    path: Path, refused: MapError, same_as: Callable[[Path, str], None]
+) -> None:
+    text = str(refused)
+    assert text.isascii()
+    same_as(path.with_suffix(".txt"), text + "\n")
+    data = {"diagnostics": [to_json(one) for one in refused.diagnostics]}
+    same_as(path.with_suffix(".json"), json.dumps(data, indent=2) + "\n")
 
 
 def test_every_code_has_a_case() -> None:
