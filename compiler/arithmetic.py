@@ -110,13 +110,13 @@ def spelled(text: str, tensor: hir.Tensor) -> str:
 
 def filled(fill: hir.Fill) -> str:
     """Values that no tensor holds, as the map writes them."""
-    given = ", ".join(" ".join(value.span.text.split()) for value in fill.arguments)
+    given = ", ".join(value.span.words for value in fill.arguments)
     return f"{fill.function}({given})" if given else fill.function
 
 
 def operand(value: syntax.Expr) -> str:
     """An expression on one line, in parentheses where it has operators."""
-    text = " ".join(value.span.text.split())
+    text = value.span.words
     bare = isinstance(
         value, (syntax.Path, syntax.Number, syntax.Call, syntax.Item, syntax.Unary)
     )

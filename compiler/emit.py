@@ -155,7 +155,7 @@ def _expr(value: Expr, env: Env) -> tuple[str, int]:
         case syntax.ListOf(items=items):
             return f"[{', '.join(expression(item, env) for item in items)}]", 10
         case syntax.Item(value=base, index=index):
-            what = quoted(" ".join(value.span.text.split()))
+            what = quoted(value.span.words)
             return (
                 f"item({expression(base, env)}, {expression(index, env)}, {what})",
                 10,
@@ -204,27 +204,23 @@ def _binary(value: syntax.Binary, env: Env) -> tuple[str, int]:
     kinds = {infer(left, env.kinds), infer(right, env.kinds)}
     if operator == "/" and kinds <= {"int", "any"}:
         function = "exactly" if kinds == {"int"} else "divided"
-        names = ", ".join(
-            quoted(" ".join(side.span.text.split())) for side in (left, right)
-        )
-        return (
-            f"{function}({expression(left, env)}, {expression(right, env)}, {names})",
-            10,
-        )
+        return _checked(function, left, right, env), 10
     if operator == "%" and not _positive(right):
-        names = ", ".join(
-            quoted(" ".join(side.span.text.split())) for side in (left, right)
-        )
-        return (
-            f"remainder({expression(left, env)}, {expression(right, env)}, {names})",
-            10,
-        )
+        return _checked("remainder", left, right, env), 10
     if operator in ("==", "!=") and isinstance(right, syntax.Nothing):
         return f"{_at(left, env, 6)} is {'not ' if operator == '!=' else ''}None", 5
     level = _LEVELS.get(operator, _COMPARED)
     # Python reads a comparison of comparisons as a chain
     first = _at(left, env, level + (level == _COMPARED))
     return f"{first} {operator} {_at(right, env, level + 1)}", level
+
+
+def _checked(function: str, left: Expr, right: Expr, env: Env) -> str:
+    """A call that refuses what the operator cannot do, and then says how the map writes both operands."""
+    values = f"{expression(left, env)}, {expression(right, env)}"
+    return (
+        f"{function}({values}, {quoted(left.span.words)}, {quoted(right.span.words)})"
+    )
 
 
 def _positive(value: Expr) -> bool:

@@ -12,7 +12,7 @@ from .answer import Answer, of_each
 from .driver import plan_file
 from .lower_functions import place
 from .proof import Proof, Proven, axes_of, equation, spelled
-from .wording import local_shape, parts, surroundings, text_of, where
+from .wording import local_shape, parts, surroundings, where
 
 
 def explain(path: Path, include: Sequence[Path] = ()) -> Answer:
@@ -94,7 +94,7 @@ def statement_data(proof: Proof, proven: Proven) -> dict[str, object]:
     return {
         "where": place(proof, proven.hir),
         "kinds": list(proof.kinds),
-        "loops": [f"{loop.index} in {text_of(loop.range)}" for loop in proof.loops],
+        "loops": [f"{loop.index} in {loop.range.span.words}" for loop in proof.loops],
         "conditions": list(proof.tests),
         "parts": [list(leaf.indices) for leaf, _ in proof.pairs],
         "equation": equation(proof),

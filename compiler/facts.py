@@ -19,7 +19,10 @@ def facts(test: syntax.Expr, holds: bool) -> tuple[Fact, ...]:
         case syntax.Unary(operator="not", operand=operand):
             return facts(operand, not holds)
         case syntax.Binary(operator="and" | "or" as operator, left=left, right=right):
-            whole = (_text(test), str(holds))  # what an `else` says of it as a whole
+            whole = (
+                test.span.words,
+                str(holds),
+            )  # what an `else` says of it as a whole
             if (operator == "and") == holds:
                 return (whole, *facts(left, holds), *facts(right, holds))
         case syntax.Binary(operator="!=", left=left, right=right):
@@ -28,10 +31,12 @@ def facts(test: syntax.Expr, holds: bool) -> tuple[Fact, ...]:
             return _equal(left, right, holds)
         case syntax.Binary(operator=">=" | ">" as operator, left=left, right=right):
             opposite = {">=": "<", ">": "<="}[operator]
-            return ((f"{_text(left)} {opposite} {_text(right)}", str(not holds)),)
+            return (
+                (f"{left.span.words} {opposite} {right.span.words}", str(not holds)),
+            )
         case _:
             pass
-    return ((_text(test), str(holds)),)
+    return ((test.span.words, str(holds)),)
 
 
 def exclusive(one: Iterable[Fact], other: Iterable[Fact]) -> bool:
@@ -43,16 +48,12 @@ def exclusive(one: Iterable[Fact], other: Iterable[Fact]) -> bool:
 
 
 def _equal(left: syntax.Expr, right: syntax.Expr, holds: bool) -> tuple[Fact, ...]:
-    found = (f"{_text(left)} == {_text(right)}", str(holds))
+    found = (f"{left.span.words} == {right.span.words}", str(holds))
     literal = isinstance(
         right, (syntax.Number, syntax.String, syntax.Boolean, syntax.Nothing)
     )
     return (
-        (found, (f"the value of {_text(left)}", _text(right)))
+        (found, (f"the value of {left.span.words}", right.span.words))
         if literal and holds
         else (found,)
     )
-
-
-def _text(value: syntax.Expr) -> str:
-    return " ".join(value.span.text.split())

@@ -12,7 +12,7 @@ from itertools import product
 from typing import TypeAlias
 
 from ..dsl.never import assert_never
-from ..dsl.syntax import Axis, Index, One, Padded, Product, Split, Sum
+from ..dsl.syntax import Axis, Index, One, Padded, Product, Split, Sum, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,50 +102,34 @@ def choices(axis: Axis) -> tuple[Place, ...]:
 
 
 def place_indices(place: Place) -> Iterator[str]:
-    match place:
-        case Index(name=name):
-            yield name
-        case One():
-            return
-        case Row(factors=factors):
-            for factor in factors:
-                yield from place_indices(factor)
-        case Picked(value=value) | Cut(value=value) | Front(value=value):
-            yield from place_indices(value)
-        case _:
-            assert_never(place)
+    """The indices of a place, slowest first."""
+    return (one.name for one in _walk(place) if isinstance(one, Index))
 
 
 def place_labels(place: Place) -> Iterator[str]:
-    match place:
-        case Index() | One():
-            return
-        case Row(factors=factors):
-            for factor in factors:
-                yield from place_labels(factor)
-        case Picked(whole=whole, part=part, value=value):
-            if (label := whole.parts[part].label) is not None:
-                yield label
-            yield from place_labels(value)
-        case Cut(value=value) | Front(value=value):
-            yield from place_labels(value)
-        case _:
-            assert_never(place)
+    """The labels of the parts that were taken, outermost first."""
+    for one in _walk(place):
+        if isinstance(one, Picked):
+            label = one.whole.parts[one.part].label
+            yield from () if label is None else (label,)
 
 
 def place_dims(place: Place) -> Iterator[str]:
-    """The mesh dimensions over which a place is split."""
+    """The mesh dimensions over which a place is split, outermost first."""
+    return (one.whole.mesh for one in _walk(place) if isinstance(one, Cut))
+
+
+def _walk(place: Place) -> Iterator[Place]:
+    """The place and every place in it, in the order of the text."""
+    yield place
     match place:
         case Index() | One():
             return
         case Row(factors=factors):
             for factor in factors:
-                yield from place_dims(factor)
-        case Cut(whole=whole, value=value):
-            yield whole.mesh
-            yield from place_dims(value)
-        case Picked(value=value) | Front(value=value):
-            yield from place_dims(value)
+                yield from _walk(factor)
+        case Picked(value=value) | Cut(value=value) | Front(value=value):
+            yield from _walk(value)
         case _:
             assert_never(place)
 
@@ -176,41 +160,12 @@ def matched(
 
 def axis_indices(axis: Axis) -> Iterator[str]:
     """Every index of an axis, as often as it stands there."""
-    match axis:
-        case Index(name=name):
-            yield name
-        case One():
-            return
-        case Product(factors=factors):
-            for factor in factors:
-                yield from axis_indices(factor)
-        case Sum(parts=parts):
-            for part in parts:
-                yield from axis_indices(part.value)
-        case Split(value=value) | Padded(value=value):
-            yield from axis_indices(value)
-        case _:
-            assert_never(axis)
+    return (node.name for node in walk(axis) if isinstance(node, Index))
 
 
 def splits(axis: Axis) -> Iterator[Split]:
     """Every factor of an axis that is split over the mesh, outermost first."""
-    match axis:
-        case Index() | One():
-            return
-        case Product(factors=factors):
-            for factor in factors:
-                yield from splits(factor)
-        case Sum(parts=parts):
-            for part in parts:
-                yield from splits(part.value)
-        case Split(value=value):
-            yield axis
-            yield from splits(value)
-        case Padded(value=value):
-            yield from splits(value)
-        case _:
-            assert_never(axis)
+    return (node for node in walk(axis) if isinstance(node, Split))
 
 
 def formula(axes: tuple[Axis, ...]) -> str:

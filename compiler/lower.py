@@ -12,8 +12,10 @@ from . import hir
 from .emit import Env, expression, fstring, quoted
 from .lower_config import config_env, depends, lower_config, mesh_dependent
 from .lower_functions import lower_functions, plain, wrapped
+from .lower_loops import uses
+from .lower_names import Place
 from .lower_require import requirement
-from .lower_statements import Emitter, Place, uses
+from .lower_statements import Emitter
 from .plan import Function, MeshView, Plan, SideView
 from .proof import Proof, Proven, equation
 
@@ -120,11 +122,7 @@ def _legend(map_: hir.Map, proven: Proven) -> tuple[tuple[str, str], ...]:
         for entry in map_.entries
         if entry.bound and entry.field in used
     ]
-    rows += [
-        (let.name, " ".join(let.value.span.text.split()))
-        for let in map_.lets
-        if let.name in used
-    ]
+    rows += [(let.name, let.value.span.words) for let in map_.lets if let.name in used]
     return tuple((name, plain(text)) for name, text in rows)
 
 

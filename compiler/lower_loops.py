@@ -5,6 +5,7 @@ One call of the runtime says for every value its rank and its number there; a lo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from ..dsl import syntax
@@ -55,7 +56,7 @@ def loop_text(
     """
     if not dims:
         return f"{variable} in {range_text(loop.range, env)}"
-    count = f"{quoted(_spelled(loop.range))}, {expression(loop.range, env)}"
+    count = f"{quoted(loop.range.span.words)}, {expression(loop.range, env)}"
     calls = [f"shares({count}, {quoted(dim)}, mesh.{dim})" for dim in dims]
     pairs = [f"{owner(loop.index, d)}, {local_number(loop.index, d)}" for d in dims]
     if STAGED in dims:
@@ -68,11 +69,26 @@ def loop_text(
     return f"{variable}, ({each}) in enumerate({over})" if used else f"{each} in {over}"
 
 
+def split_dims(
+    loop: hir.Loop, layouts: Iterable[hir.Layout], lines: list[str]
+) -> tuple[str, ...]:
+    """The dimensions over which lines split a loop's index; the stages aside, which have lines of their own."""
+    names = {
+        dim: (owner(loop.index, dim), local_number(loop.index, dim))
+        for layout in layouts
+        for dim in layout.dims
+    }
+    return tuple(
+        dim for dim, pair in names.items() if any(uses(lines, n) for n in pair)
+    )
+
+
+def uses(lines: list[str], name: str) -> bool:
+    """Whether lines of Python mention a name."""
+    return any(re.search(rf"\b{re.escape(name)}\b", line) for line in lines)
+
+
 def range_text(value: syntax.Expr, env: Env) -> str:
     """What a loop runs over: 0 .. L-1, or the values of a list."""
     text = expression(value, env)
     return text if infer(value, env.kinds) == "list" else f"range({text})"
-
-
-def _spelled(value: syntax.Expr) -> str:
-    return " ".join(value.span.text.split())

@@ -27,7 +27,7 @@ from .lower_functions import place, wrapped
 from .pieces import piece_data, piece_lines, pieces
 from .plan import Plan
 from .proof import Proven
-from .wording import full_equation, local_shape, parts, surroundings, text_of, where
+from .wording import full_equation, local_shape, parts, surroundings, where
 
 WIDTH = 100  # of an equation
 
@@ -151,7 +151,7 @@ def _sizes(owner: Owner, proven: Proven, planned: Plan) -> list[str]:
     nodes = [node for axis in owner.tensor.axes for node in syntax.walk(axis)]
     names = [node.name for node in nodes if isinstance(node, syntax.Index)]
     names += [node.size for node in nodes if isinstance(node, syntax.Padded)]
-    known = {let.name: text_of(let.value) for let in proven.hir.lets} | dict(
+    known = {let.name: let.value.span.words for let in proven.hir.lets} | dict(
         planned.legend
     )
     known |= {

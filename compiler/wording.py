@@ -21,7 +21,7 @@ _PLACES = {
 def surroundings(proof: Proof) -> str:
     """`for i in L; if not tied`: the loops and the conditions around a statement."""
     loops = ", ".join(
-        f"for {loop.index} in {text_of(loop.range)}" for loop in proof.loops
+        f"for {loop.index} in {loop.range.span.words}" for loop in proof.loops
     )
     tests = [f"if {' '.join(test.split())}" for test in proof.tests]
     return "; ".join([*([loops] if loops else []), *tests])
@@ -65,7 +65,7 @@ def where(tensor: hir.Tensor, layout: hir.Layout, proof: Proof) -> list[str]:
     found += _stage(tensor.names[0], layout, staged)
     for other in tensor.names[1:]:
         place = "".join(f", {line}" for line in _stage(other, layout, staged))
-        when = f", if {text_of(other.when)}" if other.when is not None else ""
+        when = f", if {other.when.span.words}" if other.when is not None else ""
         found.append(f"the same tensor as {spelled(other.name)}{place}{when}")
     return found
 
@@ -75,11 +75,6 @@ def local_shape(tensor: hir.Tensor) -> str:
     if tensor.whole:
         return "any"
     return f"[{', '.join(_size(axis) for axis in tensor.axes)}]"
-
-
-def text_of(value: syntax.Expr) -> str:
-    """An expression as the map writes it, on one line."""
-    return " ".join(value.span.text.split())
 
 
 def _axis(number: int, axis: Axis) -> Iterator[str]:
@@ -117,7 +112,7 @@ def _named(name: syntax.Name, layout: hir.Layout) -> Iterator[str]:
             and part.mesh is not None
             and part.mesh != staged
         ):
-            yield f"{text_of(part.value)} is split over {part.mesh}, and counts from 0 on each rank"
+            yield f"{part.value.span.words} is split over {part.mesh}, and counts from 0 on each rank"
 
 
 def _copies(tensor: hir.Tensor, layout: hir.Layout) -> Iterator[str]:

@@ -50,6 +50,11 @@ class Span:
     def text(self) -> str:
         return self.source.text[self.start : self.end]
 
+    @property
+    def words(self) -> str:
+        """The text on one line, one space for each run of white space."""
+        return " ".join(self.text.split())
+
     def __str__(self) -> str:
         line, column = self.source.position(self.start)
         return f"{self.source.name}:{line}:{column}"
