@@ -18,7 +18,7 @@ from .emit import attribute, escaped, quoted
 from .plan import Plan
 from .proof import Proven
 from .sample import Sample
-from .splice import import_block, parts_of, runtime
+from .splice import PARTS, Runtime, import_block, modules_of, parts_of, runtime
 from .witness import ANY, TAILS
 
 HEAD = (
@@ -35,28 +35,35 @@ HEAD = (
 
 
 def module(plan: Plan, version: str, parts: str = "core,files,cli") -> str:
-    """The converter as one Python module: the head of this map, and the runtime that all converters share."""
-    return f"{formatted(_head(plan, version, parts))}\n\n{_formatted_runtime(parts_of(parts))}"
+    """The converter as one Python module: the head of this map, and what it needs of the runtime."""
+    chosen = parts_of(parts)
+    names = modules_of(chosen, _head(plan, version, chosen))
+    head = _head(plan, version, chosen, runtime(names))
+    return "\n\n".join([formatted(head), *map(_formatted_module, names)])
 
 
 def core(plan: Plan, version: str) -> str:
-    """The converter without files, to be run and not to be read."""
-    return f"{_head(plan, version, 'core')}\n\n{runtime(parts_of('core')).text}"
+    """The converter without files, to be run and not to be read; with all that its map may compute."""
+    below = runtime(PARTS["core"])
+    return f"{_head(plan, version, ('core',), below)}\n\n{below.text}"
 
 
-def _head(plan: Plan, version: str, parts: str) -> str:
-    chosen = parts_of(parts)
-    below = runtime(chosen)
+def _head(
+    plan: Plan, version: str, parts: tuple[str, ...], below: Runtime | None = None
+) -> str:
+    """What stands above the runtime, with the imports of both where it is known what stands below."""
     template = _environment().get_template("module.py.jinja")
-    given = {"plan": plan, "version": version, "parts": ",".join(chosen)}
-    given |= {"exported": _exported(plan, chosen)}
+    given = {"plan": plan, "version": version, "parts": ",".join(parts)}
+    given |= {"exported": _exported(plan, parts)}
     above = template.render(given, imports="")
+    if below is None:
+        return above
     return template.render(given, imports=import_block(above, below, HEAD))
 
 
 @cache
-def _formatted_runtime(parts: tuple[str, ...]) -> str:
-    return formatted(runtime(parts).text)
+def _formatted_module(name: str) -> str:
+    return formatted(runtime((name,)).text)
 
 
 def test(

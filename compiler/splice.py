@@ -17,6 +17,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "core": (
         "errors",
         "config",
+        "formulas",
         "stages",
         "fills",
         "values",
@@ -53,6 +54,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     ),
     "cli": ("cli",),
 }
+# Modules that only mapping parts call: they stand where a name of theirs is used.
+ON_DEMAND = ("formulas", "stages")
 MARKER = "# ---- runtime: "
 
 
@@ -82,9 +85,20 @@ def parts_of(chosen: str) -> tuple[str, ...]:
     return tuple(needed)
 
 
-def runtime(parts: tuple[str, ...]) -> Runtime:
-    """The runtime of the chosen parts."""
-    modules = [_module(name) for part in parts for name in PARTS[part]]
+def modules_of(parts: tuple[str, ...], above: str) -> tuple[str, ...]:
+    """The modules of the chosen parts, without those that the text above does not call."""
+    used = used_names(above)
+    return tuple(
+        name
+        for part in parts
+        for name in PARTS[part]
+        if name not in ON_DEMAND or used & _defined_by(name)
+    )
+
+
+def runtime(names: tuple[str, ...]) -> Runtime:
+    """The runtime of some modules."""
+    modules = [_module(name) for name in names]
     return Runtime(
         "\n\n".join(module.text for module in modules),
         tuple(line for module in modules for line in module.imports),
@@ -95,15 +109,22 @@ def runtime(parts: tuple[str, ...]) -> Runtime:
 @cache
 def defined() -> frozenset[str]:
     """Every name that the runtime has at the level of a module, imported ones too."""
-    trees = [ast.parse(_text(name)) for part in PARTS.values() for name in part]
-    nodes = [node for tree in trees for node in ast.walk(tree)]
-    found = {
+    names = [name for part in PARTS.values() for name in part]
+    nodes = [node for name in names for node in ast.walk(ast.parse(_text(name)))]
+    imported = {
         alias.asname or alias.name
         for node in nodes
         if _imports(node)
         for alias in node.names
     }
-    for statement in (statement for tree in trees for statement in tree.body):
+    return frozenset(imported).union(*map(_defined_by, names))
+
+
+@cache
+def _defined_by(name: str) -> frozenset[str]:
+    """The functions, classes and constants of a module."""
+    found = set()
+    for statement in ast.parse(_text(name)).body:
         match statement:
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                 found.add(name)

@@ -926,6 +926,9 @@ def worked_out(what: str, compute: Callable[..., Any], *given: Any) -> Any:
         raise ConversionError(f"{what}: cannot be computed, {error}") from error
 
 
+# ---- runtime: What a map computes from its config: operators that refuse what Python would round, wrap around or let pass.
+
+
 def item(values: Any, index: Any, what: str) -> Any:
     """An item of a list, or a letter of a text; `what` is how the map writes it."""
     if not isinstance(values, (list, str)):
@@ -986,7 +989,7 @@ def solve(index: str, total: int, times: int, plus: int) -> int:
     return (total - plus) // times
 
 
-# ---- runtime: Which layers and which experts a rank owns: pipeline stages as Megatron-Core counts them, and equal shares.
+# ---- runtime: Which layers a stage owns, and which values of an index a rank: stages as Megatron-Core counts them, equal shares.
 
 
 def stages(

@@ -1,4 +1,4 @@
-"""Which layers and which experts a rank owns: pipeline stages as Megatron-Core counts them, and equal shares."""
+"""Which layers a stage owns, and which values of an index a rank: stages as Megatron-Core counts them, equal shares."""
 
 from __future__ import annotations
 

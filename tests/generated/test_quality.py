@@ -138,6 +138,20 @@ def test_runtime_is_the_same_everywhere() -> None:
     assert sorted(name for name, found in texts.items() if len(found) > 1) == []
 
 
+def test_stages_stand_where_they_are_called() -> None:
+    """What only mapping parts call is left out of the converters that do not call it."""
+    called = {path.stem: calls_stages(path.read_text()) for path in CONVERTERS}
+    assert set(called.values()) == {(True, True), (False, False)}
+
+
+def calls_stages(module: str) -> tuple[bool, bool]:
+    """Whether the mapping calls for stages or shares, and whether the runtime has them."""
+    mapping, _ = parts(module)
+    return bool(re.search(r"\b(stages|shares)\(", mapping)), "stages" in definitions(
+        module
+    )
+
+
 def parts(text: str) -> tuple[str, str]:
     """The mapping, and the runtime, which begins with the first line of the marker."""
     start = text.find(f"\n{MARKER}") + 1
