@@ -21,7 +21,6 @@ from .answer import Refused
 from .driver import VERSION
 from .guard import TooMuch
 from .instance import running
-from .lower_functions import place
 from .plan import Plan
 from .problems import nearest
 from .proof import Proven
@@ -105,7 +104,7 @@ def _check_measured(proven: Proven) -> None:
     proof = next((proof for proof in proven.proofs if proof.measured), None)
     if proof is not None:
         raise Refused(
-            f"{place(proof, proven.hir)}: the size of `{proof.measured[0]}` is measured on the tensors of "
+            f"{proof.where}: the size of `{proof.measured[0]}` is measured on the tensors of "
             "a checkpoint; a config alone does not say it"
         )
 

@@ -10,7 +10,6 @@ from ..dsl.source import Span
 from . import hir
 from .answer import Answer, of_each
 from .driver import plan_file
-from .lower_functions import place
 from .proof import Proof, Proven, axes_of, equation, spelled
 from .wording import local_shape, parts, surroundings, where
 
@@ -40,11 +39,7 @@ def explain(path: Path, include: Sequence[Path] = ()) -> Answer:
 def head(proof: Proof, proven: Proven) -> str:
     """`block.map:41  bijective, tied  for i in L`."""
     around = surroundings(proof)
-    told = [
-        place(proof, proven.hir),
-        ", ".join(proof.kinds),
-        *([around] if around else []),
-    ]
+    told = [proof.where, ", ".join(proof.kinds), *([around] if around else [])]
     return "  ".join(told)
 
 
@@ -73,7 +68,7 @@ def make_data(proof: Proof, proven: Proven) -> dict[str, object]:
     make = proof.make
     assert make is not None, "a proof of what is made"
     return {
-        "where": place(proof, proven.hir),
+        "where": proof.where,
         "kinds": list(proof.kinds),
         "equation": equation(proof),
         "tensor": tensor_data(make.tensor, proven.hir.layouts[make.side], proof),
@@ -92,7 +87,7 @@ def drop_lines(drop: hir.Drop, proven: Proven) -> list[str]:
 def statement_data(proof: Proof, proven: Proven) -> dict[str, object]:
     sides = zip(proven.hir.layouts, proof.statement.sides, strict=True)
     return {
-        "where": place(proof, proven.hir),
+        "where": proof.where,
         "kinds": list(proof.kinds),
         "loops": [f"{loop.index} in {loop.range.span.words}" for loop in proof.loops],
         "conditions": list(proof.tests),

@@ -17,7 +17,6 @@ from . import hir
 from .configured import Instance
 from .kinds import infer
 from .lower_config import kinds
-from .lower_functions import place
 from .proof import Proof, Proven, spelled, spellings
 
 _DEEP = "\0"  # stands for `**` while a pattern is put together
@@ -178,11 +177,7 @@ def _named(proven: Proven) -> Iterator[tuple[Owner, hir.Placed]]:
 
 def _owner(proven: Proven, group: Any, side: int, name: str) -> Owner:
     """The statement that made a group: of those on its line, the one whose names the group's are."""
-    there = [
-        proof
-        for proof in proven.proofs
-        if place(proof, proven.hir) == group.recipe.where
-    ]
+    there = [proof for proof in proven.proofs if proof.where == group.recipe.where]
     proof = next(proof for proof in there if _made(proof, group, proven))
     position, number = next(
         (position, number)

@@ -34,7 +34,7 @@ def lower_functions(
     calls: dict[int, str] = {}
     made: dict[object, str] = {}
     for proof in proven.every:
-        where = quoted(place(proof, map_))
+        where = quoted(proof.where)
         if proof.statement.tail:
             calls[proof.statement.number] = where
             continue
@@ -49,7 +49,7 @@ def lower_functions(
         if key in made:
             function = functions[made[key]]
             functions[made[key]] = replace(
-                function, comment=(*function.comment, *_comment(proof, map_))
+                function, comment=(*function.comment, *_comment(proof))
             )
         else:
             made[key] = _function_name(proof, {*functions, *defined(), "_statements"})
@@ -57,11 +57,6 @@ def lower_functions(
             functions.update({function.name: function for function in more})
         calls[proof.statement.number] = _call(proof, made[key], where, env)
     return tuple(functions.values()), calls
-
-
-def place(proof: Proof, map_: hir.Map) -> str:
-    """`NAME.map:41`."""
-    return proof.statement.span.where
 
 
 def plain(text: str) -> str:
@@ -177,12 +172,12 @@ def _recipe(proof: Proof, map_: hir.Map, name: str, env: Env) -> list[Function]:
     parameters = (
         f"config: Config, mesh: {'Mesh' if map_.sharded else 'None'}, where: str{given}"
     )
-    function = Function(name, parameters, "Recipe", _comment(proof, map_), lines)
+    function = Function(name, parameters, "Recipe", _comment(proof), lines)
     return [function, *([measuring(proof, env, name, local)] if proof.measured else [])]
 
 
-def _comment(proof: Proof, map_: hir.Map) -> tuple[str, ...]:
-    return tuple(wrapped(f"{plain(place(proof, map_))}   {plain(equation(proof))}", 84))
+def _comment(proof: Proof) -> tuple[str, ...]:
+    return tuple(wrapped(f"{plain(proof.where)}   {plain(equation(proof))}", 84))
 
 
 def _function_name(proof: Proof, taken: set[str]) -> str:

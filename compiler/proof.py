@@ -34,6 +34,11 @@ class Proof:
     kinds: tuple[str, ...]
     make: hir.Make | None = None
 
+    @property
+    def where(self) -> str:
+        """`NAME.map:41`."""
+        return self.statement.span.where
+
 
 @dataclass(frozen=True, slots=True)
 class Proven:

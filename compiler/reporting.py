@@ -12,7 +12,7 @@ from .configured import Given, configured
 from .counting import counted
 from .driver import plan_file
 from .explaining import drop_data, make_data, statement_data
-from .lower_functions import place, wrapped
+from .lower_functions import wrapped
 from .plan import Plan
 from .proof import Proof, Proven, equation, spelled
 from .table import columns
@@ -101,7 +101,7 @@ def _table(proven: Proven) -> list[str]:
 
 def _rows(proven: Proven) -> Iterator[_Row]:
     for proof in proven.every:
-        where, kind = place(proof, proven.hir), ", ".join(proof.kinds)
+        where, kind = proof.where, ", ".join(proof.kinds)
         yield _Row(
             _heading(proof), where, kind, str(len(proof.pairs)), _equation(proof)
         )

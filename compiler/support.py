@@ -52,8 +52,6 @@ def _unsupported(node: syntax.Node) -> str | None:
             return "a name in a component (`text:`)"
         case syntax.Equation():
             return _in_equation(node)
-        case syntax.Term():
-            return _in_term(node)
     return None
 
 
@@ -62,8 +60,4 @@ def _in_equation(node: syntax.Equation) -> str | None:
         return "`lossy`"
     if node.decode:
         return "`decode`"
-    return None
-
-
-def _in_term(node: syntax.Term) -> str | None:
     return None

@@ -23,7 +23,7 @@ from .explaining import (
     tensor_data,
 )
 from .locating import Held, Owner, dropped, held, made, nearest, nearest_held, owners
-from .lower_functions import place, wrapped
+from .lower_functions import wrapped
 from .pieces import piece_data, piece_lines, pieces
 from .plan import Plan
 from .proof import Proven
@@ -91,7 +91,7 @@ def _unknown(proven: Proven, name: str, instance: Instance | None) -> str:
     text = f"expected {what}, found `{name}`"
     elsewhere = next(iter(owners(proven, name)), None)
     if elsewhere is not None:
-        where_ = place(elsewhere.proof, proven.hir)
+        where_ = elsewhere.proof.where
         return f"{text}; {where_} has it {surroundings(elsewhere.proof)}".rstrip()
     close = nearest(proven, name) if instance is None else nearest_held(instance, name)
     told = ", ".join(f"`{one}`" for one in close)

@@ -8,8 +8,8 @@ Converts a checkpoint between the layouts hf and cs, both ways, bit for bit but 
     for name, tensor in to_cs(tensors, config): ...
     python llama_hf_cs.py to-cs SOURCE_DIR TARGET_DIR
 
-Every element of the target is written once and every element of the source is read, or the checkpoint is refused
-with a ConversionError before the first byte is written. Inputs are never changed.
+Every element of the target is written once and every element of the source is read or left behind by name, or the
+checkpoint is refused with a ConversionError before the first byte is written. Inputs are never changed.
 
 This file belongs to whoever generated it, without conditions.
 
@@ -1065,6 +1065,9 @@ def worked_out(what: str, compute: Callable[..., Any], *given: Any) -> Any:
         raise ConversionError(f"{what}: cannot be computed, {error}") from error
 
 
+# ---- runtime: What a map computes from its config: operators that refuse what Python would round, wrap around or let pass.
+
+
 def item(values: Any, index: Any, what: str) -> Any:
     """An item of a list, or a letter of a text; `what` is how the map writes it."""
     if not isinstance(values, (list, str)):
@@ -1123,147 +1126,6 @@ def solve(index: str, total: int, times: int, plus: int) -> int:
             f"index {index}: {total} = {times} * {index} + {plus} has no whole solution"
         )
     return (total - plus) // times
-
-
-# ---- runtime: Which layers and which experts a rank owns: pipeline stages as Megatron-Core counts them, and equal shares.
-
-
-def stages(
-    layers: int,
-    dim: str,
-    pieces: int,
-    by: list[int] | None = None,
-    first: int | None = None,
-    last: int | None = None,
-    virtual: int | None = None,
-    embedding: bool = False,
-    loss: bool = False,
-) -> list[tuple[int, int]]:
-    """The (stage, local number) of every layer; ConversionError where the stages do not partition the layers.
-
-    `by` lists the layers of each stage; `first` and `last` fix those of the outer stages and the rest is even;
-    `embedding` and `loss` count as a layer of the first and of the last stage. With `virtual` chunks a stage the
-    layers are dealt in chunks: chunk c is on stage c % pieces, and a stage numbers its layers on from chunk to chunk.
-    """
-    rounds = 1 if virtual is None else virtual
-    if rounds < 1:
-        raise ConversionError(
-            f"{dim}={pieces}: expected 1 virtual stage or more, found {rounds}"
-        )
-    if by is not None:
-        counts = _listed(by, dim, pieces, rounds)
-    elif pieces == 1:
-        counts = [layers]
-    elif first is None and last is None:
-        counts = _even(layers, dim, pieces, rounds, embedding, loss)
-    else:
-        counts = _uneven(layers, dim, pieces, first, last, embedding or loss)
-        counts = _rounds(counts, dim, pieces, rounds)
-    if sum(counts) != layers or min(counts) < 0:
-        raise ConversionError(
-            f"{dim}={pieces}: the stages hold {counts} layers, expected {layers} in all"
-        )
-    found, held = [], [0] * pieces
-    for chunk, count in enumerate(counts):
-        stage = chunk % pieces
-        found += [(stage, held[stage] + number) for number in range(count)]
-        held[stage] += count
-    return found
-
-
-def shares(what: str, count: int, dim: str, pieces: int) -> list[tuple[int, int]]:
-    """The (rank, local number) of every value of an index that a mesh dim cuts into equal shares, in order.
-
-    `what` is how the map writes the count. ConversionError where it does not divide.
-    """
-    if count % pieces:
-        raise ConversionError(
-            f"{what} = {count} is not a multiple of {dim}={pieces}; "
-            f"choose a size of {dim} that divides it"
-        )
-    size = count // pieces
-    return [(rank, number) for rank in range(pieces) for number in range(size)]
-
-
-def _listed(by: list[int], dim: str, pieces: int, rounds: int) -> list[int]:
-    """The layers of each chunk as they were given."""
-    if len(by) != pieces * rounds:
-        raise ConversionError(
-            f"{dim}={pieces}: expected {_spelled(pieces, rounds)}, found {len(by)} in {by}"
-        )
-    odd = [count for count in by if type(count) is not int]
-    if odd:
-        raise ConversionError(
-            f"{dim}={pieces}: expected numbers of layers, found {odd[0]!r} in {by}"
-        )
-    return list(by)
-
-
-def _even(
-    layers: int, dim: str, pieces: int, rounds: int, embedding: bool, loss: bool
-) -> list[int]:
-    """The same number for every chunk; what is counted as a layer is taken off its end again."""
-    total, chunks = layers + embedding + loss, pieces * rounds
-    if total % chunks:
-        rules = [("the embedding counted", embedding), ("the loss counted", loss)]
-        given = ", ".join(rule for rule, holds in rules if holds)
-        raise _indivisible(layers, dim, pieces, rounds, given)
-    counts = [total // chunks] * chunks
-    counts[0] -= embedding
-    counts[-1] -= loss
-    return counts
-
-
-def _uneven(
-    layers: int,
-    dim: str,
-    pieces: int,
-    first: int | None,
-    last: int | None,
-    counted: bool,
-) -> list[int]:
-    """The layers of each stage where those of the outer ones are given."""
-    if counted:
-        raise ConversionError(
-            f"{dim}={pieces}: uneven stages cannot count the embedding or the loss as a layer"
-        )
-    ends = [
-        f"{word} {count}"
-        for word, count in (("first", first), ("last", last))
-        if count is not None
-    ]
-    rest, inner = layers - (first or 0) - (last or 0), pieces - len(ends)
-    if rest < 0 or (rest % inner if inner else rest):
-        raise _indivisible(layers, dim, pieces, 1, ", ".join(ends))
-    middle = [rest // inner] * inner if inner else []
-    return [
-        *([first] if first is not None else []),
-        *middle,
-        *([last] if last is not None else []),
-    ]
-
-
-def _rounds(counts: list[int], dim: str, pieces: int, rounds: int) -> list[int]:
-    """The layers of each chunk, where every stage deals its own evenly over its chunks."""
-    odd = [count for count in counts if count % rounds]
-    if odd:
-        raise ConversionError(
-            f"{dim}={pieces}: a stage of {odd[0]} layers does not divide into {rounds} virtual stages"
-        )
-    return [count // rounds for count in counts] * rounds
-
-
-def _indivisible(
-    layers: int, dim: str, pieces: int, rounds: int, given: str
-) -> ConversionError:
-    return ConversionError(
-        f"{dim}={pieces}: {layers} layers{f' ({given})' if given else ''} do not divide over "
-        f"{_spelled(pieces, rounds)}; choose another {dim} or uneven stages"
-    )
-
-
-def _spelled(pieces: int, rounds: int) -> str:
-    return f"{pieces} stages{f' of {rounds} virtual ones' if rounds > 1 else ''}"
 
 
 # ---- runtime: Values that no tensor holds: what a map makes, and what stands in the place of a tensor that is absent.

@@ -8,8 +8,8 @@ Converts a checkpoint between the layouts hub and module, both ways, bit for bit
     for name, tensor in to_module(tensors, config): ...
     python mixtral_hub_module.py to-module SOURCE_DIR TARGET_DIR
 
-Every element of the target is written once and every element of the source is read, or the checkpoint is refused
-with a ConversionError before the first byte is written. Inputs are never changed.
+Every element of the target is written once and every element of the source is read or left behind by name, or the
+checkpoint is refused with a ConversionError before the first byte is written. Inputs are never changed.
 
 This file belongs to whoever generated it, without conditions.
 
