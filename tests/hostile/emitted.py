@@ -38,7 +38,7 @@ def check_module(text: str, map_text: str) -> None:
     for one in tokenize.generate_tokens(io.StringIO(text).readline):
         if one.type == token.NAME and one.string not in allowed:
             parts = [part for part in one.string.lower().split("_") if part]
-            strange = [p for p in parts if not joined(p, pieces) and not p.isdigit()]
+            strange = [p for p in parts if not joined(p, pieces)]
             assert not strange, f"line {one.start[0]}: {one.string}"
     modules = {name for node in ast.walk(tree) for name in imported(node)}
     assert {name.split(".")[0] for name in modules} <= imports()
@@ -51,11 +51,15 @@ def check_module(text: str, map_text: str) -> None:
 
 
 def joined(part: str, pieces: frozenset[str]) -> bool:
-    """A piece, or two: a name's texts before and behind a hole stand side by side."""
-    cuts = range(3, len(part) - 2)
-    return part in pieces or any(
-        part[:k] in pieces and part[k:] in pieces for k in cuts
-    )
+    """A piece, or several side by side, as the texts of a name are around a hole: digits, or three letters or more."""
+    ends = {0}
+    for end in range(1, len(part) + 1):
+        if any(
+            part[at:end].isdigit() or (end - at > 2 and part[at:end] in pieces)
+            for at in ends
+        ):
+            ends.add(end)
+    return part in pieces or len(part) in ends
 
 
 def made_of(map_text: str) -> frozenset[str]:
