@@ -27,7 +27,7 @@ from .mapping import (
 from .recipe import Copy
 from .spelling import as_found, prefix_of, statements
 from .tails import Tails
-from .values import Change, Stored, Written, config_dtype, dtype_code, written_values
+from .values import Change, Stored, config_dtype, dtype_code, written_values
 from .variants import detected
 
 
@@ -130,6 +130,7 @@ class Plan:
             for item in makes
             if item.side == source and shapes.first(item.tensor) is not None
         ]
+        self._wholes: dict[tuple[int, int, int], tuple[Group, tuple[Stored, ...]]] = {}
         findings = Findings(found)
         check_sources(stated, source, self._holders, findings)
         check_sources([item.group for item in made], source, self._holders, findings)
@@ -177,7 +178,18 @@ class Plan:
         filling, shape = recipe.filling(target), recipe.shapes[target]
         assert shape is not None, "its source was checked"
         sources = tuple(self._source(group, piece) for piece in filling.sources)
-        written = self._written(group, place, filling.sources, sources)
+        stored = tuple(
+            self._stored(group, place, piece, source)
+            for piece, source in zip(filling.sources, sources)
+        )
+        written = written_values(
+            recipe.where,
+            place.name,
+            stored,
+            self._whole(group, target, place),
+            place.values,
+            self._config_dtype,
+        )
         return Transfer(
             recipe.where,
             place.name,
@@ -228,21 +240,20 @@ class Plan:
         sources = [Source(rank, place.name) for rank, place in zip(ranks, places)]
         return next((s for s in sources if s.name in self.found[s.rank]), sources[0])
 
-    def _written(
-        self,
-        group: Group,
-        target: Place,
-        pieces: tuple[Piece, ...],
-        sources: tuple[Source, ...],
-    ) -> Written:
-        """The dtype of a target, and what becomes of the elements of each source."""
-        stored = tuple(
-            self._stored(group, target, piece, source)
-            for piece, source in zip(pieces, sources)
-        )
-        return written_values(
-            group.recipe.where, target.name, stored, target.values, self._config_dtype
-        )
+    def _whole(self, group: Group, target: Piece, place: Place) -> tuple[Stored, ...]:
+        """What goes into a target on any of its ranks, one piece of each tensor: shards of a tensor have one dtype."""
+        key = id(group), target.side, target.position
+        if key not in self._wholes:
+            pieces = group.recipe.goes_into(target.side, target.position)
+            stored = tuple(
+                self._stored(group, place, piece, self._source(group, piece))
+                for piece in pieces
+            )
+            self._wholes[key] = (
+                group,
+                stored,
+            )  # with the group, or its id may come again
+        return self._wholes[key][1]
 
     def _stored(
         self, group: Group, target: Place, piece: Piece, source: Source

@@ -65,6 +65,7 @@ class Recipe:
         self.padding: dict[Piece, dict[Grid, None]] = {}
         self._blocks: dict[Piece, list[Block]] = {}
         self._fillings: dict[Piece, Filling] = {}
+        self._whole: dict[tuple[int, int], tuple[Piece, ...]] = {}
 
     def left(self, position: int, formula: str, /, *shape: int, **at: int) -> Grid:
         """A tensor of the left side, by its position in the statement."""
@@ -185,6 +186,16 @@ class Recipe:
     def zeros(self, grid: Grid) -> None:
         """State that a grid is padding: written as zeros, left behind coming back."""
         self.padding.setdefault(grid.piece, {})[grid] = None
+
+    def goes_into(self, side: int, position: int) -> tuple[Piece, ...]:
+        """A piece of every tensor that goes into a tensor, whatever rank holds the piece."""
+        if (side, position) not in self._whole:
+            found: dict[int, Piece] = {}
+            for pair in self.pairs:
+                if pair[side][:2] == (side, position):
+                    found.setdefault(pair[1 - side].position, pair[1 - side])
+            self._whole[side, position] = tuple(found.values())
+        return self._whole[side, position]
 
     def filling(self, target: Piece) -> Filling:
         """How one target is filled from the other side."""

@@ -87,19 +87,21 @@ def written_values(
     where: str,
     name: str,
     sources: tuple[Stored, ...],
+    every: tuple[Stored, ...],
     target: Values | None,
     config_dtype: Callable[[], str | None],
 ) -> Written:
     """How a target comes of its sources; ConversionError where nothing says its dtype or it cannot be computed.
 
+    `sources` fill what one rank holds of it, `every` are those of all ranks: they say the dtype, which is one.
     `config_dtype` is what the target's config says, for tensors whose source has a dtype of its own.
     """
-    said = [source.values for source in sources if source.values is not None]
+    said = [source.values for source in every if source.values is not None]
     if target is None and not said:
-        return Written(_same_dtype(where, name, sources), False, ())
+        return Written(_same_dtype(where, name, every), False, ())
     dtype = target.dtype if target is not None else None
     fixed = dtype is not None
-    present = tuple(source for source in sources if source.filled is None)
+    present = tuple(source for source in every if source.filled is None)
     if dtype is None and (not present or any(values.dtype for values in said)):
         dtype = config_dtype()
     if dtype is None and not present and said:
@@ -110,11 +112,11 @@ def written_values(
     changes = [_change(where, source, target, dtype) for source in sources]
     if not any(changes):
         return Written(sources[0].dtype if sources else dtype, fixed, ())
-    every = [
+    made = [
         one or Change(dtype_code(source.dtype), ())
         for one, source in zip(changes, sources)
     ]
-    return Written(dtype, fixed, tuple(every))
+    return Written(dtype, fixed, tuple(made))
 
 
 def _same_dtype(where: str, name: str, sources: tuple[Stored, ...]) -> Any:

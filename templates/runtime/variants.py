@@ -11,15 +11,17 @@ from typing import Any, NamedTuple
 
 from .errors import ConversionError
 from .grid import Piece
-from .mapping import Converter, Group, Holders, Place, Shapes
-from .spelling import groups
+from .mapping import Converter, Drop, Group, Holders, Item, Make, Place, Shapes, Tail
+from .patterns import Patterns
+from .spelling import statements
 
 
 class Reading(NamedTuple):
-    """What one alternative makes of a source: the names of both sides, with axes and values, and its statements."""
+    """What one alternative makes of a source: the names of both sides, with axes and values, its statements, and the other items."""
 
     sides: tuple[Mapping[str, object], Mapping[str, object]]
     groups: list[Group]
+    others: list[Item]
     failed: bool
 
 
@@ -70,9 +72,13 @@ def _read(
     """What an alternative reads and writes, as far as it can be worked out."""
     sides: tuple[dict[str, object], dict[str, object]] = ({}, {})
     made: list[Group] = []
+    others: list[Item] = []
     try:
         config = replace(config, **{variant: choice})
-        for group in groups(converter, config, mesh, shapes):
+        for group in statements(converter, config, mesh, shapes):
+            if not isinstance(group, Group):
+                others.append(group)
+                continue
             made.append(group)
             for side, slots in enumerate(group.sides):
                 for position, places in enumerate(slots):
@@ -81,15 +87,19 @@ def _read(
                         said = axes and axes.formula, place.values
                         sides[side].update(dict.fromkeys(place.names, said))
     except ConversionError:
-        return Reading(sides, made, True)  # it is told where this is what is converted
-    return Reading(sides, made, False)
+        return Reading(
+            sides, made, others, True
+        )  # it is told where this is what is converted
+    return Reading(sides, made, others, False)
 
 
 def _by_names(
     variant: str, readings: Mapping[str, Reading], side: int, names: set[str]
 ) -> list[str]:
     """The alternatives that own every name of the source that not all of them have."""
-    own = {choice: set(one.sides[side]) for choice, one in readings.items()}
+    own = {choice: _named(one, side) for choice, one in readings.items()}
+    rest = names - set().union(*own.values())
+    own = {choice: own[choice] | _taken(readings[choice], side, rest) for choice in own}
     shared = set.intersection(*own.values())
     telling = {name for known in own.values() for name in known & names} - shared
     fitting = [choice for choice in own if telling <= own[choice]]
@@ -102,6 +112,38 @@ def _by_names(
         f"{min(telling & own[best])} belongs to {variant}={best} and {other} to {variant}={of}; "
         f"expected the names of one of {', '.join(own)}"
     )
+
+
+def _named(reading: Reading, side: int) -> set[str]:
+    """The names of a side that an alternative states, those that it makes among them."""
+    made = [m for m in reading.others if isinstance(m, Make) and m.side == side]
+    places = (place for make in made for places in make.tensor for place in places)
+    return {name for place in places for name in place.names}.union(reading.sides[side])
+
+
+def _taken(reading: Reading, side: int, names: set[str]) -> set[str]:
+    """The names, stated by no alternative, that the tails of one take and its drops do not."""
+    tails = [
+        place
+        for item in reading.others
+        if isinstance(item, Tail)
+        for places in item.sides[side]
+        for place in places
+    ]
+    drops = [
+        item.place
+        for item in reading.others
+        if isinstance(item, Drop) and item.side == side
+    ]
+    taking, leaving = (
+        Patterns(
+            (0, place._replace(name=name, at={}))
+            for place in places
+            for name in place.names
+        )
+        for places in (tails, drops if tails else [])
+    )
+    return {n for n in names if taking.of(None, n) and not leaving.of(None, n)}
 
 
 def _same_source(readings: list[Reading], side: int) -> bool:

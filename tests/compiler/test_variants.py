@@ -145,3 +145,23 @@ def test_names_overrule_a_choice() -> None:
     config = m.Config.from_hf(SIZES, v="two")
     assert list(dict(m.to_mcore({"a": torch.zeros(5)}, config))) == ["c"]
     assert list(dict(m.to_hf({"b": torch.zeros(5)}, config))) == ["a"]
+
+
+def test_tails_tell() -> None:
+    m = module(
+        "    variant v: one { x.** <-> p.** } two { y.** <-> q.** }\n    drop right **.state\n"
+    )
+    for x, p in ("xp", "yq"):
+        given = {f"{x}.a.b": torch.arange(3)}
+        assert list(dict(m.to_mcore(given, m.Config.from_hf(SIZES)))) == [f"{p}.a.b"]
+        given = {f"{p}.a.b": torch.arange(3), "p.state": torch.zeros(1)}
+        assert list(dict(m.to_hf(given, m.Config.from_hf(SIZES)))) == [f"{x}.a.b"]
+
+
+def test_what_an_alternative_makes_tells() -> None:
+    m = module(
+        "    variant v: one { a[e] <-> b[e] } two {\n"
+        "        a[e] + 1 <-> b[e]\n        make right c[e] = ones as f32\n    }\n"
+    )
+    given = {"b": torch.ones(5), "c": torch.ones(5)}
+    assert dict(m.to_hf(given, m.Config.from_hf(SIZES)))["a"].tolist() == [0] * 5
