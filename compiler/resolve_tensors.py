@@ -215,6 +215,13 @@ def _equation(
 ) -> Iterator[hir.Item]:
     node = flat(node)
     check_terms(node)
+    if node.input_axis is not None and not node.derived:
+        refuse(
+            "M0255",
+            f"`in {node.input_axis}` marks the input axis for `with bias`, which is not there",
+            node.span,
+            help="in a condition behind an equation `x in y` stands in parentheses",
+        )
     left, right = (
         tuple(tensor for term in terms for tensor in _tensors(term, side, context))
         for side, terms in enumerate((node.left, node.right))
