@@ -194,6 +194,13 @@ def _loops(items: tuple[hir.Item, ...]) -> Iterator[hir.Loop]:
                 pass
 
 
+def _chunks(map_: hir.Map) -> set[str]:
+    """The sizes that say how many chunks of layers a stage has."""
+    stages = [layout.stages for layout in map_.layouts if layout.stages is not None]
+    virtual = [stage.virtual for stage in stages if stage.virtual is not None]
+    return {path.text for value in virtual for path in paths(value)}
+
+
 def _movable(map_: hir.Map) -> tuple[str, ...]:
     """The sizes that may be doubled."""
     return tuple(
@@ -201,7 +208,7 @@ def _movable(map_: hir.Map) -> tuple[str, ...]:
         for e in map_.entries
         if e.bound
         and e.kind == "int"
-        and e.field not in {*_layers(map_), *derived(map_)}
+        and e.field not in {*_layers(map_), *_chunks(map_), *derived(map_)}
     )
 
 
@@ -216,6 +223,7 @@ def _sizes(map_: hir.Map) -> dict[str, int]:
     ]
     sizes = {field: LAYERS if field in layers else next(primes) for field in fields}
     sizes |= {name: 1 for name in repeated(map_) if name in sizes}
+    sizes |= {name: 2 for name in _chunks(map_) if name in sizes}
     for node in _let_nodes(map_):
         match node:
             case syntax.Binary(
@@ -294,7 +302,7 @@ def _listed(map_: hir.Map, name: str) -> list[Any] | None:
 
 
 def _expressions(items: tuple[hir.Item, ...]) -> Iterator[syntax.Node]:
-    """Every piece of an expression in conditions, ranges and lets."""
+    """Every piece of an expression in conditions, ranges, lets and values."""
     for item in items:
         match item:
             case hir.Loop(range=value, body=body):
@@ -309,8 +317,21 @@ def _expressions(items: tuple[hir.Item, ...]) -> Iterator[syntax.Node]:
                 yield from (node for body in bodies for node in _expressions(body))
             case hir.Let(value=value):
                 yield from syntax.walk(value)
+            case hir.Statement(left=left, right=right):
+                for value in _values(left + right):
+                    yield from syntax.walk(value)
+            case hir.Make(tensor=tensor, fill=fill):
+                for value in (*_values((tensor,)), *fill.arguments):
+                    yield from syntax.walk(value)
             case _:
                 pass
+
+
+def _values(tensors: tuple[hir.Tensor, ...]) -> Iterator[syntax.Expr]:
+    """The numbers of the steps and the defaults of tensors."""
+    for tensor in tensors:
+        yield from (step.operand for step in tensor.steps if step.operand is not None)
+        yield from tensor.default.arguments if tensor.default is not None else ()
 
 
 def _changes(map_: hir.Map) -> Iterator[Fields]:
