@@ -1443,19 +1443,21 @@ def written_values(
     where: str,
     name: str,
     sources: tuple[Stored, ...],
+    every: tuple[Stored, ...],
     target: Values | None,
     config_dtype: Callable[[], str | None],
 ) -> Written:
     """How a target comes of its sources; ConversionError where nothing says its dtype or it cannot be computed.
 
+    `sources` fill what one rank holds of it, `every` are those of all ranks: they say the dtype, which is one.
     `config_dtype` is what the target's config says, for tensors whose source has a dtype of its own.
     """
-    said = [source.values for source in sources if source.values is not None]
+    said = [source.values for source in every if source.values is not None]
     if target is None and not said:
-        return Written(_same_dtype(where, name, sources), False, ())
+        return Written(_same_dtype(where, name, every), False, ())
     dtype = target.dtype if target is not None else None
     fixed = dtype is not None
-    present = tuple(source for source in sources if source.filled is None)
+    present = tuple(source for source in every if source.filled is None)
     if dtype is None and (not present or any(values.dtype for values in said)):
         dtype = config_dtype()
     if dtype is None and not present and said:
@@ -1466,11 +1468,11 @@ def written_values(
     changes = [_change(where, source, target, dtype) for source in sources]
     if not any(changes):
         return Written(sources[0].dtype if sources else dtype, fixed, ())
-    every = [
+    made = [
         one or Change(dtype_code(source.dtype), ())
         for one, source in zip(changes, sources)
     ]
-    return Written(dtype, fixed, tuple(every))
+    return Written(dtype, fixed, tuple(made))
 
 
 def _same_dtype(where: str, name: str, sources: tuple[Stored, ...]) -> Any:
@@ -1880,6 +1882,7 @@ class Recipe:
         self.padding: dict[Piece, dict[Grid, None]] = {}
         self._blocks: dict[Piece, list[Block]] = {}
         self._fillings: dict[Piece, Filling] = {}
+        self._whole: dict[tuple[int, int], tuple[Piece, ...]] = {}
 
     def left(self, position: int, formula: str, /, *shape: int, **at: int) -> Grid:
         """A tensor of the left side, by its position in the statement."""
@@ -2000,6 +2003,16 @@ class Recipe:
     def zeros(self, grid: Grid) -> None:
         """State that a grid is padding: written as zeros, left behind coming back."""
         self.padding.setdefault(grid.piece, {})[grid] = None
+
+    def goes_into(self, side: int, position: int) -> tuple[Piece, ...]:
+        """A piece of every tensor that goes into a tensor, whatever rank holds the piece."""
+        if (side, position) not in self._whole:
+            found: dict[int, Piece] = {}
+            for pair in self.pairs:
+                if pair[side][:2] == (side, position):
+                    found.setdefault(pair[1 - side].position, pair[1 - side])
+            self._whole[side, position] = tuple(found.values())
+        return self._whole[side, position]
 
     def filling(self, target: Piece) -> Filling:
         """How one target is filled from the other side."""
@@ -2677,7 +2690,8 @@ def _check_piece(
         every += present
         findings.replicas += [(present[0], other) for other in present[1:]]
         findings.paddings += [(source, padding) for source in present[:1] if padding]
-    if not read and _is_absent(places, holders, findings):
+    # Without a shape nothing can stand in its place: a size would be measured on it.
+    if not read and shape is not None and _is_absent(places, holders, findings):
         return []
     if not read:
         first = Source(holders.of(places[0], piece.at)[0], places[0].name)
@@ -2958,10 +2972,11 @@ def _flat(slots: Slots) -> list[Place]:
 
 
 class Reading(NamedTuple):
-    """What one alternative makes of a source: the names of both sides, with axes and values, and its statements."""
+    """What one alternative makes of a source: the names of both sides, with axes and values, its statements, and the other items."""
 
     sides: tuple[Mapping[str, object], Mapping[str, object]]
     groups: list[Group]
+    others: list[Item]
     failed: bool
 
 
@@ -3012,9 +3027,13 @@ def _read(
     """What an alternative reads and writes, as far as it can be worked out."""
     sides: tuple[dict[str, object], dict[str, object]] = ({}, {})
     made: list[Group] = []
+    others: list[Item] = []
     try:
         config = replace(config, **{variant: choice})
-        for group in groups(converter, config, mesh, shapes):
+        for group in statements(converter, config, mesh, shapes):
+            if not isinstance(group, Group):
+                others.append(group)
+                continue
             made.append(group)
             for side, slots in enumerate(group.sides):
                 for position, places in enumerate(slots):
@@ -3023,15 +3042,19 @@ def _read(
                         said = axes and axes.formula, place.values
                         sides[side].update(dict.fromkeys(place.names, said))
     except ConversionError:
-        return Reading(sides, made, True)  # it is told where this is what is converted
-    return Reading(sides, made, False)
+        return Reading(
+            sides, made, others, True
+        )  # it is told where this is what is converted
+    return Reading(sides, made, others, False)
 
 
 def _by_names(
     variant: str, readings: Mapping[str, Reading], side: int, names: set[str]
 ) -> list[str]:
     """The alternatives that own every name of the source that not all of them have."""
-    own = {choice: set(one.sides[side]) for choice, one in readings.items()}
+    own = {choice: _named(one, side) for choice, one in readings.items()}
+    rest = names - set().union(*own.values())
+    own = {choice: own[choice] | _taken(readings[choice], side, rest) for choice in own}
     shared = set.intersection(*own.values())
     telling = {name for known in own.values() for name in known & names} - shared
     fitting = [choice for choice in own if telling <= own[choice]]
@@ -3044,6 +3067,38 @@ def _by_names(
         f"{min(telling & own[best])} belongs to {variant}={best} and {other} to {variant}={of}; "
         f"expected the names of one of {', '.join(own)}"
     )
+
+
+def _named(reading: Reading, side: int) -> set[str]:
+    """The names of a side that an alternative states, those that it makes among them."""
+    made = [m for m in reading.others if isinstance(m, Make) and m.side == side]
+    places = (place for make in made for places in make.tensor for place in places)
+    return {name for place in places for name in place.names}.union(reading.sides[side])
+
+
+def _taken(reading: Reading, side: int, names: set[str]) -> set[str]:
+    """The names, stated by no alternative, that the tails of one take and its drops do not."""
+    tails = [
+        place
+        for item in reading.others
+        if isinstance(item, Tail)
+        for places in item.sides[side]
+        for place in places
+    ]
+    drops = [
+        item.place
+        for item in reading.others
+        if isinstance(item, Drop) and item.side == side
+    ]
+    taking, leaving = (
+        Patterns(
+            (0, place._replace(name=name, at={}))
+            for place in places
+            for name in place.names
+        )
+        for places in (tails, drops if tails else [])
+    )
+    return {n for n in names if taking.of(None, n) and not leaving.of(None, n)}
 
 
 def _same_source(readings: list[Reading], side: int) -> bool:
@@ -3261,6 +3316,7 @@ class Plan:
             for item in makes
             if item.side == source and shapes.first(item.tensor) is not None
         ]
+        self._wholes: dict[tuple[int, int, int], tuple[Group, tuple[Stored, ...]]] = {}
         findings = Findings(found)
         check_sources(stated, source, self._holders, findings)
         check_sources([item.group for item in made], source, self._holders, findings)
@@ -3308,7 +3364,18 @@ class Plan:
         filling, shape = recipe.filling(target), recipe.shapes[target]
         assert shape is not None, "its source was checked"
         sources = tuple(self._source(group, piece) for piece in filling.sources)
-        written = self._written(group, place, filling.sources, sources)
+        stored = tuple(
+            self._stored(group, place, piece, source)
+            for piece, source in zip(filling.sources, sources)
+        )
+        written = written_values(
+            recipe.where,
+            place.name,
+            stored,
+            self._whole(group, target, place),
+            place.values,
+            self._config_dtype,
+        )
         return Transfer(
             recipe.where,
             place.name,
@@ -3359,21 +3426,20 @@ class Plan:
         sources = [Source(rank, place.name) for rank, place in zip(ranks, places)]
         return next((s for s in sources if s.name in self.found[s.rank]), sources[0])
 
-    def _written(
-        self,
-        group: Group,
-        target: Place,
-        pieces: tuple[Piece, ...],
-        sources: tuple[Source, ...],
-    ) -> Written:
-        """The dtype of a target, and what becomes of the elements of each source."""
-        stored = tuple(
-            self._stored(group, target, piece, source)
-            for piece, source in zip(pieces, sources)
-        )
-        return written_values(
-            group.recipe.where, target.name, stored, target.values, self._config_dtype
-        )
+    def _whole(self, group: Group, target: Piece, place: Place) -> tuple[Stored, ...]:
+        """What goes into a target on any of its ranks, one piece of each tensor: shards of a tensor have one dtype."""
+        key = id(group), target.side, target.position
+        if key not in self._wholes:
+            pieces = group.recipe.goes_into(target.side, target.position)
+            stored = tuple(
+                self._stored(group, place, piece, self._source(group, piece))
+                for piece in pieces
+            )
+            self._wholes[key] = (
+                group,
+                stored,
+            )  # with the group, or its id may come again
+        return self._wholes[key][1]
 
     def _stored(
         self, group: Group, target: Place, piece: Piece, source: Source

@@ -86,7 +86,8 @@ def _check_piece(
         every += present
         findings.replicas += [(present[0], other) for other in present[1:]]
         findings.paddings += [(source, padding) for source in present[:1] if padding]
-    if not read and _is_absent(places, holders, findings):
+    # Without a shape nothing can stand in its place: a size would be measured on it.
+    if not read and shape is not None and _is_absent(places, holders, findings):
         return []
     if not read:
         first = Source(holders.of(places[0], piece.at)[0], places[0].name)

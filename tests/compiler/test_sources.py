@@ -425,3 +425,16 @@ def test_mixed_dtypes_on_two_ranks() -> None:
         "ab: its parts differ in dtype, a is torch.bfloat16 and b is torch.float32 (m.map:13); "
         "cast one of them first"
     )
+
+
+def test_a_default_of_unknown_size() -> None:
+    """Where sizes are measured on the tensor itself, nothing says how many values to make."""
+    m = of_text(
+        PARTS_ON_RANKS.replace(
+            "a[e], b[e]DEFAULT <-> ab[(e + e)@tp]", "w[y] ?? ones <-> v[y@tp]"
+        )
+    )
+    config = m.Config.from_hf({"e": 3})
+    with pytest.raises(m.ConversionError) as caught:
+        m.to_mcore({}, config, m.Mesh(), m.Mesh().ranks()[0])
+    assert str(caught.value) == "w: missing; m.map:13 reads it"
