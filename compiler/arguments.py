@@ -36,9 +36,11 @@ def _pairs(
     return found
 
 
-def _mesh(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]:
-    found = {}
-    for part in text.split(",") if text else ():
+def _mesh(
+    _: click.Context, __: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for part in (part for text in texts for part in text.split(",")):
         name, equals, size = part.partition("=")
         if (
             not name
@@ -49,6 +51,8 @@ def _mesh(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]:
             raise click.BadParameter(
                 f"expected sizes of 1 or more such as tp=2,pp=2, found `{part}`"
             )
+        if name.strip() in found:
+            raise click.BadParameter(f"`{name.strip()}` stands twice")
         found[name.strip()] = int(size)
     return found
 
@@ -107,7 +111,7 @@ def on_a_config(command: Command) -> Command:
             click.option(
                 "--mesh",
                 metavar="DIM=N,...",
-                default="",
+                multiple=True,
                 callback=_mesh,
                 help="Mesh sizes, such as tp=2,pp=2.",
             ),
