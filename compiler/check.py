@@ -14,13 +14,14 @@ from ..dsl.diagnostics import Diagnostic, Label, MapError
 from ..dsl.never import assert_never
 from . import hir
 from .arithmetic import computes, named
-from .facts import Fact, exclusive, facts
+from .doubled import doubled
+from .facts import Fact, facts
 from .kinds import infer, paths
 from .layout import Leaf, leaves, matched, place_dims, splits
 from .limits import check_parts
 from .pointing import axis_of, index_spans
 from .problems import refuse, word
-from .proof import Proof, Proven, name_indices, name_splits, spelled, spellings
+from .proof import Proof, Proven, name_indices, name_splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def check(map_: hir.Map) -> Proven:
     problems: list[Diagnostic] = []
     every = tuple(_items(map_.items, context, problems))
     if not problems:
-        _check_names(every, problems)
+        problems += doubled(every)
     if problems:
         raise MapError(*problems)
     proofs = tuple(proof for proof in every if proof.make is None)
@@ -373,34 +374,4 @@ def _kinds(
         *(["padded"] if padded else []),
         *(["tied"] if any(len(tensor.names) > 1 for tensor in tensors) else []),
         *(["replicating"] if one_sided else []),
-    )
-
-
-def _check_names(proofs: tuple[Proof, ...], problems: list[Diagnostic]) -> None:
-    """No name stands in two statements, unless their conditions contradict each other."""
-    seen: dict[tuple[int, str], list[tuple[tuple[Fact, ...], hir.Placed]]] = {}
-    for proof in proofs:
-        loops = " ".join(loop.index + loop.range.span.text for loop in proof.loops)
-        for side, tensors in enumerate(proof.statement.sides):
-            if proof.make is not None and proof.make.side != side:
-                continue
-            for placed in (placed for tensor in tensors for placed in tensor.names):
-                said = proof.facts + (facts(placed.when, True) if placed.when else ())
-                for name in spellings(placed.name):
-                    key = (side, f"{spelled(name)} {loops}")
-                    for others, other in seen.get(key, []):
-                        if not exclusive(others, said):
-                            problems.append(_twice(name, other))
-                    seen.setdefault(key, []).append((said, placed))
-
-
-def _twice(name: syntax.Name, other: hir.Placed) -> Diagnostic:
-    return Diagnostic(
-        "M0306",
-        f"the name `{spelled(name)}` stands twice on this side",
-        name.span,
-        labels=(Label(other.name.span, "first here"),),
-        help=(
-            "a tensor belongs to one statement, or to the two branches of a condition",
-        ),
     )
