@@ -17,6 +17,12 @@ from mapc.dsl.source import Source
 
 HERE = Path(__file__).parent
 SHIPPED = HERE.parents[1] / "dsl" / "maps"
+COMPILED = HERE.parent / "compiler"
+WHOLE = [
+    *SHIPPED.rglob("*.map"),
+    *(COMPILED / "maps").rglob("*.map"),
+    *(COMPILED / "examples").rglob("*.map"),
+]
 MAPS = sorted((HERE / "maps").glob("*.map"))
 FORMAT = sorted((HERE / "format").glob("*.map"))
 AROUND = {
@@ -64,10 +70,8 @@ def test_a_map_is_formatted(path: Path, same_as: Callable[[Path, str], None]) ->
     assert format_file(read(text)) == text
 
 
-@pytest.mark.parametrize(
-    "path", sorted(SHIPPED.rglob("*.map")), ids=lambda path: path.stem
-)
-def test_the_shipped_maps_keep_their_meaning(path: Path) -> None:
+@pytest.mark.parametrize("path", sorted(WHOLE), ids=lambda path: path.stem)
+def test_whole_maps_keep_their_meaning(path: Path) -> None:
     file = read(path.read_text(encoding="utf-8"), path.name)
     text = format_file(file)
     assert read(text) == file
