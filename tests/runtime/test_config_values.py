@@ -45,6 +45,15 @@ def test_a_config_comes_back_as_it_was(more: dict[str, Any]) -> None:
     assert (mcore["kv_channels"], mcore["num_query_groups"]) == (7, 3)
 
 
+def test_a_config_that_says_everything_comes_back_as_it_was() -> None:
+    """The options are the caller's word there too, though no key was absent that could tell where it came from."""
+    mcore = m.Config.from_hf({**HF, "rope_theta": 7.0}).to_mcore()
+    del mcore["mapc"]
+    hf = m.Config.from_mcore(mcore).to_hf()
+    del hf["mapc"]
+    assert m.Config.from_mcore(m.Config.from_hf(hf).to_mcore()).to_hf() == hf
+
+
 def test_a_config_of_the_other_side_comes_back_as_it_was() -> None:
     mcore = m.Config.from_hf(HF).to_mcore()
     for key in ("mapc", "normalization", "add_qkv_bias", "hf_model_type"):
