@@ -121,15 +121,16 @@ class ConfigTable:
             for (first, *_), value in self._said(layout, fields)
             if _get(config, first) is None
         }
-        noted = absent or self._told(layout, fields, reader.stored)
-        extra = {**reader.extra(), **({_absent(layout): absent} if noted else {})}
+        extra = reader.extra()
+        if absent or layout not in extra and self._told(layout, fields, reader.stored):
+            extra[_absent(layout)] = absent
         fields |= {name: options.get(name) for name in self.variants}
         return {**fields, "extra": extra}
 
     def _told(
         self, layout: str, fields: Mapping[str, Any], stored: Mapping[str, Any]
     ) -> bool:
-        """Whether there are options that no config of the other layout said: read from there, they are the caller's."""
+        """Whether no config of the other layout said its options: where they are read, they are the caller's word."""
         side = self.layouts.index(layout)
         return self.layouts[1 - side] not in stored and any(
             row[side] is None and fields[name] is not None
