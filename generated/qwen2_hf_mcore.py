@@ -663,9 +663,21 @@ class ConfigTable:
             for (first, *_), value in self._said(layout, fields)
             if _get(config, first) is None
         }
-        extra = {**reader.extra(), **({_absent(layout): absent} if absent else {})}
+        extra = reader.extra()
+        if absent or layout not in extra and self._told(layout, fields, reader.stored):
+            extra[_absent(layout)] = absent
         fields |= {name: options.get(name) for name in self.variants}
         return {**fields, "extra": extra}
+
+    def _told(
+        self, layout: str, fields: Mapping[str, Any], stored: Mapping[str, Any]
+    ) -> bool:
+        """Whether no config of the other layout said its options: where they are read, they are the caller's word."""
+        side = self.layouts.index(layout)
+        return self.layouts[1 - side] not in stored and any(
+            row[side] is None and fields[name] is not None
+            for name, row in self.options.items()
+        )
 
     def write(self, layout: str, config: Any) -> dict[str, Any]:
         """A layout's dict: what it had of its own, the fields, its constants, and the others' own in `mapc`."""
@@ -737,7 +749,7 @@ class ConfigReader:
         self._fields: dict[str, Any] = {}
         self._missing = ""  # the last key that was asked for and is not there
         self._rest = deepcopy(dict(config))
-        self._stored = self._rest.pop("mapc", None) or {}
+        self.stored = self._rest.pop("mapc", None) or {}
         self._check_objects()
         for key, expected in table.constants.get(layout, {}).items():
             value = self.key(key)
@@ -791,7 +803,7 @@ class ConfigReader:
         """What no equation reads, by layout."""
         stored = {
             layout: rest
-            for layout, rest in self._stored.items()
+            for layout, rest in self.stored.items()
             if layout in self.table.blocks()
         }
         return {**stored, **({self.layout: self._rest} if self._rest else {})}
@@ -847,7 +859,7 @@ class ConfigReader:
         layout = self.table.layouts[0 if row[0] is not None else 1]
         key = row[self.table.layouts.index(layout)]
         if layout != self.layout:
-            kept = _get(self._stored.get(layout, {}), key)
+            kept = _get(self.stored.get(layout, {}), key)
             value = (
                 given
                 if given is not None
@@ -857,7 +869,7 @@ class ConfigReader:
         # A config that was not made here is to come back whole, so what it says of options is kept as well.
         own = (layout, _absent(layout))
         made_here = any(
-            block in self._stored for block in self.table.blocks() if block not in own
+            block in self.stored for block in self.table.blocks() if block not in own
         )
         said = self.key(key) if made_here else _get(self.config, key)
         value = check_kind(f"{layout} config: {key}", kind, said)
