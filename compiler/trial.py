@@ -12,6 +12,7 @@ from .emit import attribute
 from .guard import TooMuch
 from .kinds import paths
 
+CORE = {"Config", "Shapes", "config_table", "converter", "groups", "range"}
 COST = 40  # steps that a trial takes, besides those of its loops
 
 Fields: TypeAlias = "dict[str, Any]"
@@ -25,6 +26,10 @@ class Trial:
     names: Mapping[str, Any]
     measured: Mapping[str, tuple[int, ...]]
     derived: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        # A trial takes a LookupError for a config that does not fit, so what is of the core itself is looked up here.
+        assert self.names.keys() >= CORE, f"a core has {CORE - self.names.keys()}"
 
     def complete(self, fields: Mapping[str, Any]) -> Fields:
         """The fields with those that follow from them, read as from the left layout's config.

@@ -2866,12 +2866,25 @@ def _taken(reading: Reading, side: int, names: set[str]) -> set[str]:
     return {n for n in names if taking.of(None, n) and not leaving.of(None, n)}
 
 
+def _tails(reading: Reading, side: int) -> dict[str, object]:
+    """What is done to the tensors of each tail of a side."""
+    return {
+        name: place.values
+        for item in reading.others
+        if isinstance(item, Tail)
+        for places in item.sides[side]
+        for place in places
+        for name in place.names
+    }
+
+
 def _same_source(readings: list[Reading], side: int) -> bool:
     """Whether alternatives differ in the target alone: in its names, or in its axes and not in the source's."""
     first, *others = readings
     for other in others:
         source, target = (
-            [dict(one.sides[n]) for one in (first, other)] for n in (side, 1 - side)
+            [{**one.sides[n], **_tails(one, n)} for one in (first, other)]
+            for n in (side, 1 - side)
         )
         if target[0].keys() != target[1].keys():
             continue
@@ -2904,7 +2917,12 @@ def _by_shapes(variant: str, readings: Mapping[str, Reading], shapes: Shapes) ->
         if _same_source([readings[first], readings[other]], side):
             continue
         one, two = (
-            _moves([g for g in differing[choice] if _there(g, side, shapes)], shapes)
+            {
+                **_moves(
+                    [g for g in differing[choice] if _there(g, side, shapes)], shapes
+                ),
+                **_tail_moves(readings[choice], shapes),
+            }
             for choice in (first, other)
         )
         if one != two:
@@ -2977,6 +2995,28 @@ def _moves(made: list[Group], shapes: Shapes) -> dict[str, object]:
                 key = f"{place.name}{''.join(f' {d}={n}' for d, n in piece.at)}"
                 found[key] = copies, place.values
     return found
+
+
+def _tail_moves(reading: Reading, shapes: Shapes) -> dict[str, object]:
+    """_moves for the tails that take a tensor of the source."""
+    found: dict[str, object] = {}
+    side = shapes.side or 0
+    there = {name for tensors in (shapes.found or {}).values() for name in tensors}
+    rest = there - _named(reading, side)
+    for item in reading.others:
+        if isinstance(item, Tail) and _taken(_only(reading, item), side, rest):
+            source = [
+                (p.names, p.values) for places in item.sides[side] for p in places
+            ]
+            for place in (p for places in item.sides[1 - side] for p in places):
+                found[place.name] = source, place.values
+    return found
+
+
+def _only(reading: Reading, tail: Tail) -> Reading:
+    """The reading with one of its tails."""
+    others = [o for o in reading.others if o is tail or not isinstance(o, Tail)]
+    return reading._replace(others=others)
 
 
 # ---- runtime: The plan: which tensor of the target comes from where, with everything checked before a byte moves.

@@ -165,3 +165,34 @@ def test_what_an_alternative_makes_tells() -> None:
     )
     given = {"b": torch.ones(5), "c": torch.ones(5)}
     assert dict(m.to_hf(given, m.Config.from_hf(SIZES)))["a"].tolist() == [0] * 5
+
+
+SCALED = """    variant v: plain {
+        x.** <-> p.**
+    } doubled {
+        x.** <-> p.** * 2
+    }
+"""
+
+
+def test_arithmetic_on_tails_tells_nothing() -> None:
+    """Reading p, the two give other numbers under the same names; reading x, the choice is how p is written."""
+    m = module(SCALED)
+    source = {"p.w": torch.ones(3, 5)}
+    with pytest.raises(m.ConversionError) as error:
+        m.to_hf(source, m.Config.from_hf(SIZES))
+    assert str(error.value) == (
+        "v: plain and doubled take other elements of the source to x.**, and neither names nor shapes tell which it is; "
+        "say v=plain or v=doubled"
+    )
+    said = dict(m.to_hf(source, m.Config.from_hf(SIZES, v="doubled")))
+    assert torch.equal(said["x.w"], torch.full((3, 5), 2.0))
+    written = dict(m.to_mcore({"x.w": torch.ones(3, 5)}, m.Config.from_hf(SIZES)))
+    assert torch.equal(written["p.w"], torch.ones(3, 5))
+
+
+def test_tails_that_take_nothing_are_not_asked_about() -> None:
+    m = module(f"    e.weight[e] <-> f.weight[e]\n{SCALED}")
+    assert list(
+        dict(m.to_hf({"f.weight": torch.ones(5)}, m.Config.from_hf(SIZES)))
+    ) == ["e.weight"]
