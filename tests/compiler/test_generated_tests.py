@@ -15,6 +15,7 @@ CHOSEN = (
     "experts_in_names",
     "experts_stacked",
     "arithmetic",
+    "computed_layers",
     "defaults",
     "definitions",
     "dtypes",
