@@ -1,6 +1,6 @@
 """Layers that are moved beside layers that are computed: on several stages they have the same local names."""
 
-CONFIG = {"L": 4, "e": 3, "f": 4, "full": [1, 2]}
+CONFIG = {"L": 4, "e": 3, "f": 10, "full": [1, 2]}
 CASES = [
     {"config": CONFIG, "dtype": "float64"},
     {"config": CONFIG, "dtype": "float64", "mesh": {"tp": 2, "pp": 2}},
