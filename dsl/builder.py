@@ -299,17 +299,7 @@ def _pair(node: Piece, at: Origin) -> tuple[syntax.Expr, syntax.Expr]:
     return expression(left, at), expression(right, at)
 
 
-def _packed_item(
-    node: Piece, at: Origin
-) -> (
-    syntax.Component
-    | syntax.Let
-    | syntax.Replica
-    | syntax.Include
-    | syntax.Require
-    | syntax.Config
-    | syntax.Tensors
-):
+def _packed_item(node: Piece, at: Origin) -> syntax.PackedItem:
     match _rule(node):
         case "component":
             return _component(node, at)

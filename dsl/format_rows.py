@@ -15,16 +15,6 @@ from .format_inline import at, axes, condition, expression, name, setting, strin
 from .format_row import INDENT, Row, braced, closing, plain
 from .never import assert_never
 
-PackedItem = (
-    syntax.Component
-    | syntax.Let
-    | syntax.Replica
-    | syntax.Include
-    | syntax.Require
-    | syntax.Config
-    | syntax.Tensors
-)
-
 
 def file_rows(file: syntax.File, commented: Commented) -> Iterator[Row]:
     """The rows of a file in order."""
@@ -69,7 +59,7 @@ def _first_brace(item: syntax.Packed | syntax.Layout | syntax.Config) -> int:
     return item.span.source.text.index("{", item.span.start)
 
 
-def _packed_item(item: PackedItem, commented: Commented) -> Iterator[Row]:
+def _packed_item(item: syntax.PackedItem, commented: Commented) -> Iterator[Row]:
     match item:
         case syntax.Component():
             yield _component(item)

@@ -608,8 +608,10 @@ class Packed(Node):
     name: str
     left: str
     right: str
-    items: tuple[Component | Let | Replica | Include | Require | Config | Tensors, ...]
+    items: tuple[PackedItem, ...]
 
+
+PackedItem: TypeAlias = Component | Let | Replica | Include | Require | Config | Tensors
 
 TopLevel: TypeAlias = (
     Language
