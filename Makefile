@@ -10,7 +10,7 @@ INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 MAPS := $(sort $(wildcard dsl/maps/*.map))
 
 .DEFAULT_GOAL := help
-.PHONY: help test check build demo clean test-oldest
+.PHONY: help test check build demo bench clean test-oldest
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ build: $(VENV)/stamp-test  ## write generated/ again from the maps
 
 demo: $(VENV)/stamp-demo  ## small checkpoints from transformers to Megatron ranks and back, compared
 	$(BIN)/python tests/demo.py
+
+bench: $(VENV)/stamp-test  ## measure converters beside cp and print a table; BENCH="--only llama" for some rows
+	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 # A second environment, with the oldest Python and the oldest versions that pyproject.toml allows.
 PYTHON_OLDEST ?= python3.10

@@ -1,0 +1,95 @@
+"""The measurements as one table, as the series behind it, and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from .rows import Row, Series
+
+HEAD = (
+    "work",
+    "MB",
+    "thr",
+    "base s",
+    "ours s",
+    "ratio",
+    "median",
+    "must",
+    "reached",
+    "floor",
+    "peak MB",
+    "output",
+)
+
+
+def table(rows: list[Row]) -> str:
+    """A line a row: the base, by which the ratios are, is `cp` where no other is named below."""
+    cells = [HEAD, *(_cells(row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if number == 0 else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(line, widths))
+        ).rstrip()
+        for line in cells
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    reached = {None: "", True: "yes", False: "NO"}[row.reached]
+    return (
+        row.work,
+        f"{row.size / 1e6:,.0f}" if row.size else "",
+        str(row.threads),
+        f"{min(row.base):.3f}" if row.base else "",
+        f"{min(row.ours):.3f}" if row.ours else "not run",
+        _ratio(row.ratio),
+        _ratio(row.median_ratio),
+        _ratio(row.must),
+        reached,
+        _ratio(row.floor_ratio),
+        "" if row.memory is None else f"{row.memory / 1e6:.0f}",
+        "DIFFERS" if row.wrong else "right",
+    )
+
+
+def _ratio(number: float | None) -> str:
+    return "" if number is None else f"{number:.2f}"
+
+
+def series(rows: list[Row]) -> str:
+    """Every time in seconds, in the order of the rounds."""
+    lines = []
+    for row in rows:
+        lines.append(f"{row.work}, {row.threads} threads")
+        named = {row.base_name: row.base, "ours": row.ours, "floor": row.floor}
+        lines += [f"  {name:<6}{_times(them)}" for name, them in named.items() if them]
+    return "\n".join(lines)
+
+
+def _times(times: Series) -> str:
+    return " ".join(f"{seconds:.3f}" for seconds in times)
+
+
+def problems(rows: list[Row]) -> str:
+    """What was wrong with outputs, and why something was not run."""
+    lines = [f"{row.work}: {text}" for row in rows for text in row.wrong[:5]]
+    lines += [f"{row.work}: {row.note}" for row in rows if row.note]
+    return "\n".join(dict.fromkeys(lines))
+
+
+def as_json(rows: list[Row], machine: dict[str, str]) -> dict[str, Any]:
+    return {
+        "machine": machine,
+        "rows": [
+            asdict(row)
+            | {
+                "ratio": row.ratio,
+                "median_ratio": row.median_ratio,
+                "floor_ratio": row.floor_ratio,
+                "reached": row.reached,
+            }
+            for row in rows
+        ],
+    }
