@@ -37,6 +37,8 @@ PARTS: dict[str, tuple[str, ...]] = {
         "stored",
         "strict_json",
         "sizes",
+        "footprint",
+        "account",
         "casting",
         "safetensors_io",
         "torch_files",
@@ -47,12 +49,13 @@ PARTS: dict[str, tuple[str, ...]] = {
         "strided",
         "stream",
         "compare",
+        "sharing",
         "workers",
         "writing",
         "report",
         "checkpoint",
     ),
-    "cli": ("cli",),
+    "cli": ("progress", "cli"),
 }
 # Modules that only mapping parts call: they stand where a name of theirs is used.
 ON_DEMAND = ("formulas", "stages")

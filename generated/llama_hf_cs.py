@@ -64,6 +64,7 @@ import math
 import mmap
 import os
 import re
+import resource
 import shutil
 import signal
 import struct
@@ -71,21 +72,21 @@ import sys
 import time
 import warnings
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from fnmatch import fnmatch
-from functools import cache, partial
+from functools import cache
 from hashlib import sha256
 from heapq import merge
 from itertools import accumulate
 from math import lcm, prod
 from pathlib import Path, PurePath
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TextIO, TypeAlias
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -3882,6 +3883,185 @@ def size_text(size: float) -> str:
     return f"{size:.0f} bytes"
 
 
+# ---- runtime: What this process takes, and may take: anonymous memory, and cores.
+
+
+OWN = (b"RssAnon:", b"RssShmem:")  # of /proc/self/status, in KiB
+
+
+def taken_memory() -> int:
+    """The bytes of anonymous memory now; where the system does not tell, the most that was ever resident."""
+    try:
+        with open("/proc/self/status", "rb") as status:
+            sizes = [line.split()[1] for line in status if line.startswith(OWN)]
+            if sizes:
+                return 1024 * sum(map(int, sizes))
+    except OSError:
+        pass  # not Linux
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def check_taken(when: str, limit: int | None) -> None:
+    """ConversionError where the process takes more memory than allowed already; `when` says where it stands."""
+    if limit is not None and (taken := taken_memory()) > limit:
+        raise too_little(taken, limit, f"the process takes {size_text(taken)} {when}")
+
+
+def too_little(needed: int, limit: int, what: str) -> ConversionError:
+    """The error for a limit below what is needed. What is asked for allows for runs that differ a little."""
+    megabytes = -(-needed // 1_000_000) + 1
+    return ConversionError(
+        f"--max-memory: expected {megabytes}MB or more, found {size_text(limit)}; {what}"
+    )
+
+
+def usable_cores() -> int:
+    """The processor cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+# ---- runtime: The account of a run: where its time goes, and the most memory that was seen.
+
+
+# Of a run, in order. Those from reading to verifying go on at the same time, on all threads.
+PHASES = (
+    "reading headers",
+    "planning",
+    "checking values",
+    "reading",
+    "computing",
+    "writing",
+    "verifying",
+    "finishing",
+)
+BETWEEN_LOOKS = 0.02  # seconds; a look takes 10 us
+
+
+class Account:
+    """What one run has spent so far. `announce` is called with every phase that begins."""
+
+    def __init__(self, announce: Callable[[str], None] | None = None) -> None:
+        self.seconds = dict.fromkeys(PHASES, 0.0)
+        self.peak_memory = 0
+        self._announce = announce
+        self._waited = {"reading": 0.0, "writing": 0.0}
+        self._phase = "planning"  # what comes before the first is that
+        self._began = time.perf_counter()
+        self._looked = 0.0
+
+    def begin(self, phase: str) -> None:
+        """End the phase before, and begin one of PHASES."""
+        self.end()
+        self._phase = phase
+        if self._announce is not None:
+            self._announce(phase)
+
+    def end(self) -> None:
+        """The time since the phase began is its own."""
+        now = time.perf_counter()
+        if self._phase:
+            self.seconds[self._phase] += now - self._began
+        self._phase, self._began = "", now
+        self.look()
+
+    def look(self) -> None:
+        """Look at the memory."""
+        self._looked = time.perf_counter()
+        self.peak_memory = max(self.peak_memory, taken_memory())
+
+    def look_again(self) -> None:
+        """Look at the memory where the last look was some time ago."""
+        if time.perf_counter() - self._looked > BETWEEN_LOOKS:
+            self.look()
+
+    def share_out(self, clocks: Iterable[Clock]) -> None:
+        """End `writing`, in which threads did several things; its time goes to these in proportion."""
+        self.end()
+        spent = {"reading": 0.0, "computing": 0.0, "writing": 0.0, "verifying": 0.0}
+        for clock in clocks:
+            computed = min(clock.computed, clock.filling.seconds)
+            spent["reading"] += clock.filling.seconds - computed
+            spent["computing"] += computed
+            spent["writing"] += clock.writing.seconds
+            spent["verifying"] += clock.verifying.seconds
+            self._waited["reading"] += clock.filling.waited
+            self._waited["writing"] += clock.writing.waited
+        whole = sum(spent.values())
+        if whole:
+            share = self.seconds["writing"] / whole
+            self.seconds |= {name: share * spent[name] for name in spent}
+            self._waited = {name: share * s for name, s in self._waited.items()}
+
+    def bound_by(self) -> str:
+        """The phase that took longest; of reading and writing also whether they worked or waited."""
+        return longest(self.seconds, self._waited)
+
+
+def longest(seconds: Mapping[str, float], waited: Mapping[str, float]) -> str:
+    """The phase of the most seconds, in words. Who waits half of the time waits for a disk."""
+    phase = max(seconds, key=lambda name: seconds[name])
+    if phase not in waited:
+        return phase
+    disk = waited[phase] > seconds[phase] / 2
+    return f"{phase} ({'the disk' if disk else 'memory and the page cache'})"
+
+
+class Spent:
+    """Seconds of a thread, and those of them in which it did not run."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.waited = 0.0
+
+
+class Clock:
+    """What one thread spends its time on. It belongs to the thread that makes it."""
+
+    def __init__(self, add: Callable[[int], None]) -> None:
+        self.filling, self.writing, self.verifying = Spent(), Spent(), Spent()
+        self.computed = 0.0  # of filling: outside of the system, that is not reading
+        self._add = add
+        self.start()
+
+    def start(self) -> None:
+        """The next step begins now."""
+        self._now, self._ran = time.perf_counter(), time.thread_time()
+        self._computing = _user_time()
+
+    def filled(self) -> None:
+        """A chunk has been put together."""
+        self._lap(self.filling)
+
+    def wrote(self, count: int) -> None:
+        """A chunk of some bytes has been written."""
+        self._lap(self.writing)
+        self._add(count)
+
+    def stop(self) -> None:
+        """The last chunk of a part has been written."""
+        self.computed += _user_time() - self._computing
+
+    def verified(self) -> None:
+        """What was written since `stop` has been compared."""
+        self._lap(self.verifying)
+
+    def _lap(self, spent: Spent) -> None:
+        now, ran = time.perf_counter(), time.thread_time()
+        passed = now - self._now
+        spent.seconds += passed
+        spent.waited += passed - (ran - self._ran)
+        self._now, self._ran = now, ran
+
+
+def _user_time() -> float:
+    """The seconds that this thread has run outside of the system; 0 where that is not told by thread."""
+    who = getattr(resource, "RUSAGE_THREAD", None)
+    return 0.0 if who is None else resource.getrusage(who).ru_utime
+
+
 # ---- runtime: Another floating-point dtype for the tensors that are written, as --dtype asks for it, and arithmetic on them.
 
 
@@ -4971,7 +5151,6 @@ def _every(
 CHUNK = (
     1 << 20
 )  # bytes; measured: larger ones leave the cache, smaller ones cost more calls
-SMALLEST_PART = 64 * CHUNK  # bytes; a smaller file is not worth two threads
 DIRECT_RUN = (
     1 << 16
 )  # bytes; of many runs, longer ones are read, shorter ones copied from the map
@@ -5179,28 +5358,16 @@ def create_file(file: OutputFile, path: str) -> None:
         os.close(descriptor)
 
 
-def file_parts(file: OutputFile, count: int) -> list[range]:
-    """The data of a file in `count` parts, or fewer where they would be small; they begin on pages."""
-    begin = len(file.header)
-    size = max(SMALLEST_PART, -(-(file.size - begin) // (count * CHUNK)) * CHUNK)
-    return [
-        range(low, min(low + size, file.size)) for low in range(begin, file.size, size)
-    ]
-
-
 def write_part(
-    assembler: Assembler,
-    file: OutputFile,
-    part: range,
-    path: str,
-    progress: Callable[[int], None],
+    assembler: Assembler, file: OutputFile, part: range, path: str, clock: Clock
 ) -> None:
-    """Write a part of a file that has been created; progress(bytes) is called after every chunk."""
+    """Write a part of a file that has been created; the clock is told of every step."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
         for low, view in assembler.chunks(file, part):
+            clock.filled()
             _write_at(descriptor, view, low)
-            progress(len(view))
+            clock.wrote(len(view))
     finally:
         os.close(descriptor)
 
@@ -5323,13 +5490,27 @@ def verify_part(
     """Compute a part of a written file again and compare; ConversionError names the first element that differs."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
+        found = bytearray()
         for low, view in assembler.chunks(file, part):
-            found, expected = os.pread(descriptor, len(view), low), bytes(view)
-            if found != expected:
-                raise _difference(file, path, low, expected, found)
+            if len(found) != len(view):
+                found = bytearray(len(view))
+            _read_back(descriptor, low, found)
+            if found != view:
+                raise _difference(file, path, low, bytes(view), found)
             progress(len(view))
     finally:
         os.close(descriptor)
+
+
+def _read_back(descriptor: int, position: int, found: bytearray) -> None:
+    """Fill with the bytes of a file from a position on; shortened where the file ends before."""
+    done = 0
+    while done < len(found):
+        with memoryview(found) as view:
+            count = os.preadv(descriptor, [view[done:]], position + done)
+        done += count
+        if count == 0:
+            del found[done:]
 
 
 def _check_pair(
@@ -5385,7 +5566,7 @@ def _dense_strides(counts: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _difference(
-    file: OutputFile, path: str, low: int, expected: bytes, found: bytes
+    file: OutputFile, path: str, low: int, expected: bytes, found: bytearray
 ) -> ConversionError:
     """The error for a chunk of a file, from byte `low` on, that is not as expected."""
     at = _first_difference(expected, found)
@@ -5433,6 +5614,58 @@ def _element(
     )
 
 
+# ---- runtime: Sharing the files out among threads, part by part, so that all threads end at nearly the same time.
+
+
+PARTS = 16  # a thread: so the last one to end is late by a sixteenth at most
+SMALLEST_PART = 16 * CHUNK  # bytes; to begin a thread takes a fraction of that
+
+
+class Shares:
+    """The parts of some files that are left to do."""
+
+    def __init__(self, files: Sequence[OutputFile], threads: int) -> None:
+        total = sum(file.size - len(file.header) for file in files)
+        size = max(SMALLEST_PART, -(-total // (threads * PARTS * CHUNK)) * CHUNK)
+        self._files = files
+        self._left = [
+            deque(file_parts(file, size if threads > 1 else file.size))
+            for file in files
+        ]
+        self._writers = [0] * len(files)
+        self._lock = Lock()
+        self.count = sum(map(len, self._left))
+
+    def take(self) -> Iterator[tuple[OutputFile, range]]:
+        """Parts for one thread, as long as there are any; whoever asks for the next one has done the last."""
+        number = None
+        while True:
+            with self._lock:
+                if number is not None:
+                    self._writers[number] -= 1
+                number = min(self._open(), key=self._order, default=None)
+                if number is None:
+                    return
+                self._writers[number] += 1
+                part = self._left[number].popleft()
+            yield self._files[number], part
+
+    def _open(self) -> Iterator[int]:
+        return (number for number, parts in enumerate(self._left) if parts)
+
+    def _order(self, number: int) -> tuple[int, int]:
+        left = self._files[number].size - self._left[number][0].start
+        return self._writers[number], -left
+
+
+def file_parts(file: OutputFile, size: int) -> list[range]:
+    """The data of a file in parts of `size` bytes, a multiple of CHUNK or all; as positions in the file."""
+    begin = len(file.header)
+    return [
+        range(low, min(low + size, file.size)) for low in range(begin, file.size, size)
+    ]
+
+
 # ---- runtime: Working on several files at once: how many threads the memory allows, and what ends them.
 
 
@@ -5440,29 +5673,41 @@ def _element(
 Progress: TypeAlias = "Callable[[int, int], None]"
 
 
-def choose_threads(
-    wanted: int | None, per_thread: int, held: int, max_memory: int | None
-) -> int:
+class Needs(NamedTuple):
+    """The memory of a run, in bytes: what is taken before the threads begin, and what they add."""
+
+    taken: int  # the process with what it has imported, and the plan
+    held: int  # of `taken`, for tensors that torch holds
+    rest: int  # for what comes besides the threads
+    thread: int  # for each
+
+
+def choose_threads(wanted: int | None, needs: Needs, max_memory: int | None) -> int:
     """How many threads to run: as wanted, and fewer where the memory does not suffice.
 
-    Each takes `per_thread` bytes besides the `held` ones. ConversionError where not even one fits.
+    ConversionError where not even one fits.
     """
-    threads = wanted or min(4, os.cpu_count() or 1)
+    threads = wanted or min(4, usable_cores())
     if max_memory is None:
         return threads
-    if held + per_thread > max_memory:
-        raise ConversionError(
-            f"--max-memory: expected {held + per_thread} bytes or more, {held} for tensors that torch holds "
-            f"and {per_thread} a thread, found {max_memory}"
+    free = max_memory - needs.taken - needs.rest
+    if free < needs.thread:
+        held = size_text(needs.held)
+        raise too_little(
+            max_memory - free + needs.thread,
+            max_memory,
+            f"the process takes {size_text(needs.taken)} once all is planned"
+            f"{f', {held} of it for tensors that torch holds' if needs.held else ''}, "
+            f"a thread {size_text(needs.thread)}, the rest {size_text(needs.rest)}",
         )
-    return min(threads, (max_memory - held) // per_thread)
+    return min(threads, free // needs.thread)
 
 
 class Meter:
     """Adds up what the threads have done, reports it, and tells them when to stop."""
 
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self._total, self._progress = total, progress
+    def __init__(self, total: int, progress: Progress | None, account: Account) -> None:
+        self._total, self._progress, self.account = total, progress, account
         self._done = 0
         self._lock = Lock()
         self.stopped = False
@@ -5473,6 +5718,7 @@ class Meter:
             raise Stopped
         with self._lock:
             self._done += count
+            self.account.look_again()
             if self._progress is not None:
                 self._progress(self._done, self._total)
 
@@ -5481,23 +5727,41 @@ class Stopped(Exception):
     """Another thread failed, or the user interrupts."""
 
 
-def run_jobs(jobs: Sequence[Callable[[], None]], threads: int, meter: Meter) -> None:
-    """Run every job, and raise what the first that fails raises once all have ended."""
-    if threads == 1:
-        for job in jobs:
-            job()
-        return
-    with ThreadPoolExecutor(threads, thread_name_prefix="convert") as pool:
+def run_threads(work: Callable[[], None], threads: int, meter: Meter) -> None:
+    """Run `work` in this thread and as many more as make up `threads`.
+
+    Once all have ended, raises what the first that failed has raised.
+    """
+    failures: list[BaseException] = []
+
+    def guarded() -> None:
         try:
-            with _no_interrupt():
-                futures = [pool.submit(job) for job in jobs]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-        except BaseException:
+            work()
+        except Stopped:
+            pass
+        except BaseException as error:  # noqa: BLE001 (raised again below)
             meter.stopped = True
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            failures.append(error)
+
+    others = [Thread(target=guarded, name="convert") for _ in range(threads - 1)]
+    try:
+        with _no_interrupt():
+            for other in others:
+                other.start()
+        guarded()
+        _join(others)
+    except BaseException:  # an interrupt between two lines
+        meter.stopped = True
+        _join(others)
+        raise
+    if failures:
+        raise failures[0]
+
+
+def _join(threads: list[Thread]) -> None:
+    for thread in threads:
+        if thread.ident is not None:  # it was started
+            thread.join()
 
 
 @contextmanager
@@ -5511,6 +5775,11 @@ def _no_interrupt() -> Iterator[None]:
 
 
 # ---- runtime: Writing a checked conversion: the files of tensors on several threads, then what stands beside them.
+
+
+THREAD = 1 << 20  # bytes of a thread besides its buffers: stack, heap of its own
+REST = 2 << 20  # bytes for what comes besides the threads: documents, report
+READ_BACK = 16  # bytes that reading a header takes for each of its bytes
 
 
 class TargetContent(NamedTuple):
@@ -5528,6 +5797,7 @@ def prepare_writing(
     content: TargetContent,
     target: str,
     threads: int | None,
+    verify: bool,
     max_memory: int | None,
 ) -> int:
     """The number of threads to write with.
@@ -5538,10 +5808,18 @@ def prepare_writing(
         os.path.getsize(os.path.join(source.path, name)) for name in content.copied
     )
     check_room(target, copied + sum(file.size for file in content.files))
-    held = sum(held_memory(tensors) for tensors in source.tensors.values())
-    per_thread = assembler_memory(CHUNK, _cast_scratch(content.files))
-    per_thread += _computing_memory(content.files)
-    return choose_threads(threads, per_thread, held, max_memory)
+    if max_memory is not None and any(map(_needs_arrays, content.files)):
+        _load_arrays()
+    header = max((len(file.header) for file in content.files), default=0)
+    needs = Needs(
+        taken_memory(),
+        sum(held_memory(tensors) for tensors in source.tensors.values()),
+        REST + (READ_BACK * header if verify else 0),
+        assembler_memory(CHUNK, _cast_scratch(content.files))
+        + _computing_memory(content.files)
+        + THREAD,
+    )
+    return choose_threads(threads, needs, max_memory)
 
 
 def write_target(
@@ -5551,19 +5829,18 @@ def write_target(
     threads: int,
     verify: bool,
     progress: Progress | None,
+    account: Account,
 ) -> None:
     """Write a target directory, whole or not at all; with `verify` its tensors are computed twice and compared."""
     total = sum(file.size - len(file.header) for file in content.files)
-    meter = Meter(total * (2 if verify else 1), progress)
+    meter = Meter(total * (2 if verify else 1), progress, account)
     with target_folder(target) as folder, _one_torch_thread():
+        account.begin("writing")
         for file in content.files:
             os.makedirs(os.path.dirname(os.path.join(folder, file.name)), exist_ok=True)
             create_file(file, os.path.join(folder, file.name))
-        run_jobs(
-            _jobs(source.tensors, content.files, folder, threads, verify, meter),
-            threads,
-            meter,
-        )
+        _write_files(source.tensors, content.files, folder, threads, verify, meter)
+        account.begin("finishing")
         if verify:
             for file in content.files:
                 verify_header(file, os.path.join(folder, file.name))
@@ -5571,7 +5848,41 @@ def write_target(
             shutil.copyfile(os.path.join(source.path, name), os.path.join(folder, name))
         for name, document in content.documents.items():
             with open(os.path.join(folder, name), "x", encoding="ascii") as text:
-                text.write(json.dumps(document, indent=2) + "\n")
+                json.dump(document, text, indent=2)
+                text.write("\n")
+
+
+def _write_files(
+    found: Mapping[Any, Mapping[str, StoredTensor]],
+    files: list[OutputFile],
+    folder: str,
+    threads: int,
+    verify: bool,
+    meter: Meter,
+) -> None:
+    """Fill the files of a folder, which have been created."""
+    shares, scratch = Shares(files, threads), _cast_scratch(files)
+    clocks: list[Clock] = []
+
+    def work() -> None:
+        clock = Clock(meter.add)
+        clocks.append(clock)
+        assembler = Assembler(found, CHUNK, scratch)
+        try:
+            for file, part in shares.take():
+                path = os.path.join(folder, file.name)
+                clock.start()
+                write_part(assembler, file, part, path, clock)
+                clock.stop()
+                if verify:
+                    verify_part(assembler, file, part, path, meter.add)
+                    clock.verified()
+            meter.account.look()
+        finally:
+            assembler.close()
+
+    run_threads(work, max(1, min(threads, shares.count)), meter)
+    meter.account.share_out(clocks)
 
 
 @contextmanager
@@ -5589,31 +5900,24 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _jobs(
-    found: Mapping[Any, Mapping[str, StoredTensor]],
-    files: list[OutputFile],
-    folder: str,
-    threads: int,
-    verify: bool,
-    meter: Meter,
-) -> list[Callable[[], None]]:
-    """A job a file, or several where there are fewer files than threads."""
-    scratch = _cast_scratch(files)
+def _needs_arrays(file: OutputFile) -> bool:
+    """Whether something in a file may be copied as a strided block."""
+    return any(
+        _is_strided(copy) for tensor in file.tensors for copy in tensor.blocks.copies
+    )
 
-    def job(file: OutputFile, part: range) -> None:
-        path = os.path.join(folder, file.name)
-        assembler = Assembler(found, CHUNK, scratch)
-        try:
-            write_part(assembler, file, part, path, meter.add)
-            if verify:
-                verify_part(assembler, file, part, path, meter.add)
-        finally:
-            assembler.close()
 
-    parts = -(-threads // max(1, len(files)))
-    return [
-        partial(job, file, part) for file in files for part in file_parts(file, parts)
-    ]
+def _is_strided(copy: Copy) -> bool:
+    """Whether a copy is not made of long runs, if its elements are as small as they can be."""
+    if copy.steps[-1:] == copy.strides[-1:] == (1,):
+        return len(copy.counts) > 1 and copy.counts[-1] < DIRECT_RUN
+    return copy.counts != ()
+
+
+def _load_arrays() -> None:
+    """Import what strided blocks are copied with, as the first of them would."""
+    block = StridedBlock(0, (1,), 0, (1,), (1,), 1)
+    copy_block(block, memoryview(b"\0"), memoryview(bytearray(1)), memoryview(b""))
 
 
 def _cast_scratch(files: list[OutputFile]) -> int:
@@ -5669,6 +5973,9 @@ class Report:
     verified: bool
     threads: int
     seconds: float
+    seconds_by_phase: Mapping[str, float]  # of the whole time; see PHASES
+    peak_memory: int  # anonymous, in bytes, as far as it was looked at
+    bound_by: str  # the phase that took longest
 
     @property
     def gigabytes_per_second(self) -> float:
@@ -5714,8 +6021,10 @@ class Report:
                 for name, count in self.nonzero_padding.items()
             ),
         ]
-        if self.written:
-            lines.append(f"{self.seconds:.2f} s, {self.gigabytes_per_second:.2f} GB/s")
+        rate = f"{self.gigabytes_per_second:.2f} GB/s, " if self.written else ""
+        lines.append(
+            f"{self.seconds:.2f} s, {rate}peak memory {size_text(self.peak_memory)}, bound by {self.bound_by}"
+        )
         return "\n".join(lines)
 
 
@@ -5751,18 +6060,20 @@ def convert_directory(
     check_replicas: bool = False,
     plan_only: bool = False,
     progress: Progress | None = None,
+    announce: Callable[[str], None] | None = None,
     **choices: Any,
 ) -> Report:
     """Convert the checkpoint in one directory to the layout `to` in another, which must not exist yet.
 
     `mesh` is the target's where that layout has ranks (one rank if it is None); else what the caller says of
     the source's (None: as its config or its file names say). `choices` are the map's options and variants by name,
-    `dtype` is f32, bf16 or f16, sizes are bytes or text such as "5GB", `progress` takes bytes (done, total).
+    `dtype` is f32, bf16 or f16, sizes are bytes or text such as "5GB", `progress` takes bytes (done, total),
+    `announce` what is done from now on, such as "reading headers".
 
     Raises ConversionError where the checkpoint is refused, OSError where reading or writing fails, UsageError for
     arguments that make no sense. Nothing is left behind then.
     """
-    began = time.monotonic()
+    account = Account(announce)
     sides = (converter.left, converter.right)
     here, there = sides if converter.side(to) else sides[::-1]
     _check_choices(converter, choices)
@@ -5772,14 +6083,19 @@ def convert_directory(
     _check_request(converter, mesh, threads)
 
     with _without_collecting():
+        account.begin("reading headers")
         source = open_source(os.fspath(source_dir), here, converter.mesh, mesh)
         target = target_path(source.path, os.fspath(target_dir), overwrite)
+        account.begin("planning")
+        check_taken("once the headers are read", memory)
         mesh = _mesh(converter, here, source, mesh)
         plan = make_plan(
             converter, to, here.read(source.config, **choices), mesh, source.tensors
         )
         _check_variants(converter, choices, plan.config)
+        account.begin("checking values")
         nonzero = _check_values(plan, source, check_replicas)
+        account.begin("planning")
         if there.file is None:
             files = shard_outputs(plan, shard_size, stored_dtype)
         else:
@@ -5789,17 +6105,21 @@ def convert_directory(
     if any(tensor.transfer.changes for file in files for tensor in file.tensors):
         check_cast_library(f"the arithmetic of {converter.name}.map")
     content = _content(plan, source, there, mesh, files)
-    threads = prepare_writing(source, content, target, threads, memory)
-    if not plan_only:
-        write_target(source, content, target, threads, verify, progress)
     report = _report(plan, source, content, target, (here, there), mesh)
+    threads = prepare_writing(source, content, target, threads, verify, memory)
+    if not plan_only:
+        write_target(source, content, target, threads, verify, progress, account)
+    account.end()
     return replace(
         report,
         written=not plan_only,
         verified=verify and not plan_only,
         nonzero_padding=nonzero,
         threads=threads,
-        seconds=time.monotonic() - began,
+        seconds=sum(account.seconds.values()),
+        seconds_by_phase=account.seconds,
+        peak_memory=account.peak_memory,
+        bound_by=account.bound_by(),
     )
 
 
@@ -5929,7 +6249,74 @@ def _report(
         verified=False,
         threads=0,
         seconds=0.0,
+        seconds_by_phase={},
+        peak_memory=0,
+        bound_by="",
     )
+
+
+# ---- runtime: The progress of a conversion, on one line of a terminal.
+
+
+WIDTH = 70  # characters that are overwritten
+BETWEEN = 0.2  # seconds from one line to the next
+WINDOW = 5.0  # seconds that the rate is taken from
+
+
+class ProgressLine:
+    """Shows what is being done, then how far it is. `clock` gives seconds, from any moment on."""
+
+    def __init__(
+        self, out: TextIO, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._out, self._clock = out, clock
+        self._seen: deque[tuple[float, int]] = deque()  # (when, done), the oldest first
+        self._open = False
+
+    def announce(self, phase: str) -> None:
+        """Show what begins now. The rate is that of what follows, and not known yet."""
+        self._seen.clear()
+        self._seen.append((self._clock(), 0))
+        self._write(f"{phase} ...")
+
+    def show(self, done: int, total: int) -> None:
+        """Show how many bytes are done, and those to come at the rate of the last seconds."""
+        now = self._clock()
+        if not self._seen:
+            self._seen.append((now, 0))
+        if done < total and now - self._seen[-1][0] < BETWEEN:
+            return
+        self._seen.append((now, done))
+        while len(self._seen) > 2 and now - self._seen[1][0] >= WINDOW:
+            self._seen.popleft()
+        begin, before = self._seen[0]
+        rate = (done - before) / (now - begin or 1)
+        self._write(
+            f"{100 * done // max(total, 1):3}%  {size_text(done)} of {size_text(total)}, "
+            f"{size_text(rate)}/s, {_duration((total - done) / max(rate, 1))} left"
+        )
+
+    def end(self) -> None:
+        """Take the line away, for what is printed next."""
+        if self._open:
+            self._out.write(f"\r{'':<{WIDTH}}\r")
+            self._out.flush()
+            self._open = False
+
+    def _write(self, text: str) -> None:
+        self._out.write(f"\r{text:<{WIDTH}}")
+        self._out.flush()
+        self._open = True
+
+
+def _duration(seconds: float) -> str:
+    """`42 s`, `3:07 min` or `2:15 h`."""
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 7200:
+        return f"{whole // 60}:{whole % 60:02} min"
+    return f"{whole // 3600}:{whole // 60 % 60:02} h"
 
 
 # ---- runtime: The command line of a converter: one command a direction, and exit codes that a script can rely on.
@@ -5978,7 +6365,21 @@ def _fail(arguments: list[str], code: int, kind: str, message: str) -> int:
 
 def _run(made: Converter, arguments: list[str]) -> int:
     given = _parser(made).parse_args(arguments)
-    report = convert_directory(
+    shown = not given.quiet and sys.stderr.isatty()
+    line = ProgressLine(sys.stderr) if shown else None
+    try:
+        report = _convert(made, given, line)
+    finally:
+        if line is not None:
+            line.end()
+    _print(report, given)
+    return 0
+
+
+def _convert(
+    made: Converter, given: argparse.Namespace, line: ProgressLine | None
+) -> Report:
+    return convert_directory(
         made,
         given.source,
         given.target,
@@ -5992,12 +6393,11 @@ def _run(made: Converter, arguments: list[str]) -> int:
         verify=given.verify,
         check_replicas=given.check_replicas,
         plan_only=given.plan,
-        progress=None if given.quiet or not sys.stderr.isatty() else _progress_line(),
+        progress=line.show if line else None,
+        announce=line.announce if line else None,
         **dict(_option(made, text) for text in given.set),
         **dict(_pair("--variant", text) for text in given.variant),
     )
-    _print(report, given)
-    return 0
 
 
 def _print(report: Report, given: argparse.Namespace) -> None:
@@ -6087,7 +6487,7 @@ def _add_arguments(
     add(
         "--max-memory",
         metavar="SIZE",
-        help="lower the number of threads to stay below, as 2GiB",
+        help="take no more memory than this, as 2GiB, or refuse to begin",
     )
     add(
         "--max-shard-size",
@@ -6100,7 +6500,7 @@ def _add_arguments(
         "--threads",
         type=int,
         metavar="N",
-        help="files written at once (default: at most 4)",
+        help="work on several files, or parts of one, at once (default: at most 4)",
     )
     add("--quiet", action="store_true", help="print nothing but errors")
     add("--json", action="store_true", help="print the report, or the error, as JSON")
@@ -6171,35 +6571,6 @@ def read_value(kind: str, text: str) -> Any:
         case "any":
             return json.loads(text)
     return text
-
-
-# ---- progress
-
-
-def _progress_line() -> Callable[[int, int], None]:
-    """Shows how far the conversion is, at most five times a second, on one line of the terminal."""
-    began = time.monotonic()
-    shown = began
-
-    def show(done: int, total: int) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if done < total and now - shown < 0.2:
-            return
-        shown = now
-        rate = done / (now - began or 1)
-        line = (
-            f"{100 * done // max(total, 1):3}%  {size_text(done)} of {size_text(total)}, "
-            f"{size_text(rate)}/s, {(total - done) / max(rate, 1):.0f} s left"
-        )
-        print(
-            f"\r{line:<70}",
-            end="\n" if done >= total else "",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    return show
 
 
 if __name__ == "__main__":

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import gc
 import os
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
+from .account import Account
 from .casting import CAST_DTYPES, check_cast_library
 from .compare import check_equal, check_made, count_nonzero
 from .errors import ConversionError
+from .footprint import check_taken
 from .mapping import Converter, Side
 from .output_files import (
     INDEX_FILE,
@@ -51,18 +52,20 @@ def convert_directory(
     check_replicas: bool = False,
     plan_only: bool = False,
     progress: Progress | None = None,
+    announce: Callable[[str], None] | None = None,
     **choices: Any,
 ) -> Report:
     """Convert the checkpoint in one directory to the layout `to` in another, which must not exist yet.
 
     `mesh` is the target's where that layout has ranks (one rank if it is None); else what the caller says of
     the source's (None: as its config or its file names say). `choices` are the map's options and variants by name,
-    `dtype` is f32, bf16 or f16, sizes are bytes or text such as "5GB", `progress` takes bytes (done, total).
+    `dtype` is f32, bf16 or f16, sizes are bytes or text such as "5GB", `progress` takes bytes (done, total),
+    `announce` what is done from now on, such as "reading headers".
 
     Raises ConversionError where the checkpoint is refused, OSError where reading or writing fails, UsageError for
     arguments that make no sense. Nothing is left behind then.
     """
-    began = time.monotonic()
+    account = Account(announce)
     sides = (converter.left, converter.right)
     here, there = sides if converter.side(to) else sides[::-1]
     _check_choices(converter, choices)
@@ -72,14 +75,19 @@ def convert_directory(
     _check_request(converter, mesh, threads)
 
     with _without_collecting():
+        account.begin("reading headers")
         source = open_source(os.fspath(source_dir), here, converter.mesh, mesh)
         target = target_path(source.path, os.fspath(target_dir), overwrite)
+        account.begin("planning")
+        check_taken("once the headers are read", memory)
         mesh = _mesh(converter, here, source, mesh)
         plan = make_plan(
             converter, to, here.read(source.config, **choices), mesh, source.tensors
         )
         _check_variants(converter, choices, plan.config)
+        account.begin("checking values")
         nonzero = _check_values(plan, source, check_replicas)
+        account.begin("planning")
         if there.file is None:
             files = shard_outputs(plan, shard_size, stored_dtype)
         else:
@@ -89,17 +97,21 @@ def convert_directory(
     if any(tensor.transfer.changes for file in files for tensor in file.tensors):
         check_cast_library(f"the arithmetic of {converter.name}.map")
     content = _content(plan, source, there, mesh, files)
-    threads = prepare_writing(source, content, target, threads, memory)
-    if not plan_only:
-        write_target(source, content, target, threads, verify, progress)
     report = _report(plan, source, content, target, (here, there), mesh)
+    threads = prepare_writing(source, content, target, threads, verify, memory)
+    if not plan_only:
+        write_target(source, content, target, threads, verify, progress, account)
+    account.end()
     return replace(
         report,
         written=not plan_only,
         verified=verify and not plan_only,
         nonzero_padding=nonzero,
         threads=threads,
-        seconds=time.monotonic() - began,
+        seconds=sum(account.seconds.values()),
+        seconds_by_phase=account.seconds,
+        peak_memory=account.peak_memory,
+        bound_by=account.bound_by(),
     )
 
 
@@ -229,4 +241,7 @@ def _report(
         verified=False,
         threads=0,
         seconds=0.0,
+        seconds_by_phase={},
+        peak_memory=0,
+        bound_by="",
     )

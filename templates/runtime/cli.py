@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, NoReturn
 
@@ -14,8 +12,8 @@ from .casting import CAST_DTYPES
 from .checkpoint import convert_directory
 from .errors import ConversionError
 from .mapping import Converter
+from .progress import ProgressLine
 from .report import Report
-from .sizes import size_text
 from .stand_in import converter
 from .usage import UsageError, check_known
 
@@ -62,7 +60,21 @@ def _fail(arguments: list[str], code: int, kind: str, message: str) -> int:
 
 def _run(made: Converter, arguments: list[str]) -> int:
     given = _parser(made).parse_args(arguments)
-    report = convert_directory(
+    shown = not given.quiet and sys.stderr.isatty()
+    line = ProgressLine(sys.stderr) if shown else None
+    try:
+        report = _convert(made, given, line)
+    finally:
+        if line is not None:
+            line.end()
+    _print(report, given)
+    return 0
+
+
+def _convert(
+    made: Converter, given: argparse.Namespace, line: ProgressLine | None
+) -> Report:
+    return convert_directory(
         made,
         given.source,
         given.target,
@@ -76,12 +88,11 @@ def _run(made: Converter, arguments: list[str]) -> int:
         verify=given.verify,
         check_replicas=given.check_replicas,
         plan_only=given.plan,
-        progress=None if given.quiet or not sys.stderr.isatty() else _progress_line(),
+        progress=line.show if line else None,
+        announce=line.announce if line else None,
         **dict(_option(made, text) for text in given.set),
         **dict(_pair("--variant", text) for text in given.variant),
     )
-    _print(report, given)
-    return 0
 
 
 def _print(report: Report, given: argparse.Namespace) -> None:
@@ -171,7 +182,7 @@ def _add_arguments(
     add(
         "--max-memory",
         metavar="SIZE",
-        help="lower the number of threads to stay below, as 2GiB",
+        help="take no more memory than this, as 2GiB, or refuse to begin",
     )
     add(
         "--max-shard-size",
@@ -184,7 +195,7 @@ def _add_arguments(
         "--threads",
         type=int,
         metavar="N",
-        help="files written at once (default: at most 4)",
+        help="work on several files, or parts of one, at once (default: at most 4)",
     )
     add("--quiet", action="store_true", help="print nothing but errors")
     add("--json", action="store_true", help="print the report, or the error, as JSON")
@@ -255,35 +266,6 @@ def read_value(kind: str, text: str) -> Any:
         case "any":
             return json.loads(text)
     return text
-
-
-# ---- progress
-
-
-def _progress_line() -> Callable[[int, int], None]:
-    """Shows how far the conversion is, at most five times a second, on one line of the terminal."""
-    began = time.monotonic()
-    shown = began
-
-    def show(done: int, total: int) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if done < total and now - shown < 0.2:
-            return
-        shown = now
-        rate = done / (now - began or 1)
-        line = (
-            f"{100 * done // max(total, 1):3}%  {size_text(done)} of {size_text(total)}, "
-            f"{size_text(rate)}/s, {(total - done) / max(rate, 1):.0f} s left"
-        )
-        print(
-            f"\r{line:<70}",
-            end="\n" if done >= total else "",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    return show
 
 
 if __name__ == "__main__":

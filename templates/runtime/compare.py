@@ -120,13 +120,27 @@ def verify_part(
     """Compute a part of a written file again and compare; ConversionError names the first element that differs."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
+        found = bytearray()
         for low, view in assembler.chunks(file, part):
-            found, expected = os.pread(descriptor, len(view), low), bytes(view)
-            if found != expected:
-                raise _difference(file, path, low, expected, found)
+            if len(found) != len(view):
+                found = bytearray(len(view))
+            _read_back(descriptor, low, found)
+            if found != view:
+                raise _difference(file, path, low, bytes(view), found)
             progress(len(view))
     finally:
         os.close(descriptor)
+
+
+def _read_back(descriptor: int, position: int, found: bytearray) -> None:
+    """Fill with the bytes of a file from a position on; shortened where the file ends before."""
+    done = 0
+    while done < len(found):
+        with memoryview(found) as view:
+            count = os.preadv(descriptor, [view[done:]], position + done)
+        done += count
+        if count == 0:
+            del found[done:]
 
 
 def _check_pair(
@@ -182,7 +196,7 @@ def _dense_strides(counts: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _difference(
-    file: OutputFile, path: str, low: int, expected: bytes, found: bytes
+    file: OutputFile, path: str, low: int, expected: bytes, found: bytearray
 ) -> ConversionError:
     """The error for a chunk of a file, from byte `low` on, that is not as expected."""
     at = _first_difference(expected, found)

@@ -43,6 +43,9 @@ class Report:
     verified: bool
     threads: int
     seconds: float
+    seconds_by_phase: Mapping[str, float]  # of the whole time; see PHASES
+    peak_memory: int  # anonymous, in bytes, as far as it was looked at
+    bound_by: str  # the phase that took longest
 
     @property
     def gigabytes_per_second(self) -> float:
@@ -88,8 +91,10 @@ class Report:
                 for name, count in self.nonzero_padding.items()
             ),
         ]
-        if self.written:
-            lines.append(f"{self.seconds:.2f} s, {self.gigabytes_per_second:.2f} GB/s")
+        rate = f"{self.gigabytes_per_second:.2f} GB/s, " if self.written else ""
+        lines.append(
+            f"{self.seconds:.2f} s, {rate}peak memory {size_text(self.peak_memory)}, bound by {self.bound_by}"
+        )
         return "\n".join(lines)
 
 

@@ -12,9 +12,10 @@ import errno
 import mmap
 import os
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .account import Clock
 from .casting import as_tensor, cast_elements, compute_block
 from .grid import boxes, dot
 from .output_files import Blocks, OutputFile, OutputTensor
@@ -27,7 +28,6 @@ from .values import fill_block
 CHUNK = (
     1 << 20
 )  # bytes; measured: larger ones leave the cache, smaller ones cost more calls
-SMALLEST_PART = 64 * CHUNK  # bytes; a smaller file is not worth two threads
 DIRECT_RUN = (
     1 << 16
 )  # bytes; of many runs, longer ones are read, shorter ones copied from the map
@@ -235,28 +235,16 @@ def create_file(file: OutputFile, path: str) -> None:
         os.close(descriptor)
 
 
-def file_parts(file: OutputFile, count: int) -> list[range]:
-    """The data of a file in `count` parts, or fewer where they would be small; they begin on pages."""
-    begin = len(file.header)
-    size = max(SMALLEST_PART, -(-(file.size - begin) // (count * CHUNK)) * CHUNK)
-    return [
-        range(low, min(low + size, file.size)) for low in range(begin, file.size, size)
-    ]
-
-
 def write_part(
-    assembler: Assembler,
-    file: OutputFile,
-    part: range,
-    path: str,
-    progress: Callable[[int], None],
+    assembler: Assembler, file: OutputFile, part: range, path: str, clock: Clock
 ) -> None:
-    """Write a part of a file that has been created; progress(bytes) is called after every chunk."""
+    """Write a part of a file that has been created; the clock is told of every step."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
         for low, view in assembler.chunks(file, part):
+            clock.filled()
             _write_at(descriptor, view, low)
-            progress(len(view))
+            clock.wrote(len(view))
     finally:
         os.close(descriptor)
 

@@ -5,43 +5,55 @@ What is written does not depend on how many threads there are.
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Lock
-from typing import TypeAlias
+from threading import Lock, Thread
+from typing import NamedTuple, TypeAlias
 
-from .errors import ConversionError
+from .account import Account
+from .footprint import too_little, usable_cores
+from .sizes import size_text
 
 # progress(done, total), in bytes
 Progress: TypeAlias = "Callable[[int, int], None]"
 
 
-def choose_threads(
-    wanted: int | None, per_thread: int, held: int, max_memory: int | None
-) -> int:
+class Needs(NamedTuple):
+    """The memory of a run, in bytes: what is taken before the threads begin, and what they add."""
+
+    taken: int  # the process with what it has imported, and the plan
+    held: int  # of `taken`, for tensors that torch holds
+    rest: int  # for what comes besides the threads
+    thread: int  # for each
+
+
+def choose_threads(wanted: int | None, needs: Needs, max_memory: int | None) -> int:
     """How many threads to run: as wanted, and fewer where the memory does not suffice.
 
-    Each takes `per_thread` bytes besides the `held` ones. ConversionError where not even one fits.
+    ConversionError where not even one fits.
     """
-    threads = wanted or min(4, os.cpu_count() or 1)
+    threads = wanted or min(4, usable_cores())
     if max_memory is None:
         return threads
-    if held + per_thread > max_memory:
-        raise ConversionError(
-            f"--max-memory: expected {held + per_thread} bytes or more, {held} for tensors that torch holds "
-            f"and {per_thread} a thread, found {max_memory}"
+    free = max_memory - needs.taken - needs.rest
+    if free < needs.thread:
+        held = size_text(needs.held)
+        raise too_little(
+            max_memory - free + needs.thread,
+            max_memory,
+            f"the process takes {size_text(needs.taken)} once all is planned"
+            f"{f', {held} of it for tensors that torch holds' if needs.held else ''}, "
+            f"a thread {size_text(needs.thread)}, the rest {size_text(needs.rest)}",
         )
-    return min(threads, (max_memory - held) // per_thread)
+    return min(threads, free // needs.thread)
 
 
 class Meter:
     """Adds up what the threads have done, reports it, and tells them when to stop."""
 
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self._total, self._progress = total, progress
+    def __init__(self, total: int, progress: Progress | None, account: Account) -> None:
+        self._total, self._progress, self.account = total, progress, account
         self._done = 0
         self._lock = Lock()
         self.stopped = False
@@ -52,6 +64,7 @@ class Meter:
             raise Stopped
         with self._lock:
             self._done += count
+            self.account.look_again()
             if self._progress is not None:
                 self._progress(self._done, self._total)
 
@@ -60,23 +73,41 @@ class Stopped(Exception):
     """Another thread failed, or the user interrupts."""
 
 
-def run_jobs(jobs: Sequence[Callable[[], None]], threads: int, meter: Meter) -> None:
-    """Run every job, and raise what the first that fails raises once all have ended."""
-    if threads == 1:
-        for job in jobs:
-            job()
-        return
-    with ThreadPoolExecutor(threads, thread_name_prefix="convert") as pool:
+def run_threads(work: Callable[[], None], threads: int, meter: Meter) -> None:
+    """Run `work` in this thread and as many more as make up `threads`.
+
+    Once all have ended, raises what the first that failed has raised.
+    """
+    failures: list[BaseException] = []
+
+    def guarded() -> None:
         try:
-            with _no_interrupt():
-                futures = [pool.submit(job) for job in jobs]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-        except BaseException:
+            work()
+        except Stopped:
+            pass
+        except BaseException as error:  # noqa: BLE001 (raised again below)
             meter.stopped = True
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            failures.append(error)
+
+    others = [Thread(target=guarded, name="convert") for _ in range(threads - 1)]
+    try:
+        with _no_interrupt():
+            for other in others:
+                other.start()
+        guarded()
+        _join(others)
+    except BaseException:  # an interrupt between two lines
+        meter.stopped = True
+        _join(others)
+        raise
+    if failures:
+        raise failures[0]
+
+
+def _join(threads: list[Thread]) -> None:
+    for thread in threads:
+        if thread.ident is not None:  # it was started
+            thread.join()
 
 
 @contextmanager

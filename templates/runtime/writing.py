@@ -6,27 +6,35 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, NamedTuple
 
+from .account import Account, Clock
 from .casting import cast_scratch, computing_memory
 from .compare import verify_header, verify_part
+from .footprint import taken_memory
 from .output_files import OutputFile
+from .recipe import Copy
+from .sharing import Shares
 from .source_folder import SourceFolder
 from .stored import StoredTensor
 from .stream import (
     CHUNK,
+    DIRECT_RUN,
     Assembler,
     assembler_memory,
     create_file,
-    file_parts,
     write_part,
 )
+from .strided import StridedBlock, copy_block
 from .target_folder import check_room, target_folder
 from .torch_files import held_memory
-from .workers import Meter, Progress, choose_threads, run_jobs
+from .workers import Meter, Needs, Progress, choose_threads, run_threads
+
+THREAD = 1 << 20  # bytes of a thread besides its buffers: stack, heap of its own
+REST = 2 << 20  # bytes for what comes besides the threads: documents, report
+READ_BACK = 16  # bytes that reading a header takes for each of its bytes
 
 
 class TargetContent(NamedTuple):
@@ -44,6 +52,7 @@ def prepare_writing(
     content: TargetContent,
     target: str,
     threads: int | None,
+    verify: bool,
     max_memory: int | None,
 ) -> int:
     """The number of threads to write with.
@@ -54,10 +63,18 @@ def prepare_writing(
         os.path.getsize(os.path.join(source.path, name)) for name in content.copied
     )
     check_room(target, copied + sum(file.size for file in content.files))
-    held = sum(held_memory(tensors) for tensors in source.tensors.values())
-    per_thread = assembler_memory(CHUNK, _cast_scratch(content.files))
-    per_thread += _computing_memory(content.files)
-    return choose_threads(threads, per_thread, held, max_memory)
+    if max_memory is not None and any(map(_needs_arrays, content.files)):
+        _load_arrays()
+    header = max((len(file.header) for file in content.files), default=0)
+    needs = Needs(
+        taken_memory(),
+        sum(held_memory(tensors) for tensors in source.tensors.values()),
+        REST + (READ_BACK * header if verify else 0),
+        assembler_memory(CHUNK, _cast_scratch(content.files))
+        + _computing_memory(content.files)
+        + THREAD,
+    )
+    return choose_threads(threads, needs, max_memory)
 
 
 def write_target(
@@ -67,19 +84,18 @@ def write_target(
     threads: int,
     verify: bool,
     progress: Progress | None,
+    account: Account,
 ) -> None:
     """Write a target directory, whole or not at all; with `verify` its tensors are computed twice and compared."""
     total = sum(file.size - len(file.header) for file in content.files)
-    meter = Meter(total * (2 if verify else 1), progress)
+    meter = Meter(total * (2 if verify else 1), progress, account)
     with target_folder(target) as folder, _one_torch_thread():
+        account.begin("writing")
         for file in content.files:
             os.makedirs(os.path.dirname(os.path.join(folder, file.name)), exist_ok=True)
             create_file(file, os.path.join(folder, file.name))
-        run_jobs(
-            _jobs(source.tensors, content.files, folder, threads, verify, meter),
-            threads,
-            meter,
-        )
+        _write_files(source.tensors, content.files, folder, threads, verify, meter)
+        account.begin("finishing")
         if verify:
             for file in content.files:
                 verify_header(file, os.path.join(folder, file.name))
@@ -87,7 +103,41 @@ def write_target(
             shutil.copyfile(os.path.join(source.path, name), os.path.join(folder, name))
         for name, document in content.documents.items():
             with open(os.path.join(folder, name), "x", encoding="ascii") as text:
-                text.write(json.dumps(document, indent=2) + "\n")
+                json.dump(document, text, indent=2)
+                text.write("\n")
+
+
+def _write_files(
+    found: Mapping[Any, Mapping[str, StoredTensor]],
+    files: list[OutputFile],
+    folder: str,
+    threads: int,
+    verify: bool,
+    meter: Meter,
+) -> None:
+    """Fill the files of a folder, which have been created."""
+    shares, scratch = Shares(files, threads), _cast_scratch(files)
+    clocks: list[Clock] = []
+
+    def work() -> None:
+        clock = Clock(meter.add)
+        clocks.append(clock)
+        assembler = Assembler(found, CHUNK, scratch)
+        try:
+            for file, part in shares.take():
+                path = os.path.join(folder, file.name)
+                clock.start()
+                write_part(assembler, file, part, path, clock)
+                clock.stop()
+                if verify:
+                    verify_part(assembler, file, part, path, meter.add)
+                    clock.verified()
+            meter.account.look()
+        finally:
+            assembler.close()
+
+    run_threads(work, max(1, min(threads, shares.count)), meter)
+    meter.account.share_out(clocks)
 
 
 @contextmanager
@@ -105,31 +155,24 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _jobs(
-    found: Mapping[Any, Mapping[str, StoredTensor]],
-    files: list[OutputFile],
-    folder: str,
-    threads: int,
-    verify: bool,
-    meter: Meter,
-) -> list[Callable[[], None]]:
-    """A job a file, or several where there are fewer files than threads."""
-    scratch = _cast_scratch(files)
+def _needs_arrays(file: OutputFile) -> bool:
+    """Whether something in a file may be copied as a strided block."""
+    return any(
+        _is_strided(copy) for tensor in file.tensors for copy in tensor.blocks.copies
+    )
 
-    def job(file: OutputFile, part: range) -> None:
-        path = os.path.join(folder, file.name)
-        assembler = Assembler(found, CHUNK, scratch)
-        try:
-            write_part(assembler, file, part, path, meter.add)
-            if verify:
-                verify_part(assembler, file, part, path, meter.add)
-        finally:
-            assembler.close()
 
-    parts = -(-threads // max(1, len(files)))
-    return [
-        partial(job, file, part) for file in files for part in file_parts(file, parts)
-    ]
+def _is_strided(copy: Copy) -> bool:
+    """Whether a copy is not made of long runs, if its elements are as small as they can be."""
+    if copy.steps[-1:] == copy.strides[-1:] == (1,):
+        return len(copy.counts) > 1 and copy.counts[-1] < DIRECT_RUN
+    return copy.counts != ()
+
+
+def _load_arrays() -> None:
+    """Import what strided blocks are copied with, as the first of them would."""
+    block = StridedBlock(0, (1,), 0, (1,), (1,), 1)
+    copy_block(block, memoryview(b"\0"), memoryview(bytearray(1)), memoryview(b""))
 
 
 def _cast_scratch(files: list[OutputFile]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from .files import files_of, read
 from .toy import load_toy, toy_text
 from .toy_checkpoint import hf_tensors, rank_file, write_hf, write_mcore
 
+ENDING = r"\d+\.\d\d s, RATEpeak memory \d+\.\d\d MB, bound by [a-z][a-z ()]+"
 PADDED = ("--set", "vocab_multiple=8")
 
 
@@ -70,6 +72,9 @@ def test_both_directions_with_nothing_installed(script: Path, tmp_path: Path) ->
         *PADDED,
     )
     assert (code, err) == (0, "")
+    assert re.fullmatch(
+        ENDING.replace("RATE", r"\d+\.\d\d GB/s, "), out.splitlines()[-1]
+    )
     assert out.splitlines()[:2] == [
         f"hf -> mcore, tp=2 pp=2: {source} -> {tmp_path / 'mcore'}",
         "26 tensors read (3.86 KB), 38 written (4.82 KB)",
@@ -110,8 +115,9 @@ def test_plan(script: Path, tmp_path: Path) -> None:
     code, out, err = run(
         script, "to-hf", source, tmp_path / "hf", "--plan", "--max-shard-size", "2KB"
     )
+    *lines, last = out.splitlines()
     assert (code, err) == (0, "")
-    assert out.splitlines() == [
+    assert lines == [
         f"mcore -> hf, tp=2 pp=1: {source} -> {tmp_path / 'hf'}",
         "27 tensors read (3.89 KB), 26 to be written (3.86 KB)",
         "  model-00001-of-00002.safetensors  12 tensors  6.03 KB",
@@ -119,6 +125,7 @@ def test_plan(script: Path, tmp_path: Path) -> None:
         "besides: model.safetensors.index.json, config.json",
         "config keys kept: note, vocab_multiple",
     ]
+    assert re.fullmatch(ENDING.replace("RATE", ""), last)
     assert os.listdir(tmp_path) == ["mcore"]
 
 
@@ -245,7 +252,22 @@ def test_progress_on_a_terminal(
     source = write_hf(tmp_path / "hf")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert main("to-mcore", source, tmp_path / "a") == 0
-    assert capsys.readouterr().err.startswith("\r100%  3.86 KB of 3.86 KB, ")
+    shown = [line.rstrip() for line in capsys.readouterr().err.split("\r")]
+    phases = [line for line in shown if line.endswith("...")]
+    assert phases == [
+        "reading headers ...",
+        "planning ...",
+        "checking values ...",
+        "planning ...",
+        "writing ...",
+        "finishing ...",
+    ]
+    (whole,) = (line for line in shown if "%" in line)
+    assert whole.startswith("100%  3.86 KB of 3.86 KB, ")
+    assert shown[-2:] == ["", ""]  # taken away
+    assert main("to-mcore", tmp_path / "none", tmp_path / "c") == 3
+    error = f"{tmp_path / 'none'}: expected the directory of a checkpoint, found none"
+    assert capsys.readouterr().err.endswith(f" \rerror: {error}\n")
     command = ["to-mcore", str(source), str(tmp_path / "b"), "--quiet"]
     assert main(*command) == 0
     assert capsys.readouterr() == ("", "")

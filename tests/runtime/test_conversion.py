@@ -202,6 +202,9 @@ def test_report(tmp_path: Path) -> None:
         verified=True,
         threads=1,
         seconds=report.seconds,
+        seconds_by_phase=report.seconds_by_phase,
+        peak_memory=report.peak_memory,
+        bound_by=report.bound_by,
     )
     assert json.loads(report.to_json())["files"][0] == {
         "name": names[0],

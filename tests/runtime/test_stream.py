@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mapc.templates.runtime import output_files, stream
+from mapc.templates.runtime.account import Clock
 from mapc.templates.runtime.casting import cast_scratch
 from mapc.templates.runtime.checks import Source
 from mapc.templates.runtime.output_files import OutputFile
 from mapc.templates.runtime.plan import Transfer
 from mapc.templates.runtime.recipe import Copy
 from mapc.templates.runtime.safetensors_io import read_header
+from mapc.templates.runtime.sharing import file_parts
 from mapc.templates.runtime.stored import item_size
 
 from .files import Stored, coded, read, write
@@ -145,27 +147,20 @@ def test_every_element(
         context.setattr(stream, "DIRECT_RUN", direct_run)
         stream.create_file(file, str(path))
         for part in parts(file, 3):
-            stream.write_part(assembler, file, part, str(path), lambda count: None)
+            stream.write_part(assembler, file, part, str(path), quiet_clock())
     assembler.close()
     assert path.stat().st_size == file.size
     assert read(path) == expected
 
 
+def quiet_clock() -> Clock:
+    return Clock(lambda count: None)
+
+
 def parts(file: OutputFile, count: int) -> list[range]:
-    """Parts of a file as file_parts makes them, but small."""
-    with pytest.MonkeyPatch.context() as context:
-        context.setattr(stream, "CHUNK", 64)
-        context.setattr(stream, "SMALLEST_PART", 64)
-        return stream.file_parts(file, count)
-
-
-def test_parts_follow_each_other() -> None:
-    for size in (0, 1, 63, 64, 65, 1000, 4096):
-        for count in (1, 2, 5):
-            found = parts(OutputFile("", b"x" * 4096, (), (), 4096 + size), count)
-            assert [i for part in found for i in part] == list(range(4096, 4096 + size))
-            assert len(found) <= count
-            assert all((part.start - 4096) % 64 == 0 for part in found)
+    """Parts of a file, in chunks of 64 bytes."""
+    data = file.size - len(file.header)
+    return file_parts(file, max(1, -(-data // (64 * count))) * 64)
 
 
 @given(targets=st.lists(drawn_targets(), min_size=1, max_size=3))
@@ -177,7 +172,7 @@ def test_cast(tmp_path_factory: pytest.TempPathFactory, targets: list[Drawn]) ->
     path = folder / file.name
     stream.create_file(file, str(path))
     for part in parts(file, 2):
-        stream.write_part(assembler, file, part, str(path), lambda count: None)
+        stream.write_part(assembler, file, part, str(path), quiet_clock())
     assembler.close()
     names = {"BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
     for name, found in read(path).items():

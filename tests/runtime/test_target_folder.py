@@ -208,22 +208,6 @@ def test_too_little_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert os.listdir(tmp_path) == ["hf"]
 
 
-def test_memory_is_a_promise(tmp_path: Path) -> None:
-    source = write_hf(tmp_path / "hf")
-    refused(
-        source,
-        tmp_path / "mcore",
-        "--max-memory: expected 4194304 bytes or more, 0 for tensors that torch holds and 4194304 a thread, "
-        "found 4000000",
-        max_memory="4MB",
-    )
-    for memory, threads in (("4MiB", 1), ("9MB", 2), (1 << 30, 3)):
-        report = to_mcore(
-            source, tmp_path / "x", max_memory=memory, threads=3, plan_only=True
-        )
-        assert report.threads == threads
-
-
 def test_verify_finds_a_flipped_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
