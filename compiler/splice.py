@@ -46,6 +46,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "target_folder",
         "sources",
         "output_files",
+        "runs",
         "strided",
         "stream",
         "compare",

@@ -86,7 +86,7 @@ from fnmatch import fnmatch
 from functools import cache
 from hashlib import sha256
 from heapq import merge
-from itertools import accumulate
+from itertools import accumulate, islice
 from math import lcm, prod
 from pathlib import Path, PurePath
 from threading import Lock, Thread
@@ -4654,6 +4654,7 @@ def _replaced(target: str) -> str:
 
 
 OPEN_FILES = 48  # a reader; each holds two descriptors once it is mapped
+MAPPED = 1 << 26  # bytes of a file that stay mapped, unless more are needed at once
 
 
 class OpenFile:
@@ -4662,23 +4663,32 @@ class OpenFile:
     def __init__(self, path: str) -> None:
         self.descriptor = os.open(path, os.O_RDONLY)
         self._map: mmap.mmap | None = None
+        self._view = memoryview(b"")
+        self._first, self._last = 0, 0  # what may be mapped of it
 
-    def memory(self) -> memoryview:
-        """The whole file as read-only memory."""
+    def memory(self, begin: int, end: int) -> memoryview:
+        """These bytes as read-only memory, until the next are asked for."""
         if self._map is None:
             self._map = mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_READ)
-        return memoryview(self._map)
+            self._view = memoryview(self._map)
+        if begin < self._first or end > self._last:
+            self._keep(self._map, begin // mmap.PAGESIZE * mmap.PAGESIZE, end)
+        return self._view[begin:end]
 
-    def release(self, begin: int, end: int) -> None:
-        """Give the pages of these bytes back, if they have been mapped."""
-        if self._map is not None:
-            first = begin // mmap.PAGESIZE * mmap.PAGESIZE
-            self._map.madvise(mmap.MADV_DONTNEED, first, end - first)
+    def _keep(self, mapped: mmap.mmap, begin: int, end: int) -> None:
+        """Give back what is mapped where it becomes too much; it is read again if need be."""
+        first, last = min(begin, self._first), max(end, self._last)
+        if last - first > MAPPED:
+            if self._last:
+                size = self._last - self._first
+                mapped.madvise(mmap.MADV_DONTNEED, self._first, size)
+            first, last = begin, end
+        self._first, self._last = first, last
 
     def close(self) -> None:
         """Close the descriptor; the map goes with the last view of it."""
         os.close(self.descriptor)
-        self._map = None
+        self._map, self._view = None, memoryview(b"")
 
 
 class SourceReader:
@@ -4689,35 +4699,21 @@ class SourceReader:
 
     def read(self, tensor: StoredTensor, begin: int, view: memoryview) -> None:
         """Fill a view with the bytes of a tensor from `begin` on."""
-        position = tensor.begin + begin
+        self.read_at(tensor, tensor.begin + begin, view)
+
+    def read_at(self, tensor: StoredTensor, position: int, view: memoryview) -> None:
+        """Fill a view from a position in the file, or in the memory, that a tensor is stored in."""
         if tensor.memory is not None:
             view[:] = tensor.memory.view[position : position + len(view)]
-            return
-        descriptor = self._file(tensor.path).descriptor
-        done = 0
-        while done < len(view):
-            count = os.preadv(descriptor, [view[done:]], position + done)
-            if count == 0:
-                raise ConversionError(
-                    f"{tensor.path}: expected {position + len(view)} bytes or more, found {position + done}; "
-                    "the file was changed while it was read"
-                )
-            done += count
+        else:
+            _fill_from(self._file(tensor.path), tensor.path, position, view)
 
-    def memory(self, tensor: StoredTensor) -> memoryview:
-        """The bytes of a tensor as read-only memory."""
+    def memory(self, tensor: StoredTensor, begin: int, end: int) -> memoryview:
+        """Some bytes of a tensor as read-only memory, until the next are asked for."""
         if tensor.memory is not None:
-            return tensor.memory.view
-        whole = self._file(tensor.path).memory()
-        return whole[tensor.begin : tensor.begin + tensor.size]
-
-    def release(self, tensor: StoredTensor, begin: int, end: int) -> None:
-        """Give the mapped pages of these bytes back; they are read again if they are needed again.
-
-        Not those of torch, which alone knows whether it has changed them since it mapped them.
-        """
-        if tensor.memory is None:
-            self._file(tensor.path).release(tensor.begin + begin, tensor.begin + end)
+            return tensor.memory.view[tensor.begin + begin : tensor.begin + end]
+        file = self._file(tensor.path)
+        return file.memory(tensor.begin + begin, tensor.begin + end)
 
     def close(self) -> None:
         """Close every file."""
@@ -4733,6 +4729,18 @@ class SourceReader:
             found = OpenFile(path)
         self._files[path] = found
         return found
+
+
+def _fill_from(file: OpenFile, path: str, position: int, view: memoryview) -> None:
+    done = 0
+    while done < len(view):
+        count = os.preadv(file.descriptor, [view[done:]], position + done)
+        if count == 0:
+            raise ConversionError(
+                f"{path}: expected {position + len(view)} bytes or more, found {position + done}; "
+                "the file was changed while it was read"
+            )
+        done += count
 
 
 # ---- runtime: The files that a conversion writes: which tensors each holds, in which order, and its header.
@@ -4872,6 +4880,99 @@ def _dtype_in_file(transfer: Transfer, asked: str | None) -> str:
     return target_dtype(transfer.name, transfer.dtype, asked)
 
 
+# ---- runtime: Runs: an output file as stretches of bytes that lie together in the source, too, and tensors that do not.
+
+
+LONG_RUN = 1 << 16  # bytes; many shorter ones are gathered from mapped memory instead
+
+
+class Run(NamedTuple):
+    """The bytes [begin, end) of an output file.
+
+    They are those from begin + shift on of the file or the memory that holds `stored`; where it is None, some of
+    `tensor`, which is put together element by element.
+    """
+
+    begin: int
+    end: int
+    shift: int
+    stored: StoredTensor | None
+    tensor: OutputTensor
+
+
+def file_runs(
+    found: Mapping[Any, Mapping[str, StoredTensor]],
+    file: OutputFile,
+    begin: int,
+    end: int,
+) -> Iterator[Run]:
+    """The runs that touch the bytes [begin, end) of the data of a file, in order and without a gap."""
+    first = max(0, bisect_right(file.starts, begin) - 1)
+    last: Run | None = None
+    for tensor in file.tensors[first : bisect_left(file.starts, end)]:
+        for run in _tensor_runs(found, tensor) if tensor.size else ():
+            if run.end <= begin:
+                continue
+            if last is not None and _goes_on(last, run):
+                last = last._replace(end=run.end)
+                continue
+            if last is not None:
+                yield last
+            last = run
+    if last is not None:
+        yield last
+
+
+def _goes_on(one: Run, other: Run) -> bool:
+    """Whether a run is the continuation of the one before it, in the same file or memory of the source."""
+    if one.stored is None or other.stored is None or one.shift != other.shift:
+        return False
+    here, there = one.stored, other.stored
+    return here.path == there.path and here.memory is there.memory
+
+
+def _tensor_runs(
+    found: Mapping[Any, Mapping[str, StoredTensor]], tensor: OutputTensor
+) -> list[Run]:
+    """The runs of one tensor: several where it is made of long ones alone, else the tensor as it is."""
+    transfer, copies = tensor.transfer, tensor.blocks.copies
+    width = item_size(tensor.dtype)
+    as_stored = transfer.dtype == tensor.dtype and not transfer.changes
+    if not as_stored or transfer.zeros or not all(_is_long(c, width) for c in copies):
+        return [Run(tensor.begin, tensor.begin + tensor.size, 0, None, tensor)]
+    runs: list[Run] = []
+    for copy in copies:
+        source = transfer.sources[copy.source]
+        stored = found[source.rank][source.name]
+        origin = stored.begin - tensor.begin
+        for offset, start, count in _rows(copy):
+            begin = tensor.begin + offset * width
+            shift = origin + (start - offset) * width
+            runs.append(Run(begin, begin + count * width, shift, stored, tensor))
+    runs.sort()
+    return runs
+
+
+def _is_long(copy: Copy, width: int) -> bool:
+    """Whether a copy is one run, or rows of them that are long."""
+    if copy.steps[-1:] != (1,) or copy.strides[-1:] != (1,):
+        return not copy.counts
+    return len(copy.counts) == 1 or (
+        len(copy.counts) == 2 and copy.counts[1] * width >= LONG_RUN
+    )
+
+
+def _rows(copy: Copy) -> list[tuple[int, int, int]]:
+    """The runs of a copy that `_is_long`, in elements: where each begins in the target and the source, and its length."""
+    if len(copy.counts) < 2:
+        return [(copy.offset, copy.start, copy.counts[0] if copy.counts else 1)]
+    (rows, count), step, stride = copy.counts, copy.steps[0], copy.strides[0]
+    return [
+        (copy.offset + row * stride, copy.start + row * step, count)
+        for row in range(rows)
+    ]
+
+
 # ---- runtime: Copying a rectangular block of elements from one memory to another, with any steps on either side.
 
 
@@ -4894,6 +4995,11 @@ class StridedBlock(NamedTuple):
         if self.counts and self.steps[-1] == self.strides[-1] == self.width:
             return self.counts[-1] * self.width, len(self.counts) - 1
         return self.width, len(self.counts)
+
+    def end(self) -> int:
+        """The byte behind the last element in the source."""
+        far = sum(step * (n - 1) for step, n in zip(self.steps, self.counts))
+        return self.start + far + self.width
 
     def corners(self, dims: int) -> list[tuple[int, int]]:
         """Where the parts that the first `dims` dims enumerate begin, in the source and in the target."""
@@ -5033,12 +5139,8 @@ def _every(
 # ---- runtime: The stream: an output file is one run of bytes, cut into chunks that are put together and written in one go.
 
 
-CHUNK = (
-    1 << 20
-)  # bytes; measured: larger ones leave the cache, smaller ones cost more calls
-DIRECT_RUN = (
-    1 << 16
-)  # bytes; of many runs, longer ones are read, shorter ones copied from the map
+# bytes; measured: larger ones leave the cache, smaller ones cost more calls
+CHUNK = 768 << 10
 
 
 def assembler_memory(chunk: int, cast_scratch: int) -> int:
@@ -5065,23 +5167,29 @@ class Assembler:
         """Close the source files."""
         self.reader.close()
 
-    def chunks(self, file: OutputFile, part: range) -> Iterator[tuple[int, memoryview]]:
-        """A part of a file, chunk by chunk: where each begins, and its bytes until the next is asked for."""
-        for low in range(part.start, part.stop, len(self.buffer)):
-            view = self.buffer[: min(len(self.buffer), part.stop - low)]
-            self._fill(file, low, view)
+    def chunks(
+        self, file: OutputFile, begin: int, end: int
+    ) -> Iterator[tuple[int, memoryview]]:
+        """The bytes [begin, end) of a file, chunk by chunk: where each begins, and its bytes until the next is asked for."""
+        runs = file_runs(self.found, file, begin, end)
+        run, size = next(runs), len(self.buffer)
+        while begin < end:
+            low, high = begin, min(begin - begin % size + size, end)
+            view = self.buffer[: high - low]
+            while begin < high:
+                stop = min(run.end, high)
+                self._fill(run, begin, view[begin - low : stop - low])
+                begin = stop
+                if stop == run.end:
+                    run = next(runs, run)
             yield low, view
 
-    def _fill(self, file: OutputFile, low: int, view: memoryview) -> None:
-        """Put the bytes of a file from `low` on into a view."""
-        high = low + len(view)
-        first = bisect_right(file.starts, low) - 1
-        for tensor in file.tensors[first : bisect_left(file.starts, high)]:
-            begin, end = max(low, tensor.begin), min(high, tensor.begin + tensor.size)
-            if begin < end:
-                self.fill_part(
-                    tensor, begin - tensor.begin, view[begin - low : end - low]
-                )
+    def _fill(self, run: Run, begin: int, view: memoryview) -> None:
+        """Put the bytes of a run from byte `begin` of the file on into a view."""
+        if run.stored is None:
+            self.fill_part(run.tensor, begin - run.tensor.begin, view)
+        else:
+            self.reader.read_at(run.stored, begin + run.shift, view)
 
     def fill_part(self, tensor: OutputTensor, begin: int, view: memoryview) -> None:
         """Put the bytes of one tensor from `begin` on into a view."""
@@ -5103,7 +5211,7 @@ class Assembler:
         changes = tensor.transfer.changes
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # padding is zero, whatever is computed
-        for copy, _ in _touched(tensor.blocks, first, last):
+        for copy in _touched(tensor.blocks, first, last):
             if changes[copy.source].filled is not None:
                 for block in _parts_within(copy, first, last):
                     flat = as_tensor(view, tensor.dtype)
@@ -5111,7 +5219,7 @@ class Assembler:
         for dtype in dict.fromkeys(c.dtype for c in changes if c.filled is None):
             source = self._uncast[: (last - first) * item_size(dtype)]
             self.fill_elements(tensor, first, last, source, dtype)
-            for copy, _ in _touched(tensor.blocks, first, last):
+            for copy in _touched(tensor.blocks, first, last):
                 change = changes[copy.source]
                 if change.filled is None and change.dtype == dtype:
                     for block in _parts_within(copy, first, last):
@@ -5132,23 +5240,17 @@ class Assembler:
         """
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # what no copy covers
-        for copy, ends in _touched(tensor.blocks, first, last):
+        for copy in _touched(tensor.blocks, first, last):
             source = tensor.transfer.sources[copy.source]
             stored = self.found[source.rank].get(source.name)
-            if stored is None or dtype not in (None, stored.dtype):
-                continue
-            self._fill_copy(copy, stored, first, last, view)
-            if ends:
-                self._finish(copy, stored)
+            if stored is not None and dtype in (None, stored.dtype):
+                self._fill_copy(copy, stored, first, last, view)
 
     def _fill_copy(
         self, copy: Copy, stored: StoredTensor, first: int, last: int, view: memoryview
     ) -> None:
         """Put that part of one copy into a view which lies in the elements [first, last) of its target."""
         width = item_size(stored.dtype)
-        if _has_long_runs(copy, width):
-            self._read_runs(copy, stored, first, last, view)
-            return
         for index, counts in boxes(copy.counts, copy.strides, copy.offset, first, last):
             start = copy.start + sum(i * step for i, step in zip(index, copy.steps))
             offset = copy.offset + sum(
@@ -5165,54 +5267,27 @@ class Assembler:
             )
             self._fill_block(block, stored, view)
 
-    def _read_runs(
-        self, copy: Copy, stored: StoredTensor, first: int, last: int, view: memoryview
-    ) -> None:
-        """_fill_copy for the most common copies, with less arithmetic: long runs, at most one dim of them."""
-        width, run = item_size(stored.dtype), copy.counts[-1]
-        count, step, stride = 1, 0, run
-        if len(copy.counts) == 2:
-            count, step, stride = copy.counts[0], copy.steps[0], copy.strides[0]
-        low = max(0, (first - copy.offset - run) // stride + 1)
-        high = min(count, (last - copy.offset - 1) // stride + 1)
-        for number in range(low, high):
-            begin = copy.offset + number * stride
-            skipped = max(0, first - begin)
-            end = min(last, begin + run)
-            piece = view[(begin + skipped - first) * width : (end - first) * width]
-            self.reader.read(
-                stored, (copy.start + number * step + skipped) * width, piece
-            )
-
     def _fill_block(
         self, block: StridedBlock, stored: StoredTensor, view: memoryview
     ) -> None:
         run, dims = block.run()
-        if dims and run < DIRECT_RUN:
-            copy_block(block, self.reader.memory(stored), view, self._turned)
+        if dims and run < LONG_RUN:
+            start, end = block.start, block.end()
+            memory = self.reader.memory(stored, start, end)
+            block = block._replace(start=0)
+            copy_block(block, memory, view, self._turned)
         else:
             for start, offset in block.corners(dims):
                 self.reader.read(stored, start, view[offset : offset + run])
 
-    def _finish(self, copy: Copy, stored: StoredTensor) -> None:
-        """After the last element of a copy: what was mapped for it is given back."""
-        if copy.steps not in ((), (1,)):
-            width = item_size(stored.dtype)
-            end = (
-                copy.start
-                + sum(step * (n - 1) for step, n in zip(copy.steps, copy.counts))
-                + 1
-            )
-            self.reader.release(stored, copy.start * width, end * width)
 
-
-def _touched(blocks: Blocks, first: int, last: int) -> Iterator[tuple[Copy, bool]]:
-    """The copies with elements in [first, last), and whether they end there."""
+def _touched(blocks: Blocks, first: int, last: int) -> Iterator[Copy]:
+    """The copies with elements in [first, last)."""
     for number in range(
         bisect_right(blocks.reach, first), bisect_left(blocks.starts, last)
     ):
         if blocks.ends[number] > first:
-            yield blocks.copies[number], blocks.ends[number] <= last
+            yield blocks.copies[number]
 
 
 def _parts_within(copy: Copy, first: int, last: int) -> Iterator[Copy]:
@@ -5223,14 +5298,6 @@ def _parts_within(copy: Copy, first: int, last: int) -> Iterator[Copy]:
             offset=copy.offset + dot(copy.strides, index),
             counts=counts,
         )
-
-
-def _has_long_runs(copy: Copy, width: int) -> bool:
-    if copy.steps[-1:] != (1,) or copy.strides[-1:] != (1,):
-        return False
-    return len(copy.counts) == 1 or (
-        len(copy.counts) == 2 and copy.counts[1] * width >= DIRECT_RUN
-    )
 
 
 def create_file(file: OutputFile, path: str) -> None:
@@ -5244,12 +5311,17 @@ def create_file(file: OutputFile, path: str) -> None:
 
 
 def write_part(
-    assembler: Assembler, file: OutputFile, part: range, path: str, clock: Clock
+    assembler: Assembler,
+    file: OutputFile,
+    begin: int,
+    end: int,
+    path: str,
+    clock: Clock,
 ) -> None:
-    """Write a part of a file that has been created; the clock is told of every step."""
+    """Write the bytes [begin, end) of a file that has been created; the clock is told of every step."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
-        for low, view in assembler.chunks(file, part):
+        for low, view in assembler.chunks(file, begin, end):
             clock.filled()
             _write_at(descriptor, view, low)
             clock.wrote(len(view))
@@ -5368,15 +5440,16 @@ def verify_header(file: OutputFile, path: str) -> None:
 def verify_part(
     assembler: Assembler,
     file: OutputFile,
-    part: range,
+    begin: int,
+    end: int,
     path: str,
     progress: Callable[[int], None],
 ) -> None:
-    """Compute a part of a written file again and compare; ConversionError names the first element that differs."""
+    """Compute the bytes [begin, end) of a written file again; ConversionError names the first element that differs."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         found = bytearray()
-        for low, view in assembler.chunks(file, part):
+        for low, view in assembler.chunks(file, begin, end):
             if len(found) != len(view):
                 found = bytearray(len(view))
             _read_back(descriptor, low, found)
@@ -5502,26 +5575,21 @@ def _element(
 # ---- runtime: Sharing the files out among threads, part by part, so that all threads end at nearly the same time.
 
 
-PARTS = 16  # a thread: so the last one to end is late by a sixteenth at most
-SMALLEST_PART = 16 * CHUNK  # bytes; to begin a thread takes a fraction of that
+PART = 12 * CHUNK  # bytes; to begin one takes a fraction of that
 
 
 class Shares:
-    """The parts of some files that are left to do."""
+    """The parts of some files that are left to do; at most so many files are open together."""
 
-    def __init__(self, files: Sequence[OutputFile], threads: int) -> None:
-        total = sum(file.size - len(file.header) for file in files)
-        size = max(SMALLEST_PART, -(-total // (threads * PARTS * CHUNK)) * CHUNK)
+    def __init__(self, files: Sequence[OutputFile], together: int) -> None:
         self._files = files
-        self._left = [
-            deque(file_parts(file, size if threads > 1 else file.size))
-            for file in files
-        ]
+        self._together = together
+        self._left = [deque(file_parts(file, PART)) for file in files]
         self._writers = [0] * len(files)
         self._lock = Lock()
         self.count = sum(map(len, self._left))
 
-    def take(self) -> Iterator[tuple[OutputFile, range]]:
+    def take(self) -> Iterator[tuple[OutputFile, int, int]]:
         """Parts for one thread, as long as there are any; whoever asks for the next one has done the last."""
         number = None
         while True:
@@ -5533,22 +5601,24 @@ class Shares:
                     return
                 self._writers[number] += 1
                 part = self._left[number].popleft()
-            yield self._files[number], part
+            yield self._files[number], *part
 
     def _open(self) -> Iterator[int]:
-        return (number for number, parts in enumerate(self._left) if parts)
+        undone = (number for number, parts in enumerate(self._left) if parts)
+        return islice(undone, self._together)
 
     def _order(self, number: int) -> tuple[int, int]:
-        left = self._files[number].size - self._left[number][0].start
-        return self._writers[number], -left
+        begin, _ = self._left[number][0]
+        return self._writers[number], begin - self._files[number].size
 
 
-def file_parts(file: OutputFile, size: int) -> list[range]:
-    """The data of a file in parts of `size` bytes, a multiple of CHUNK or all; as positions in the file."""
+def file_parts(file: OutputFile, size: int) -> Iterator[tuple[int, int]]:
+    """The data of a file in parts [begin, end), which end on multiples of `size` in the file."""
     begin = len(file.header)
-    return [
-        range(low, min(low + size, file.size)) for low in range(begin, file.size, size)
-    ]
+    while begin < file.size:
+        end = min(begin - begin % size + size, file.size)
+        yield begin, end
+        begin = end
 
 
 # ---- runtime: Working on several files at once: how many threads the memory allows, and what ends them.
@@ -5675,6 +5745,7 @@ class TargetContent(NamedTuple):
         str, Mapping[str, Any]
     ]  # JSON files by name, in the order of writing
     copied: list[str]  # names of files of the source
+    by_rank: bool  # a file a rank, not shards of one
 
 
 def prepare_writing(
@@ -5724,7 +5795,7 @@ def write_target(
         for file in content.files:
             os.makedirs(os.path.dirname(os.path.join(folder, file.name)), exist_ok=True)
             create_file(file, os.path.join(folder, file.name))
-        _write_files(source.tensors, content.files, folder, threads, verify, meter)
+        _write_files(source.tensors, content, folder, threads, verify, meter)
         account.begin("finishing")
         if verify:
             for file in content.files:
@@ -5739,14 +5810,16 @@ def write_target(
 
 def _write_files(
     found: Mapping[Any, Mapping[str, StoredTensor]],
-    files: list[OutputFile],
+    content: TargetContent,
     folder: str,
     threads: int,
     verify: bool,
     meter: Meter,
 ) -> None:
     """Fill the files of a folder, which have been created."""
-    shares, scratch = Shares(files, threads), _cast_scratch(files)
+    # The ranks take their shares of the same tensors, which are read once if all files grow together. Shards do not.
+    files, together = content.files, len(content.files) if content.by_rank else threads
+    shares, scratch = Shares(files, together), _cast_scratch(files)
     clocks: list[Clock] = []
 
     def work() -> None:
@@ -5754,13 +5827,13 @@ def _write_files(
         clocks.append(clock)
         assembler = Assembler(found, CHUNK, scratch)
         try:
-            for file, part in shares.take():
+            for file, begin, end in shares.take():
                 path = os.path.join(folder, file.name)
                 clock.start()
-                write_part(assembler, file, part, path, clock)
+                write_part(assembler, file, begin, end, path, clock)
                 clock.stop()
                 if verify:
-                    verify_part(assembler, file, part, path, meter.add)
+                    verify_part(assembler, file, begin, end, path, meter.add)
                     clock.verified()
             meter.account.look()
         finally:
@@ -5795,7 +5868,7 @@ def _needs_arrays(file: OutputFile) -> bool:
 def _is_strided(copy: Copy) -> bool:
     """Whether a copy is not made of long runs, if its elements are as small as they can be."""
     if copy.steps[-1:] == copy.strides[-1:] == (1,):
-        return len(copy.counts) > 1 and copy.counts[-1] < DIRECT_RUN
+        return len(copy.counts) > 1 and copy.counts[-1] < LONG_RUN
     return copy.counts != ()
 
 
@@ -6095,7 +6168,7 @@ def _content(
         config = {**config, "mapc": {**config.get("mapc", {}), "mesh": asdict(mesh)}}
     documents[CONFIG_FILE] = config
     copied, _ = other_files(source.path, source.files)
-    return TargetContent(files, documents, copied)
+    return TargetContent(files, documents, copied, there.file is not None)
 
 
 def _report(

@@ -202,7 +202,7 @@ def _content(
         config = {**config, "mapc": {**config.get("mapc", {}), "mesh": asdict(mesh)}}
     documents[CONFIG_FILE] = config
     copied, _ = other_files(source.path, source.files)
-    return TargetContent(files, documents, copied)
+    return TargetContent(files, documents, copied, there.file is not None)
 
 
 def _report(

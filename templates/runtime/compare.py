@@ -113,15 +113,16 @@ def verify_header(file: OutputFile, path: str) -> None:
 def verify_part(
     assembler: Assembler,
     file: OutputFile,
-    part: range,
+    begin: int,
+    end: int,
     path: str,
     progress: Callable[[int], None],
 ) -> None:
-    """Compute a part of a written file again and compare; ConversionError names the first element that differs."""
+    """Compute the bytes [begin, end) of a written file again; ConversionError names the first element that differs."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         found = bytearray()
-        for low, view in assembler.chunks(file, part):
+        for low, view in assembler.chunks(file, begin, end):
             if len(found) != len(view):
                 found = bytearray(len(view))
             _read_back(descriptor, low, found)

@@ -1,38 +1,34 @@
 """Sharing the files out among threads, part by part, so that all threads end at nearly the same time.
 
 Those who write to one file wait for each other in the kernel. So a thread takes a part of the file that has the
-fewest writers, and of these files of the one with the most left.
+fewest writers, and of these files of the one with the most left: files that are open together grow side by side.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from threading import Lock
 
 from .output_files import OutputFile
 from .stream import CHUNK
 
-PARTS = 16  # a thread: so the last one to end is late by a sixteenth at most
-SMALLEST_PART = 16 * CHUNK  # bytes; to begin a thread takes a fraction of that
+PART = 12 * CHUNK  # bytes; to begin one takes a fraction of that
 
 
 class Shares:
-    """The parts of some files that are left to do."""
+    """The parts of some files that are left to do; at most so many files are open together."""
 
-    def __init__(self, files: Sequence[OutputFile], threads: int) -> None:
-        total = sum(file.size - len(file.header) for file in files)
-        size = max(SMALLEST_PART, -(-total // (threads * PARTS * CHUNK)) * CHUNK)
+    def __init__(self, files: Sequence[OutputFile], together: int) -> None:
         self._files = files
-        self._left = [
-            deque(file_parts(file, size if threads > 1 else file.size))
-            for file in files
-        ]
+        self._together = together
+        self._left = [deque(file_parts(file, PART)) for file in files]
         self._writers = [0] * len(files)
         self._lock = Lock()
         self.count = sum(map(len, self._left))
 
-    def take(self) -> Iterator[tuple[OutputFile, range]]:
+    def take(self) -> Iterator[tuple[OutputFile, int, int]]:
         """Parts for one thread, as long as there are any; whoever asks for the next one has done the last."""
         number = None
         while True:
@@ -44,19 +40,21 @@ class Shares:
                     return
                 self._writers[number] += 1
                 part = self._left[number].popleft()
-            yield self._files[number], part
+            yield self._files[number], *part
 
     def _open(self) -> Iterator[int]:
-        return (number for number, parts in enumerate(self._left) if parts)
+        undone = (number for number, parts in enumerate(self._left) if parts)
+        return islice(undone, self._together)
 
     def _order(self, number: int) -> tuple[int, int]:
-        left = self._files[number].size - self._left[number][0].start
-        return self._writers[number], -left
+        begin, _ = self._left[number][0]
+        return self._writers[number], begin - self._files[number].size
 
 
-def file_parts(file: OutputFile, size: int) -> list[range]:
-    """The data of a file in parts of `size` bytes, a multiple of CHUNK or all; as positions in the file."""
+def file_parts(file: OutputFile, size: int) -> Iterator[tuple[int, int]]:
+    """The data of a file in parts [begin, end), which end on multiples of `size` in the file."""
     begin = len(file.header)
-    return [
-        range(low, min(low + size, file.size)) for low in range(begin, file.size, size)
-    ]
+    while begin < file.size:
+        end = min(begin - begin % size + size, file.size)
+        yield begin, end
+        begin = end

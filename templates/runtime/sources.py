@@ -13,6 +13,7 @@ from .errors import ConversionError
 from .stored import StoredTensor
 
 OPEN_FILES = 48  # a reader; each holds two descriptors once it is mapped
+MAPPED = 1 << 26  # bytes of a file that stay mapped, unless more are needed at once
 
 
 class OpenFile:
@@ -21,23 +22,32 @@ class OpenFile:
     def __init__(self, path: str) -> None:
         self.descriptor = os.open(path, os.O_RDONLY)
         self._map: mmap.mmap | None = None
+        self._view = memoryview(b"")
+        self._first, self._last = 0, 0  # what may be mapped of it
 
-    def memory(self) -> memoryview:
-        """The whole file as read-only memory."""
+    def memory(self, begin: int, end: int) -> memoryview:
+        """These bytes as read-only memory, until the next are asked for."""
         if self._map is None:
             self._map = mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_READ)
-        return memoryview(self._map)
+            self._view = memoryview(self._map)
+        if begin < self._first or end > self._last:
+            self._keep(self._map, begin // mmap.PAGESIZE * mmap.PAGESIZE, end)
+        return self._view[begin:end]
 
-    def release(self, begin: int, end: int) -> None:
-        """Give the pages of these bytes back, if they have been mapped."""
-        if self._map is not None:
-            first = begin // mmap.PAGESIZE * mmap.PAGESIZE
-            self._map.madvise(mmap.MADV_DONTNEED, first, end - first)
+    def _keep(self, mapped: mmap.mmap, begin: int, end: int) -> None:
+        """Give back what is mapped where it becomes too much; it is read again if need be."""
+        first, last = min(begin, self._first), max(end, self._last)
+        if last - first > MAPPED:
+            if self._last:
+                size = self._last - self._first
+                mapped.madvise(mmap.MADV_DONTNEED, self._first, size)
+            first, last = begin, end
+        self._first, self._last = first, last
 
     def close(self) -> None:
         """Close the descriptor; the map goes with the last view of it."""
         os.close(self.descriptor)
-        self._map = None
+        self._map, self._view = None, memoryview(b"")
 
 
 class SourceReader:
@@ -48,35 +58,21 @@ class SourceReader:
 
     def read(self, tensor: StoredTensor, begin: int, view: memoryview) -> None:
         """Fill a view with the bytes of a tensor from `begin` on."""
-        position = tensor.begin + begin
+        self.read_at(tensor, tensor.begin + begin, view)
+
+    def read_at(self, tensor: StoredTensor, position: int, view: memoryview) -> None:
+        """Fill a view from a position in the file, or in the memory, that a tensor is stored in."""
         if tensor.memory is not None:
             view[:] = tensor.memory.view[position : position + len(view)]
-            return
-        descriptor = self._file(tensor.path).descriptor
-        done = 0
-        while done < len(view):
-            count = os.preadv(descriptor, [view[done:]], position + done)
-            if count == 0:
-                raise ConversionError(
-                    f"{tensor.path}: expected {position + len(view)} bytes or more, found {position + done}; "
-                    "the file was changed while it was read"
-                )
-            done += count
+        else:
+            _fill_from(self._file(tensor.path), tensor.path, position, view)
 
-    def memory(self, tensor: StoredTensor) -> memoryview:
-        """The bytes of a tensor as read-only memory."""
+    def memory(self, tensor: StoredTensor, begin: int, end: int) -> memoryview:
+        """Some bytes of a tensor as read-only memory, until the next are asked for."""
         if tensor.memory is not None:
-            return tensor.memory.view
-        whole = self._file(tensor.path).memory()
-        return whole[tensor.begin : tensor.begin + tensor.size]
-
-    def release(self, tensor: StoredTensor, begin: int, end: int) -> None:
-        """Give the mapped pages of these bytes back; they are read again if they are needed again.
-
-        Not those of torch, which alone knows whether it has changed them since it mapped them.
-        """
-        if tensor.memory is None:
-            self._file(tensor.path).release(tensor.begin + begin, tensor.begin + end)
+            return tensor.memory.view[tensor.begin + begin : tensor.begin + end]
+        file = self._file(tensor.path)
+        return file.memory(tensor.begin + begin, tensor.begin + end)
 
     def close(self) -> None:
         """Close every file."""
@@ -92,3 +88,15 @@ class SourceReader:
             found = OpenFile(path)
         self._files[path] = found
         return found
+
+
+def _fill_from(file: OpenFile, path: str, position: int, view: memoryview) -> None:
+    done = 0
+    while done < len(view):
+        count = os.preadv(file.descriptor, [view[done:]], position + done)
+        if count == 0:
+            raise ConversionError(
+                f"{path}: expected {position + len(view)} bytes or more, found {position + done}; "
+                "the file was changed while it was read"
+            )
+        done += count

@@ -2,7 +2,8 @@
 
 A chunk is assembled in a buffer that is used again for the next one: long runs are read straight into
 it, short and turned ones are copied from the mapped source. So memory does not grow with the model, and
-every byte is moved once. Chunks end on pages of the output file, and each element lies in one chunk.
+every byte is moved once. Chunks end on multiples of their size in the output file, so the kernel caches each in large
+folios, and every element lies in one chunk.
 """
 
 from __future__ import annotations
@@ -20,17 +21,14 @@ from .casting import as_tensor, cast_elements, compute_block
 from .grid import boxes, dot
 from .output_files import Blocks, OutputFile, OutputTensor
 from .recipe import Copy
+from .runs import LONG_RUN, Run, file_runs
 from .sources import SourceReader
 from .stored import StoredTensor, item_size
 from .strided import StridedBlock, copy_block
 from .values import fill_block
 
-CHUNK = (
-    1 << 20
-)  # bytes; measured: larger ones leave the cache, smaller ones cost more calls
-DIRECT_RUN = (
-    1 << 16
-)  # bytes; of many runs, longer ones are read, shorter ones copied from the map
+# bytes; measured: larger ones leave the cache, smaller ones cost more calls
+CHUNK = 768 << 10
 
 
 def assembler_memory(chunk: int, cast_scratch: int) -> int:
@@ -57,23 +55,29 @@ class Assembler:
         """Close the source files."""
         self.reader.close()
 
-    def chunks(self, file: OutputFile, part: range) -> Iterator[tuple[int, memoryview]]:
-        """A part of a file, chunk by chunk: where each begins, and its bytes until the next is asked for."""
-        for low in range(part.start, part.stop, len(self.buffer)):
-            view = self.buffer[: min(len(self.buffer), part.stop - low)]
-            self._fill(file, low, view)
+    def chunks(
+        self, file: OutputFile, begin: int, end: int
+    ) -> Iterator[tuple[int, memoryview]]:
+        """The bytes [begin, end) of a file, chunk by chunk: where each begins, and its bytes until the next is asked for."""
+        runs = file_runs(self.found, file, begin, end)
+        run, size = next(runs), len(self.buffer)
+        while begin < end:
+            low, high = begin, min(begin - begin % size + size, end)
+            view = self.buffer[: high - low]
+            while begin < high:
+                stop = min(run.end, high)
+                self._fill(run, begin, view[begin - low : stop - low])
+                begin = stop
+                if stop == run.end:
+                    run = next(runs, run)
             yield low, view
 
-    def _fill(self, file: OutputFile, low: int, view: memoryview) -> None:
-        """Put the bytes of a file from `low` on into a view."""
-        high = low + len(view)
-        first = bisect_right(file.starts, low) - 1
-        for tensor in file.tensors[first : bisect_left(file.starts, high)]:
-            begin, end = max(low, tensor.begin), min(high, tensor.begin + tensor.size)
-            if begin < end:
-                self.fill_part(
-                    tensor, begin - tensor.begin, view[begin - low : end - low]
-                )
+    def _fill(self, run: Run, begin: int, view: memoryview) -> None:
+        """Put the bytes of a run from byte `begin` of the file on into a view."""
+        if run.stored is None:
+            self.fill_part(run.tensor, begin - run.tensor.begin, view)
+        else:
+            self.reader.read_at(run.stored, begin + run.shift, view)
 
     def fill_part(self, tensor: OutputTensor, begin: int, view: memoryview) -> None:
         """Put the bytes of one tensor from `begin` on into a view."""
@@ -95,7 +99,7 @@ class Assembler:
         changes = tensor.transfer.changes
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # padding is zero, whatever is computed
-        for copy, _ in _touched(tensor.blocks, first, last):
+        for copy in _touched(tensor.blocks, first, last):
             if changes[copy.source].filled is not None:
                 for block in _parts_within(copy, first, last):
                     flat = as_tensor(view, tensor.dtype)
@@ -103,7 +107,7 @@ class Assembler:
         for dtype in dict.fromkeys(c.dtype for c in changes if c.filled is None):
             source = self._uncast[: (last - first) * item_size(dtype)]
             self.fill_elements(tensor, first, last, source, dtype)
-            for copy, _ in _touched(tensor.blocks, first, last):
+            for copy in _touched(tensor.blocks, first, last):
                 change = changes[copy.source]
                 if change.filled is None and change.dtype == dtype:
                     for block in _parts_within(copy, first, last):
@@ -124,23 +128,17 @@ class Assembler:
         """
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # what no copy covers
-        for copy, ends in _touched(tensor.blocks, first, last):
+        for copy in _touched(tensor.blocks, first, last):
             source = tensor.transfer.sources[copy.source]
             stored = self.found[source.rank].get(source.name)
-            if stored is None or dtype not in (None, stored.dtype):
-                continue
-            self._fill_copy(copy, stored, first, last, view)
-            if ends:
-                self._finish(copy, stored)
+            if stored is not None and dtype in (None, stored.dtype):
+                self._fill_copy(copy, stored, first, last, view)
 
     def _fill_copy(
         self, copy: Copy, stored: StoredTensor, first: int, last: int, view: memoryview
     ) -> None:
         """Put that part of one copy into a view which lies in the elements [first, last) of its target."""
         width = item_size(stored.dtype)
-        if _has_long_runs(copy, width):
-            self._read_runs(copy, stored, first, last, view)
-            return
         for index, counts in boxes(copy.counts, copy.strides, copy.offset, first, last):
             start = copy.start + sum(i * step for i, step in zip(index, copy.steps))
             offset = copy.offset + sum(
@@ -157,54 +155,27 @@ class Assembler:
             )
             self._fill_block(block, stored, view)
 
-    def _read_runs(
-        self, copy: Copy, stored: StoredTensor, first: int, last: int, view: memoryview
-    ) -> None:
-        """_fill_copy for the most common copies, with less arithmetic: long runs, at most one dim of them."""
-        width, run = item_size(stored.dtype), copy.counts[-1]
-        count, step, stride = 1, 0, run
-        if len(copy.counts) == 2:
-            count, step, stride = copy.counts[0], copy.steps[0], copy.strides[0]
-        low = max(0, (first - copy.offset - run) // stride + 1)
-        high = min(count, (last - copy.offset - 1) // stride + 1)
-        for number in range(low, high):
-            begin = copy.offset + number * stride
-            skipped = max(0, first - begin)
-            end = min(last, begin + run)
-            piece = view[(begin + skipped - first) * width : (end - first) * width]
-            self.reader.read(
-                stored, (copy.start + number * step + skipped) * width, piece
-            )
-
     def _fill_block(
         self, block: StridedBlock, stored: StoredTensor, view: memoryview
     ) -> None:
         run, dims = block.run()
-        if dims and run < DIRECT_RUN:
-            copy_block(block, self.reader.memory(stored), view, self._turned)
+        if dims and run < LONG_RUN:
+            start, end = block.start, block.end()
+            memory = self.reader.memory(stored, start, end)
+            block = block._replace(start=0)
+            copy_block(block, memory, view, self._turned)
         else:
             for start, offset in block.corners(dims):
                 self.reader.read(stored, start, view[offset : offset + run])
 
-    def _finish(self, copy: Copy, stored: StoredTensor) -> None:
-        """After the last element of a copy: what was mapped for it is given back."""
-        if copy.steps not in ((), (1,)):
-            width = item_size(stored.dtype)
-            end = (
-                copy.start
-                + sum(step * (n - 1) for step, n in zip(copy.steps, copy.counts))
-                + 1
-            )
-            self.reader.release(stored, copy.start * width, end * width)
 
-
-def _touched(blocks: Blocks, first: int, last: int) -> Iterator[tuple[Copy, bool]]:
-    """The copies with elements in [first, last), and whether they end there."""
+def _touched(blocks: Blocks, first: int, last: int) -> Iterator[Copy]:
+    """The copies with elements in [first, last)."""
     for number in range(
         bisect_right(blocks.reach, first), bisect_left(blocks.starts, last)
     ):
         if blocks.ends[number] > first:
-            yield blocks.copies[number], blocks.ends[number] <= last
+            yield blocks.copies[number]
 
 
 def _parts_within(copy: Copy, first: int, last: int) -> Iterator[Copy]:
@@ -215,14 +186,6 @@ def _parts_within(copy: Copy, first: int, last: int) -> Iterator[Copy]:
             offset=copy.offset + dot(copy.strides, index),
             counts=counts,
         )
-
-
-def _has_long_runs(copy: Copy, width: int) -> bool:
-    if copy.steps[-1:] != (1,) or copy.strides[-1:] != (1,):
-        return False
-    return len(copy.counts) == 1 or (
-        len(copy.counts) == 2 and copy.counts[1] * width >= DIRECT_RUN
-    )
 
 
 def create_file(file: OutputFile, path: str) -> None:
@@ -236,12 +199,17 @@ def create_file(file: OutputFile, path: str) -> None:
 
 
 def write_part(
-    assembler: Assembler, file: OutputFile, part: range, path: str, clock: Clock
+    assembler: Assembler,
+    file: OutputFile,
+    begin: int,
+    end: int,
+    path: str,
+    clock: Clock,
 ) -> None:
-    """Write a part of a file that has been created; the clock is told of every step."""
+    """Write the bytes [begin, end) of a file that has been created; the clock is told of every step."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
-        for low, view in assembler.chunks(file, part):
+        for low, view in assembler.chunks(file, begin, end):
             clock.filled()
             _write_at(descriptor, view, low)
             clock.wrote(len(view))

@@ -31,6 +31,11 @@ class StridedBlock(NamedTuple):
             return self.counts[-1] * self.width, len(self.counts) - 1
         return self.width, len(self.counts)
 
+    def end(self) -> int:
+        """The byte behind the last element in the source."""
+        far = sum(step * (n - 1) for step, n in zip(self.steps, self.counts))
+        return self.start + far + self.width
+
     def corners(self, dims: int) -> list[tuple[int, int]]:
         """Where the parts that the first `dims` dims enumerate begin, in the source and in the target."""
         found = [(self.start, self.offset)]

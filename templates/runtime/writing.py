@@ -16,17 +16,11 @@ from .compare import verify_header, verify_part
 from .footprint import taken_memory
 from .output_files import OutputFile
 from .recipe import Copy
+from .runs import LONG_RUN
 from .sharing import Shares
 from .source_folder import SourceFolder
 from .stored import StoredTensor
-from .stream import (
-    CHUNK,
-    DIRECT_RUN,
-    Assembler,
-    assembler_memory,
-    create_file,
-    write_part,
-)
+from .stream import CHUNK, Assembler, assembler_memory, create_file, write_part
 from .strided import StridedBlock, copy_block
 from .target_folder import check_room, target_folder
 from .torch_files import held_memory
@@ -45,6 +39,7 @@ class TargetContent(NamedTuple):
         str, Mapping[str, Any]
     ]  # JSON files by name, in the order of writing
     copied: list[str]  # names of files of the source
+    by_rank: bool  # a file a rank, not shards of one
 
 
 def prepare_writing(
@@ -94,7 +89,7 @@ def write_target(
         for file in content.files:
             os.makedirs(os.path.dirname(os.path.join(folder, file.name)), exist_ok=True)
             create_file(file, os.path.join(folder, file.name))
-        _write_files(source.tensors, content.files, folder, threads, verify, meter)
+        _write_files(source.tensors, content, folder, threads, verify, meter)
         account.begin("finishing")
         if verify:
             for file in content.files:
@@ -109,14 +104,16 @@ def write_target(
 
 def _write_files(
     found: Mapping[Any, Mapping[str, StoredTensor]],
-    files: list[OutputFile],
+    content: TargetContent,
     folder: str,
     threads: int,
     verify: bool,
     meter: Meter,
 ) -> None:
     """Fill the files of a folder, which have been created."""
-    shares, scratch = Shares(files, threads), _cast_scratch(files)
+    # The ranks take their shares of the same tensors, which are read once if all files grow together. Shards do not.
+    files, together = content.files, len(content.files) if content.by_rank else threads
+    shares, scratch = Shares(files, together), _cast_scratch(files)
     clocks: list[Clock] = []
 
     def work() -> None:
@@ -124,13 +121,13 @@ def _write_files(
         clocks.append(clock)
         assembler = Assembler(found, CHUNK, scratch)
         try:
-            for file, part in shares.take():
+            for file, begin, end in shares.take():
                 path = os.path.join(folder, file.name)
                 clock.start()
-                write_part(assembler, file, part, path, clock)
+                write_part(assembler, file, begin, end, path, clock)
                 clock.stop()
                 if verify:
-                    verify_part(assembler, file, part, path, meter.add)
+                    verify_part(assembler, file, begin, end, path, meter.add)
                     clock.verified()
             meter.account.look()
         finally:
@@ -165,7 +162,7 @@ def _needs_arrays(file: OutputFile) -> bool:
 def _is_strided(copy: Copy) -> bool:
     """Whether a copy is not made of long runs, if its elements are as small as they can be."""
     if copy.steps[-1:] == copy.strides[-1:] == (1,):
-        return len(copy.counts) > 1 and copy.counts[-1] < DIRECT_RUN
+        return len(copy.counts) > 1 and copy.counts[-1] < LONG_RUN
     return copy.counts != ()
 
 

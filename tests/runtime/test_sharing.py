@@ -6,8 +6,7 @@ import heapq
 
 import pytest
 from mapc.templates.runtime.output_files import OutputFile
-from mapc.templates.runtime.sharing import PARTS, SMALLEST_PART, Shares, file_parts
-from mapc.templates.runtime.stream import CHUNK
+from mapc.templates.runtime.sharing import PART, Shares, file_parts
 
 HEADER = b"x" * 4096
 
@@ -21,10 +20,10 @@ def files(*sizes: int) -> list[OutputFile]:
 
 
 def shared_out(
-    sizes: list[int], threads: int
-) -> tuple[list[tuple[str, range]], list[int], list[int]]:
+    sizes: list[int], threads: int, together: int
+) -> tuple[list[tuple[str, int, int]], list[int], list[int]]:
     """Threads of one speed: the parts in the order of taking, when each thread ends, the most writers to each file."""
-    shares = Shares(files(*sizes), threads)
+    shares = Shares(files(*sizes), together)
     taken, ends, most = [], [0] * threads, [0] * len(sizes)
     takers = [shares.take() for _ in range(threads)]
     writing: dict[int, int] = {}
@@ -35,52 +34,58 @@ def shared_out(
         ends[thread] = now
         found = next(takers[thread], None)
         if found is not None:
-            file, part = found
-            taken.append((file.name, part))
+            file, begin, end = found
+            taken.append((file.name, begin, end))
             writing[thread] = int(file.name)
             most[int(file.name)] = max(
                 most[int(file.name)], list(writing.values()).count(int(file.name))
             )
-            heapq.heappush(waiting, (now + len(part), thread))
+            heapq.heappush(waiting, (now + end - begin, thread))
     return taken, ends, most
 
 
-@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize(("threads", "together"), [(1, 1), (1, 9), (2, 2), (4, 3)])
 @pytest.mark.parametrize(
     "sizes",
     [
         [],
         [0],
-        [1, 0, CHUNK + 1],
-        [100 * SMALLEST_PART + 17],
-        [SMALLEST_PART * n + n for n in (60, 30, 40)],
-        [3 * SMALLEST_PART] * 163,
+        [1, 0, PART + 1],
+        [100 * PART + 17],
+        [PART * n + n for n in (60, 30, 40)],
+        [3 * PART] * 163,
     ],
 )
-def test_every_byte_once(sizes: list[int], threads: int) -> None:
-    taken, ends, _ = shared_out(sizes, threads)
+def test_every_byte_once(sizes: list[int], threads: int, together: int) -> None:
+    taken, ends, _ = shared_out(sizes, threads, together)
     for number, size in enumerate(sizes):
-        found = [part for name, part in taken if name == str(number)]
-        found.sort(key=lambda part: part.start)
-        starts = [part.start for part in found] + [len(HEADER) + size]
+        found = sorted(part[1:] for part in taken if part[0] == str(number))
+        starts = [begin for begin, _ in found] + [len(HEADER) + size]
         assert starts[0] == len(HEADER)
-        assert [part.stop for part in found] == starts[1:]
-        assert all((start - len(HEADER)) % CHUNK == 0 for start in starts[:-1])
-        assert all(part.step == 1 for part in found)
-    late = max(ends) - min(ends)
-    assert late <= max(SMALLEST_PART, sum(sizes) / (threads * PARTS) + CHUNK)
+        assert [end for _, end in found] == starts[1:]
+        assert all(begin % PART == 0 for begin in starts[1:-1])
+    assert max(ends) - min(ends) <= PART
 
 
-def test_one_thread_writes_whole_files() -> None:
-    sizes = [5 * SMALLEST_PART, 9 * SMALLEST_PART]
-    assert sorted(name for name, _ in shared_out(sizes, 1)[0]) == ["0", "1"]
+def test_few_files_are_open_together() -> None:
+    taken, _, _ = shared_out([3 * PART - len(HEADER)] * 6, 2, 2)
+    left = dict.fromkeys("012345", 3)
+    for name, _, _ in taken:
+        left[name] -= 1
+        assert sum(0 < parts < 3 for parts in left.values()) <= 2
+        assert sum(0 < parts for parts in list(left.values())[: int(name)]) <= 1
+
+
+def test_files_that_are_open_together_grow_side_by_side() -> None:
+    taken, _, _ = shared_out([4 * PART - len(HEADER)] * 3, 1, 3)
+    assert "".join(name for name, _, _ in taken) == "012012012012"
 
 
 @pytest.mark.parametrize("sizes", [[60, 30, 40], [40, 40], [10, 20, 30, 39, 41]])
 def test_threads_write_to_different_files(sizes: list[int]) -> None:
     """Two threads share a file only where what is left of the others is less than a part or two."""
-    sizes = [size * SMALLEST_PART for size in sizes]
-    shares = Shares(files(*sizes), 2)
+    sizes = [size * PART for size in sizes]
+    shares = Shares(files(*sizes), len(sizes))
     one, other = shares.take(), shares.take()
     together = 0
     while True:
@@ -92,15 +97,18 @@ def test_threads_write_to_different_files(sizes: list[int]) -> None:
 
 
 def test_the_largest_begins() -> None:
-    shares = Shares(files(*(n * SMALLEST_PART for n in (20, 60, 40))), 2)
+    shares = Shares(files(*(n * PART for n in (20, 60, 40))), 3)
     takers = [shares.take() for _ in range(4)]
     assert [next(taker)[0].name for taker in takers] == ["1", "2", "0", "1"]
 
 
 def test_parts() -> None:
-    (file,) = files(10 * CHUNK + 5)
-    assert file_parts(file, 4 * CHUNK) == [
-        range(4096, 4096 + 4 * CHUNK),
-        range(4096 + 4 * CHUNK, 4096 + 8 * CHUNK),
-        range(4096 + 8 * CHUNK, 4096 + 10 * CHUNK + 5),
+    (file,) = files(100)
+    assert list(file_parts(file, 32)) == [
+        (4096, 4128),
+        (4128, 4160),
+        (4160, 4192),
+        (4192, 4196),
     ]
+    assert list(file_parts(file, 3000)) == [(4096, 4196)]
+    assert list(file_parts(file, 4100)) == [(4096, 4100), (4100, 4196)]

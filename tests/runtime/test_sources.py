@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mapc.templates.runtime import sources
 from mapc.templates.runtime.errors import ConversionError
 from mapc.templates.runtime.safetensors_io import read_header
@@ -33,15 +35,32 @@ def test_few_files_are_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for number in [*range(20), *range(0, 20, 3), 19, 19]:
         view = memoryview(bytearray(200))
         reader.read(tensors[number], 0, view)
-        assert (
-            bytes(view) == bytes(reader.memory(tensors[number])) == stored[number].data
-        )
-        reader.release(tensors[number], 0, 200)
-        assert bytes(reader.memory(tensors[number])) == stored[number].data
+        whole = reader.memory(tensors[number], 0, 200)
+        assert bytes(view) == bytes(whole) == stored[number].data
+        whole.release()
         most = max(most, open_descriptors() - before)
     assert most <= 6
     reader.close()
     assert open_descriptors() == before
+
+
+@given(
+    wanted=st.lists(st.tuples(st.integers(0, 60_000), st.integers(1, 9_000))),
+    mapped=st.sampled_from([1, 4096, 20_000, 1 << 26]),
+)
+def test_whatever_stays_mapped(
+    tmp_path_factory: pytest.TempPathFactory, wanted: list[tuple[int, int]], mapped: int
+) -> None:
+    folder = tmp_path_factory.mktemp("mapped")
+    stored = coded(3, "BF16", 35_000)
+    tensor = read_header(str(write(folder / "a.safetensors", {"a": stored})))["a"]
+    reader = SourceReader()
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(sources, "MAPPED", mapped)
+        for begin, size in wanted:
+            found = reader.memory(tensor, begin, begin + size)
+            assert bytes(found) == stored.data[begin : begin + size]
+    reader.close()
 
 
 def test_more_files_than_may_be_open(

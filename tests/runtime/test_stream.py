@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mapc.templates.runtime import output_files, stream
+from mapc.templates.runtime import output_files, runs, stream
 from mapc.templates.runtime.account import Clock
 from mapc.templates.runtime.casting import cast_scratch
 from mapc.templates.runtime.checks import Source
@@ -135,19 +135,20 @@ def drawn_file(
     return file, expected, stream.Assembler(found, 64, scratch)
 
 
-@pytest.mark.parametrize("direct_run", [1, 16, 1 << 16])
+@pytest.mark.parametrize("long_run", [1, 16, 1 << 16])
 @given(targets=st.lists(drawn_targets(), min_size=1, max_size=4))
 def test_every_element(
-    tmp_path_factory: pytest.TempPathFactory, direct_run: int, targets: list[Drawn]
+    tmp_path_factory: pytest.TempPathFactory, long_run: int, targets: list[Drawn]
 ) -> None:
     folder = tmp_path_factory.mktemp("stream")
     file, expected, assembler = drawn_file(folder, targets)
     path = folder / file.name
     with pytest.MonkeyPatch.context() as context:
-        context.setattr(stream, "DIRECT_RUN", direct_run)
+        context.setattr(stream, "LONG_RUN", long_run)
+        context.setattr(runs, "LONG_RUN", long_run)
         stream.create_file(file, str(path))
-        for part in parts(file, 3):
-            stream.write_part(assembler, file, part, str(path), quiet_clock())
+        for begin, end in file_parts(file, 3 * 64):
+            stream.write_part(assembler, file, begin, end, str(path), quiet_clock())
     assembler.close()
     assert path.stat().st_size == file.size
     assert read(path) == expected
@@ -155,12 +156,6 @@ def test_every_element(
 
 def quiet_clock() -> Clock:
     return Clock(lambda count: None)
-
-
-def parts(file: OutputFile, count: int) -> list[range]:
-    """Parts of a file, in chunks of 64 bytes."""
-    data = file.size - len(file.header)
-    return file_parts(file, max(1, -(-data // (64 * count))) * 64)
 
 
 @given(targets=st.lists(drawn_targets(), min_size=1, max_size=3))
@@ -171,8 +166,8 @@ def test_cast(tmp_path_factory: pytest.TempPathFactory, targets: list[Drawn]) ->
     file, expected, assembler = drawn_file(folder, targets, "BF16")
     path = folder / file.name
     stream.create_file(file, str(path))
-    for part in parts(file, 2):
-        stream.write_part(assembler, file, part, str(path), quiet_clock())
+    for begin, end in file_parts(file, 5 * 64):
+        stream.write_part(assembler, file, begin, end, str(path), quiet_clock())
     assembler.close()
     names = {"BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
     for name, found in read(path).items():

@@ -216,7 +216,7 @@ def test_verify_finds_a_flipped_bit(
     verify = toy.verify_part
 
     def flip_first(*arguments: Any) -> None:
-        path = Path(arguments[3])
+        path = Path(arguments[4])
         content = bytearray(path.read_bytes())
         at = content.index(hf_tensors()["layers.2.norm.weight"].data)
         content[at + 7] ^= 0x10

@@ -1,0 +1,104 @@
+"""Runs: an output file as stretches of bytes that lie together in the source, too, and tensors that do not.
+
+Found in the order of the file, just ahead of the stream that works them off. Neighbours are merged, so many small
+tensors that follow each other in the source as well are one run.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from .output_files import OutputFile, OutputTensor
+from .recipe import Copy
+from .stored import StoredTensor, item_size
+
+LONG_RUN = 1 << 16  # bytes; many shorter ones are gathered from mapped memory instead
+
+
+class Run(NamedTuple):
+    """The bytes [begin, end) of an output file.
+
+    They are those from begin + shift on of the file or the memory that holds `stored`; where it is None, some of
+    `tensor`, which is put together element by element.
+    """
+
+    begin: int
+    end: int
+    shift: int
+    stored: StoredTensor | None
+    tensor: OutputTensor
+
+
+def file_runs(
+    found: Mapping[Any, Mapping[str, StoredTensor]],
+    file: OutputFile,
+    begin: int,
+    end: int,
+) -> Iterator[Run]:
+    """The runs that touch the bytes [begin, end) of the data of a file, in order and without a gap."""
+    first = max(0, bisect_right(file.starts, begin) - 1)
+    last: Run | None = None
+    for tensor in file.tensors[first : bisect_left(file.starts, end)]:
+        for run in _tensor_runs(found, tensor) if tensor.size else ():
+            if run.end <= begin:
+                continue
+            if last is not None and _goes_on(last, run):
+                last = last._replace(end=run.end)
+                continue
+            if last is not None:
+                yield last
+            last = run
+    if last is not None:
+        yield last
+
+
+def _goes_on(one: Run, other: Run) -> bool:
+    """Whether a run is the continuation of the one before it, in the same file or memory of the source."""
+    if one.stored is None or other.stored is None or one.shift != other.shift:
+        return False
+    here, there = one.stored, other.stored
+    return here.path == there.path and here.memory is there.memory
+
+
+def _tensor_runs(
+    found: Mapping[Any, Mapping[str, StoredTensor]], tensor: OutputTensor
+) -> list[Run]:
+    """The runs of one tensor: several where it is made of long ones alone, else the tensor as it is."""
+    transfer, copies = tensor.transfer, tensor.blocks.copies
+    width = item_size(tensor.dtype)
+    as_stored = transfer.dtype == tensor.dtype and not transfer.changes
+    if not as_stored or transfer.zeros or not all(_is_long(c, width) for c in copies):
+        return [Run(tensor.begin, tensor.begin + tensor.size, 0, None, tensor)]
+    runs: list[Run] = []
+    for copy in copies:
+        source = transfer.sources[copy.source]
+        stored = found[source.rank][source.name]
+        origin = stored.begin - tensor.begin
+        for offset, start, count in _rows(copy):
+            begin = tensor.begin + offset * width
+            shift = origin + (start - offset) * width
+            runs.append(Run(begin, begin + count * width, shift, stored, tensor))
+    runs.sort()
+    return runs
+
+
+def _is_long(copy: Copy, width: int) -> bool:
+    """Whether a copy is one run, or rows of them that are long."""
+    if copy.steps[-1:] != (1,) or copy.strides[-1:] != (1,):
+        return not copy.counts
+    return len(copy.counts) == 1 or (
+        len(copy.counts) == 2 and copy.counts[1] * width >= LONG_RUN
+    )
+
+
+def _rows(copy: Copy) -> list[tuple[int, int, int]]:
+    """The runs of a copy that `_is_long`, in elements: where each begins in the target and the source, and its length."""
+    if len(copy.counts) < 2:
+        return [(copy.offset, copy.start, copy.counts[0] if copy.counts else 1)]
+    (rows, count), step, stride = copy.counts, copy.steps[0], copy.strides[0]
+    return [
+        (copy.offset + row * stride, copy.start + row * step, count)
+        for row in range(rows)
+    ]
