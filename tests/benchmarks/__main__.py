@@ -12,12 +12,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from .asking import measure_plan, measure_start
 from .copying import measure
+from .holding import measure_memory, measure_promise
 from .machine import machine
 from .place import Place
 from .rows import Row
 from .table import as_json, problems, series, table
-from .works import WORKS
+from .works import WORKS, Copy, Memory, Plan, Promise, StartUp, Work, models_of
 
 
 def main() -> int:
@@ -40,12 +42,30 @@ def main() -> int:
 
 def _measured(given: argparse.Namespace, folder: Path) -> list[Row]:
     place = Place(folder, given.quick, 1 if given.quick else given.rounds)
+    works = [w for w in WORKS if all(word in w.name.split() for word in given.only)]
     rows: list[Row] = []
-    for work in WORKS:
-        if all(word in work.name.split() for word in given.only):
-            print(work.name, file=sys.stderr, flush=True)
-            rows += measure(work, place)
+    for number, work in enumerate(works):
+        print(work.name, file=sys.stderr, flush=True)
+        rows += _measure(work, place)
+        if not given.keep:
+            place.forget_models(
+                {model for w in works[number + 1 :] for model in models_of(w)}
+            )
     return rows
+
+
+def _measure(work: Work, place: Place) -> list[Row]:
+    match work:
+        case Copy():
+            return measure(work, place)
+        case Plan():
+            return measure_plan(work, place)
+        case Memory():
+            return measure_memory(work, place)
+        case Promise():
+            return measure_promise(work, place)
+        case StartUp():
+            return measure_start(work, place)
 
 
 def _arguments() -> argparse.Namespace:

@@ -54,13 +54,12 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def _jobs(sizes: list[int], threads: int) -> list[Job]:
-    """A job a file, or where there are fewer files than threads, some a file."""
+    """A job a file, but none of more than a thread's share of the bytes; the largest first."""
     jobs, begin = [], 0
+    share = -(-sum(sizes) // (threads * CHUNK)) * CHUNK
     for target, size in enumerate(sizes):
-        parts = 1 if len(sizes) >= threads else threads
-        step = -(-size // (parts * CHUNK)) * CHUNK
-        for start in range(0, size, step or 1):
-            stop = min(start + step, size)
+        for start in range(0, size, share):
+            stop = min(start + share, size)
             jobs.append(Job(target, start, stop, begin + start))
         begin += size
     return sorted(jobs, key=lambda job: job.start - job.stop)

@@ -8,8 +8,6 @@ import time
 from functools import cache
 from pathlib import Path
 
-from . import child
-
 
 def peak_anonymous(command: list[str]) -> int:
     """The most bytes of RssAnon that a command had, looked at every millisecond. RuntimeError where it fails."""
@@ -38,8 +36,12 @@ def _anonymous(status: Path) -> int:
 
 def peak_of_conversion(converter: Path, arguments: list[str]) -> int:
     """Bytes over those of the bare interpreter, planning and imports included."""
-    command = [sys.executable, child.__file__, "", str(converter), *arguments]
-    return peak_anonymous(command) - _bare()
+    return peak_of_process(converter, arguments) - _bare()
+
+
+def peak_of_process(converter: Path, arguments: list[str]) -> int:
+    """Bytes of all that the process holds."""
+    return peak_anonymous([sys.executable, str(converter), *arguments])
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from .clock import remove, touch_memory
 from .files import Stored, read_folder
 from .models import MODELS, Config, write_model
 
+OUTPUTS = ("cp", "floor", "ours", "output", "other")
 MAPS = Path(__file__).parent / "maps"
 
 
@@ -50,6 +52,19 @@ class Place:
         folder = self.folder / name
         remove(folder)
         return folder
+
+    def clear(self) -> None:
+        """Remove the outputs."""
+        for name in OUTPUTS:
+            remove(self.folder / name)
+
+    def forget_models(self, still_needed: Iterable[str]) -> None:
+        """Remove the models, and what was made of them, that no later work needs."""
+        for folder in self.folder.iterdir():
+            kind, _, rest = folder.name.partition("-")
+            name = rest.rpartition("-")[0] if kind == "there" else rest
+            if kind in ("model", "there") and name not in still_needed:
+                remove(folder)
 
     def touch(self, size: int) -> None:
         touch_memory(self.folder, 0 if self.quick else size)

@@ -61,4 +61,63 @@ def _grouped(source: Source, config: Config, prefix: str) -> Array:
     return np.concatenate(parts, axis=1).reshape(-1, width)
 
 
-REFERENCES = {"llama": llama}
+def mixtral(source: Source, config: Config, ranks: int) -> Expected:
+    """The experts of a layer in two tensors, w1 above w3 in the first; everything else as it is."""
+    for name, stored in source.items():
+        if "block_sparse_moe" not in name:
+            yield name, stored.bits
+    for layer in range(config["num_hidden_layers"]):
+        old, new = (
+            f"model.layers.{layer}.block_sparse_moe.",
+            f"model.layers.{layer}.mlp.",
+        )
+        yield new + "gate.weight", source[old + "gate.weight"].bits
+        fused = [
+            np.concatenate(
+                [source[f"{expert}.{which}.weight"].bits for which in ("w1", "w3")]
+            )
+            for expert in _numbered(old, config["num_local_experts"])
+        ]
+        yield new + "experts.gate_up_proj", np.stack(fused)
+        down = _numbered(old, config["num_local_experts"])
+        yield new + "experts.down_proj", np.stack(
+            [source[f"{expert}.w2.weight"].bits for expert in down]
+        )
+
+
+def experts(source: Source, config: Config, ranks: int) -> Expected:
+    """The matrices of all experts under each other, each of them transposed; the router as one vector."""
+    for layer in range(config["num_hidden_layers"]):
+        old, new = f"model.layers.{layer}.mlp.", f"blocks.{layer}.feed_forward_moe."
+        yield new + "router.weight", source[old + "gate.weight"].bits.reshape(-1)
+        for here, there in (("gate", "w1"), ("up", "w3"), ("down", "w2")):
+            turned = [
+                source[f"{expert}.{here}_proj.weight"].bits.T
+                for expert in _numbered(old, config["num_experts"])
+            ]
+            yield f"{new}experts.mlp.{there}", np.concatenate(turned)
+
+
+def _numbered(prefix: str, count: int) -> list[str]:
+    return [f"{prefix}experts.{number}" for number in range(count)]
+
+
+def matrices(source: Source, config: Config, ranks: int) -> Expected:
+    for layer in range(config["num_hidden_layers"]):
+        yield f"blocks.{layer}.linear", source[f"model.layers.{layer}.proj.weight"].bits
+
+
+def cast(bits: Array, dtype: str) -> Array:
+    """bfloat16 to float32 and back, of finite numbers: rounded to the nearest, of two equally near to the even one."""
+    if dtype == "f32":
+        return bits.astype(np.uint32) << 16
+    half = 0x7FFF + ((bits >> 16) & 1)
+    return ((bits + half) >> 16).astype(np.uint16)
+
+
+REFERENCES = {
+    "llama": llama,
+    "mixtral": mixtral,
+    "experts": experts,
+    "matrices": matrices,
+}

@@ -10,18 +10,20 @@ Series = list[float]
 
 @dataclass(frozen=True)
 class Row:
-    """Times in seconds, sizes in bytes. `must` is the highest ratio of `ours` to `base`, or without a base of seconds.
+    """Times in seconds, sizes in bytes.
 
-    `wrong` holds what was not as it has to be, of the outputs; `note` why something was not measured.
+    `must` is the highest ratio of `ours` to `base` where the unit is "x", the most seconds where it is "s", and the
+    most bytes of memory where it is "MB". `wrong` holds what is not as it has to be, `note` why something was not run.
     """
 
     work: str
-    threads: int
-    size: int
-    ours: Series
+    threads: int | None = None
+    size: int = 0
+    ours: Series = field(default_factory=list)
     base: Series = field(default_factory=list)
     floor: Series = field(default_factory=list)
     base_name: str = "cp"
+    unit: str = "x"
     must: float | None = None
     memory: int | None = None
     wrong: list[str] = field(default_factory=list)
@@ -44,7 +46,10 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        if self.must is None or not self.ours:
-            return None
-        found = min(self.ours) if self.ratio is None else self.ratio
-        return round(found, 2) <= self.must
+        """None where nothing is asked for, or where it was not run."""
+        found: float | None = self.memory
+        if self.unit == "x":
+            found = None if self.ratio is None else round(self.ratio, 2)
+        elif self.unit == "s":
+            found = round(min(self.ours), 3) if self.ours else None
+        return None if self.must is None or found is None else found <= self.must

@@ -24,7 +24,7 @@ HEAD = (
 
 
 def table(rows: list[Row]) -> str:
-    """A line a row: the base, by which the ratios are, is `cp` where no other is named below."""
+    """A line a row."""
     cells = [HEAD, *(_cells(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells)]
     return "\n".join(
@@ -37,34 +37,42 @@ def table(rows: list[Row]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    reached = {None: "", True: "yes", False: "NO"}[row.reached]
     return (
         row.work,
         f"{row.size / 1e6:,.0f}" if row.size else "",
-        str(row.threads),
-        f"{min(row.base):.3f}" if row.base else "",
-        f"{min(row.ours):.3f}" if row.ours else "not run",
-        _ratio(row.ratio),
-        _ratio(row.median_ratio),
-        _ratio(row.must),
-        reached,
-        _ratio(row.floor_ratio),
-        "" if row.memory is None else f"{row.memory / 1e6:.0f}",
-        "DIFFERS" if row.wrong else "right",
+        str(row.threads or ""),
+        _number(min(row.base, default=None), 3),
+        _number(min(row.ours, default=None), 3),
+        _number(row.ratio, 2),
+        _number(row.median_ratio, 2),
+        _must(row),
+        {None: "", True: "yes", False: "NO"}[row.reached],
+        _number(row.floor_ratio, 2),
+        "" if row.memory is None else f"{row.memory / 1e6:,.0f}",
+        "not run" if row.note else "WRONG" if row.wrong else "right",
     )
 
 
-def _ratio(number: float | None) -> str:
-    return "" if number is None else f"{number:.2f}"
+def _must(row: Row) -> str:
+    if row.must is None:
+        return ""
+    if row.unit == "MB":
+        return f"{row.must / 1e6:,.0f} MB"
+    return f"{row.must:.2f} {row.unit}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def series(rows: list[Row]) -> str:
     """Every time in seconds, in the order of the rounds."""
     lines = []
     for row in rows:
-        lines.append(f"{row.work}, {row.threads} threads")
+        if row.ours:
+            lines.append(row.work + (f", {row.threads} threads" if row.threads else ""))
         named = {row.base_name: row.base, "ours": row.ours, "floor": row.floor}
-        lines += [f"  {name:<6}{_times(them)}" for name, them in named.items() if them]
+        lines += [f"  {name:<8} {_times(them)}" for name, them in named.items() if them]
     return "\n".join(lines)
 
 

@@ -1,17 +1,20 @@
-"""What is measured: a conversion each, and what its time must reach beside `cp`."""
+"""What is measured, and what it must reach."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+BOTH = (1, 2)
+
 
 @dataclass(frozen=True)
 class Copy:
-    """A conversion from folder to folder, beside `cp` of its source.
+    """A conversion from folder to folder beside `cp` of its source, or with `dtype` beside `cp` of what it writes.
 
-    With `back`, the source is what the same conversion wrote going there. `must` is the highest ratio to `cp`, by
-    number of threads.
+    With `back`, the source is what the same conversion wrote going there; with `beside`, the time that another model of
+    as many bytes takes stands for that of `cp`. `must` is the highest ratio, by number of threads. `preload` names the
+    packages that are imported before the clock starts.
     """
 
     name: str
@@ -22,13 +25,15 @@ class Copy:
     ranks: int = 1
     back: bool = False
     cold: bool = False
+    dtype: str | None = None
+    beside: str | None = None
+    preload: str = ""
 
     @property
     def arguments(self) -> tuple[str, ...]:
         """The command, without its folders; going back, a source says itself what its mesh is."""
-        if self.back:
-            return (f"to-{self.layouts[0]}",)
-        return self.there
+        dtype = ("--dtype", self.dtype) if self.dtype else ()
+        return (f"to-{self.layouts[0]}",) if self.back else (*self.there, *dtype)
 
     @property
     def there(self) -> tuple[str, ...]:
@@ -37,13 +42,122 @@ class Copy:
         return (f"to-{self.layouts[1]}", *mesh)
 
 
-MEGATRON = ("hf", "mcore")
+@dataclass(frozen=True)
+class Plan:
+    """`--plan`, which reads and checks everything but the data. `must` is in seconds."""
 
-WORKS: tuple[Copy, ...] = (
-    Copy("llama tp=1", "llama", "llama", MEGATRON, {1: 0.7, 2: 0.5}),
-    Copy("llama tp=1 back", "llama", "llama", MEGATRON, {1: 0.7, 2: 0.5}, back=True),
-    Copy("llama tp=4", "llama", "llama", MEGATRON, {1: 0.8, 2: 0.5}, 4),
-    Copy("llama tp=4 back", "llama", "llama", MEGATRON, {1: 0.8, 2: 0.5}, 4, back=True),
-    Copy("llama tp=1 cold", "llama", "llama", MEGATRON, {1: 1.1, 2: 1.1}, cold=True),
-    Copy("llama tp=4 cold", "llama", "llama", MEGATRON, {1: 1.1, 2: 1.1}, 4, cold=True),
+    name: str
+    model: str
+    map: str
+    arguments: tuple[str, ...]
+    must: float | None = None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak anonymous memory over that of the bare interpreter. `must` is in bytes; `disk` is what the run needs."""
+
+    name: str
+    model: str
+    map: str
+    arguments: tuple[str, ...]
+    must: float
+    disk: int = 0
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The smallest `--max-memory` that is accepted, and whether the peak of the whole process stays below."""
+
+    name: str
+    model: str
+    map: str
+    arguments: tuple[str, ...]
+    disk: int = 0
+
+
+@dataclass(frozen=True)
+class StartUp:
+    """A converter that is only asked something. `must` is in seconds; no process may import `without`."""
+
+    name: str
+    map: str
+    flag: str
+    must: float
+    without: tuple[str, ...] = ("torch", "numpy")
+
+
+Work = Copy | Plan | Memory | Promise | StartUp
+
+MEGATRON = ("hf", "mcore")
+HUB = ("hub", "module")
+OLMO = ("hf", "olmo")
+OTHER = ("hf", "other")
+MB, GB = 10**6, 10**9
+MANY = ("to-mcore", "--max-shard-size", "75MB")
+TP4 = ("to-mcore", "--tp", "4")
+
+PLAIN = {1: 0.7, 2: 0.5}
+STRIDED = {1: 0.8, 2: 0.5}
+COLD = dict.fromkeys(BOTH, 1.1)
+TURNED = dict.fromkeys(BOTH, 3.5)
+CAST = dict.fromkeys(BOTH, 1.3)
+
+WORKS: tuple[Work, ...] = (
+    StartUp("start-up --version", "llama", "--version", 0.15),
+    StartUp("start-up --help", "llama", "--help", 0.15),
+    Copy("llama tp=1", "llama", "llama", MEGATRON, PLAIN),
+    Copy("llama tp=1 back", "llama", "llama", MEGATRON, PLAIN, back=True),
+    Copy("llama tp=4", "llama", "llama", MEGATRON, STRIDED, 4),
+    Copy("llama tp=4 back", "llama", "llama", MEGATRON, STRIDED, 4, back=True),
+    Copy("llama tp=1 cold", "llama", "llama", MEGATRON, COLD, cold=True),
+    Copy("llama tp=4 cold", "llama", "llama", MEGATRON, COLD, 4, cold=True),
+    Copy("mixtral stacked", "mixtral", "mixtral", HUB, STRIDED),
+    Copy("mixtral stacked back", "mixtral", "mixtral", HUB, STRIDED, back=True),
+    Copy("experts turned", "experts", "experts", OLMO, TURNED),
+    Copy("experts turned back", "experts", "experts", OLMO, TURNED, back=True),
+    *(
+        Copy(name, model, "matrices", OTHER, CAST, dtype=dtype, preload=preload)
+        for model, dtype in (("matrices-bf16", "f32"), ("matrices-f32", "bf16"))
+        for preload, name in (
+            ("", f"cast to {dtype}"),
+            ("torch", f"cast to {dtype}, torch there"),
+        )
+    ),
+    Copy(
+        "45,000 tensors of 4 KB",
+        "45000-small",
+        "matrices",
+        OTHER,
+        dict.fromkeys(BOTH, 1.5),
+        beside="45-large",
+    ),
+    Plan("plan 45,000 tensors", "45000-small", "matrices", ("to-other",)),
+    Plan("plan 90,000 tensors", "deepseek", "deepseek", MANY, 1.0),
+    Memory("memory 1,000 tensors", "1000-tensors", "matrices", ("to-other",), 64 * MB),
+    Memory(
+        "memory 90,000 tensors", "90000-tensors", "matrices", ("to-other",), 350 * MB
+    ),
+    Memory(
+        "memory plan 90,000", "deepseek", "deepseek", ("to-mcore", "--plan"), 350 * MB
+    ),
+    Memory("memory 1 GB sparse", "llama-1gb", "llama", TP4, 64 * MB, 2 * GB),
+    Memory("memory 20 GB sparse", "llama-20gb", "llama", TP4, 64 * MB, 25 * GB),
+    Promise("--max-memory 1 GB", "llama-1gb", "llama", TP4, 2 * GB),
+    Promise("--max-memory 20 GB", "llama-20gb", "llama", TP4, 25 * GB),
+    Promise("--max-memory turned", "experts", "experts", ("to-olmo",)),
+    Promise(
+        "--max-memory cast", "matrices-bf16", "matrices", ("to-other", "--dtype", "f32")
+    ),
 )
+
+
+def models_of(work: Work) -> set[str]:
+    """The models that a work reads."""
+    match work:
+        case StartUp():
+            return set()
+        case Copy(beside=str(other)):
+            return {work.model, other}
+        case _:
+            return {work.model}
