@@ -45,7 +45,7 @@ def measure_promise(work: Promise, place: Place) -> list[Row]:
 
 def _least(converter: Path, arguments: list[str]) -> int:
     """The smallest whole number of MiB with which `--plan` does not refuse, in bytes."""
-    low, high = 0, 4096
+    low, high = 0, 512
     while high - low > 1:
         middle = (low + high) // 2
         command = [sys.executable, str(converter), *arguments, str(middle * MIB)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 BOTH = (1, 2)
 
@@ -161,3 +161,16 @@ def models_of(work: Work) -> set[str]:
             return {work.model, other}
         case _:
             return {work.model}
+
+
+def shortened(works: tuple[Work, ...]) -> tuple[Work, ...]:
+    """Each with one number of threads only, and none that another one with other packages loaded has done already."""
+    return tuple(
+        (
+            replace(work, must=dict([*work.must.items()][-1:]))
+            if isinstance(work, Copy)
+            else work
+        )
+        for work in works
+        if not (isinstance(work, Copy) and work.preload)
+    )
