@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from .grid import Counts, Piece
 from .mapping import Drop, Group, Holders, Place
 from .patterns import Patterns
 from .recipe import Copy
+from .spelling import as_found
 
 
 class Source(NamedTuple):
@@ -47,19 +48,51 @@ class Findings:
 
 def check_sources(
     groups: Iterable[Group], side: int, holders: Holders, findings: Findings
-) -> None:
-    """Every tensor that a statement reads is there, once, in the shape that the statement says."""
+) -> Iterator[Group]:
+    """The groups as the source spells them: every tensor that they read is there, once, in the shape that they say."""
     for group in groups:
-        first: dict[int, Source] = {}
-        for piece in group.recipe.shapes:
-            if piece.side == side:
-                for source in _check_piece(group, piece, holders, findings):
-                    _check_dtype(
-                        group,
-                        first.setdefault(piece.position, source),
-                        source,
-                        findings,
-                    )
+        if not _are_as_stated(group, side, holders, findings):
+            group = as_found(group, side, holders, findings.found)
+            _check_group(group, side, holders, findings)
+        yield group
+
+
+def _are_as_stated(
+    group: Group, side: int, holders: Holders, findings: Findings
+) -> bool:
+    """Read a group in which nothing is padded, copied, tied or spelled in two ways; False, and none is read, if it is not so.
+
+    Most groups are like that, and this takes a fifth of the time.
+    """
+    slots, found, read = group.sides[side], findings.found, findings.read
+    taken: list[tuple[Any, str]] = []
+    dtypes: dict[int, Any] = {}
+    for piece, shape, padding in group.recipe.stored(side):
+        places = slots[piece.position]
+        name, ranks = places[0].name, holders.of(places[0], piece.at)
+        several = padding or places[0].spellings or not len(ranks) == len(places) == 1
+        tensor = None if several else found[ranks[0]].get(name)
+        if (
+            tensor is None
+            or tensor.shape != shape
+            or tensor.dtype != dtypes.setdefault(piece.position, tensor.dtype)
+            or name in read[ranks[0]]
+        ):
+            for rank, other in taken:
+                read[rank].discard(other)
+            return False
+        read[ranks[0]].add(name)
+        taken.append((ranks[0], name))
+    return True
+
+
+def _check_group(group: Group, side: int, holders: Holders, findings: Findings) -> None:
+    first: dict[int, Source] = {}
+    for piece in group.recipe.shapes:
+        if piece.side == side:
+            for source in _check_piece(group, piece, holders, findings):
+                one = first.setdefault(piece.position, source)
+                _check_dtype(group, one, source, findings)
 
 
 def _check_piece(
@@ -155,6 +188,7 @@ def unread(findings: Findings) -> list[Source]:
     return [
         Source(rank, tensor)
         for rank, tensors in findings.found.items()
+        if len(findings.read[rank]) < len(tensors)
         for tensor in tensors
         if tensor not in findings.read[rank]
     ]

@@ -15,13 +15,13 @@ from .casting import as_tensor
 from .checks import Source
 from .errors import ConversionError
 from .output_files import OutputFile, OutputTensor, find_blocks
-from .plan import Transfer, made_differs
 from .recipe import Copy
 from .safetensors_io import read_header
 from .sources import SourceReader
 from .stored import StoredTensor, item_size
 from .stream import CHUNK, Assembler
 from .strided import WORDS
+from .transfers import Transfer, made_differs
 from .values import unequal
 
 

@@ -151,20 +151,24 @@ class Holders:
 
     def of(self, place: Place, piece: tuple[tuple[str, int], ...] = ()) -> list[Any]:
         """The ranks with the coordinates of the place and of the piece, in order."""
+        if not piece and not place.at:
+            return self.ranks
         at = (*place.at.items(), *piece)
-        if at not in self._found:
-            self._found[at] = [
+        found = self._found.get(at)
+        if found is None:
+            found = self._found[at] = [
                 rank
                 for rank in self.ranks
                 if all(getattr(rank, dim) == n for dim, n in at)
             ]
-        return self._found[at]
+        return found
 
 
 class Shapes:
     """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter.
 
-    `prefix` is what the names of the source begin with and those of the map's statements do not.
+    `prefix` is what the names of the source begin with and those of the map's statements do not. `asked`: what came
+    of them depends on these shapes.
     """
 
     def __init__(
@@ -176,6 +180,7 @@ class Shapes:
         self.side = side
         self.found = found
         self.prefix = prefix
+        self.asked = False
         self._holders = Holders(list(found or ()))
 
     def of(self, places: tuple[Place, ...], axes: int, what: str) -> Counts:
@@ -193,6 +198,7 @@ class Shapes:
 
     def first(self, slots: Slots) -> Counts | None:
         """The shape of the first of these source tensors that is there."""
+        self.asked = True
         for place in (place for places in slots for place in places):
             for rank in self._holders.of(place):
                 for name in place.names:
@@ -214,9 +220,10 @@ class Recipes:
     def __call__(self, make: Callable[..., Recipe], where: str, *sizes: int) -> Recipe:
         """The recipe that `make` works out for the statement at `where`."""
         key = make, where, sizes
-        if key not in self._made:
-            self._made[key] = make(self.config, self.mesh, where, *sizes)
-        return self._made[key]
+        recipe = self._made.get(key)
+        if recipe is None:
+            recipe = self._made[key] = make(self.config, self.mesh, where, *sizes)
+        return recipe
 
     def measured(
         self,
@@ -293,8 +300,16 @@ def places(*names: str | tuple[str, ...], when: bool = True, **at: int) -> Slots
     """
     if not when:
         return ()
-    every = [(name,) if isinstance(name, str) else name for name in names]
-    return tuple((Place(first, at, None, tuple(more)),) for first, *more in every)
+    return tuple(
+        [
+            (Place(name, at) if isinstance(name, str) else _respelled(name, at),)
+            for name in names
+        ]
+    )
+
+
+def _respelled(names: tuple[str, ...], at: Mapping[str, int]) -> Place:
+    return Place(names[0], at, None, names[1:])
 
 
 def tied(*names: Slots) -> Slots:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .checks import Source
 from .errors import ConversionError
 from .mapping import Converter
-from .plan import Transfer, made_differs, make_plan
+from .plan import make_plan
+from .transfers import Transfer, made_differs
 from .values import compute, fill_block, torch_dtype, unequal
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 from .casting import target_dtype
 from .errors import ConversionError
 from .mapping import Side
-from .plan import Plan, Transfer
+from .plan import Plan
 from .recipe import Copy
 from .safetensors_io import make_header
 from .stored import item_size
+from .transfers import Transfer
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -64,7 +65,7 @@ def rank_outputs(
             raise ConversionError(
                 f"{name}: expected a file name that ends in .safetensors, which alone can be written"
             )
-    known: dict[tuple[Copy, ...], Blocks] = {}
+    known: dict[int, Blocks] = {}
     return [
         output_file(name, plan.transfers(rank), dtype, known)
         for name, rank in files.items()
@@ -82,7 +83,7 @@ def shard_outputs(plan: Plan, max_size: int, dtype: str | None) -> list[OutputFi
             room = max_size
         shards[-1].append(transfer)
         room -= size
-    known: dict[tuple[Copy, ...], Blocks] = {}
+    known: dict[int, Blocks] = {}
     if len(shards) == 1:
         return [output_file(SINGLE_FILE, shards[0], dtype, known)]
     return [
@@ -97,9 +98,12 @@ def output_file(
     name: str,
     transfers: Iterable[Transfer],
     dtype: str | None,
-    known: dict[tuple[Copy, ...], Blocks],
+    known: dict[int, Blocks],
 ) -> OutputFile:
-    """A file of these tensors. The larger elements come first, so that every tensor is aligned to its own."""
+    """A file of these tensors. The larger elements come first, so that every tensor is aligned to its own.
+
+    `known` has the blocks of the copies, by their id, that files before it have.
+    """
     typed = [(_dtype_in_file(t, dtype), t) for t in transfers]
     typed.sort(key=lambda pair: -item_size(pair[0]))
     header = make_header((t.name, stored, t.shape) for stored, t in typed)
@@ -131,13 +135,15 @@ def find_blocks(copies: tuple[Copy, ...]) -> Blocks:
 
 
 def _placed(
-    typed: list[tuple[str, Transfer]], begin: int, known: dict[tuple[Copy, ...], Blocks]
+    typed: list[tuple[str, Transfer]], begin: int, known: dict[int, Blocks]
 ) -> Iterator[OutputTensor]:
     for dtype, transfer in typed:
-        if transfer.copies not in known:
-            known[transfer.copies] = find_blocks(transfer.copies)
+        # Many tensors of one statement have the very same copies, which are long to compare.
+        blocks = known.get(id(transfer.copies))
+        if blocks is None:
+            blocks = known[id(transfer.copies)] = find_blocks(transfer.copies)
         size = prod(transfer.shape) * item_size(dtype)
-        yield OutputTensor(transfer, known[transfer.copies], dtype, begin, size)
+        yield OutputTensor(transfer, blocks, dtype, begin, size)
         begin += size
 
 

@@ -46,6 +46,14 @@ class Filling(NamedTuple):
     zeros: tuple[Copy, ...]
 
 
+class Stated(NamedTuple):
+    """A piece of a tensor as it has to be stored; without a shape where nothing says it."""
+
+    piece: Piece
+    shape: Counts | None
+    padding: tuple[Copy, ...]
+
+
 class TensorAxes(NamedTuple):
     """The axes of a tensor as the map writes them, and the mesh dims it is split over."""
 
@@ -65,6 +73,7 @@ class Recipe:
         self.padding: dict[Piece, dict[Grid, None]] = {}
         self._blocks: dict[Piece, list[Block]] = {}
         self._fillings: dict[Piece, Filling] = {}
+        self._stored: dict[int, list[Stated]] = {}
         self._whole: dict[tuple[int, int], tuple[Piece, ...]] = {}
 
     def left(self, position: int, formula: str, /, *shape: int, **at: int) -> Grid:
@@ -186,6 +195,16 @@ class Recipe:
     def zeros(self, grid: Grid) -> None:
         """State that a grid is padding: written as zeros, left behind coming back."""
         self.padding.setdefault(grid.piece, {})[grid] = None
+
+    def stored(self, side: int) -> list[Stated]:
+        """Every piece of the tensors of a side, with its shape and its padding."""
+        if side not in self._stored:
+            self._stored[side] = [
+                Stated(piece, shape, self.pads(piece))
+                for piece, shape in self.shapes.items()
+                if piece.side == side
+            ]
+        return self._stored[side]
 
     def goes_into(self, side: int, position: int) -> tuple[Piece, ...]:
         """A piece of every tensor that goes into a tensor, whatever rank holds the piece."""

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from json.encoder import encode_basestring_ascii
 from math import prod
 from typing import Any
 
 from .errors import ConversionError
+from .plain_header import bytes_spanned, plain_tensors
 from .stored import STORED_DTYPES, StoredTensor, item_size
 from .strict_json import parse_object
 
@@ -24,35 +26,49 @@ PAGE = 4096  # bytes; data and chunks of a written file start at a multiple of i
 def read_header(path: str) -> dict[str, StoredTensor]:
     """The tensors of a file, by name, in the order of the header.
 
-    Raises ConversionError where the file breaks the format, or where the safetensors package, if it is
-    installed, reads it differently.
+    Raises ConversionError where the file breaks the format.
     """
     text, data, size = _header_text(path)
+    plain = plain_tensors(text, path, data, size)
+    return _read_json(text, path, data, size) if plain is None else plain
+
+
+def _read_json(text: bytes, path: str, data: int, size: int) -> dict[str, StoredTensor]:
+    """The tensors of a header in any spelling; ConversionError for whatever is wrong with it."""
     entries = parse_object(text, path)
+    if b"\\" in text:
+        _check_unicode(path, entries)
     _check_metadata(path, entries.pop("__metadata__", {}))
     tensors = {
         name: _stored_tensor(path, name, entry, data) for name, entry in entries.items()
     }
     _check_cover(path, tensors, data, size)
-    _check_second_reader(path, tensors)
     return tensors
 
 
 def make_header(tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> bytes:
     """The header of tensors (name, dtype, shape) whose data follow in this order, padded to whole pages."""
-    entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    entries = ['{"__metadata__":{"format":"pt"}']
     end = 0
+    said: dict[tuple[str, tuple[int, ...]], tuple[str, int]] = {}
     for name, dtype, shape in tensors:
-        begin, end = end, end + prod(shape) * item_size(dtype)
-        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": (begin, end)}
-    text = json.dumps(entries, separators=(",", ":")).encode("ascii")
-    text += b" " * (-(len(text) + 8) % PAGE)
-    if len(text) > HEADER_LIMIT:
+        kind = dtype, shape
+        if kind not in said:
+            sizes = ",".join(map(str, shape))
+            text = f'"dtype":"{dtype}","shape":[{sizes}]'
+            said[kind] = text, prod(shape) * item_size(dtype)
+        text, size = said[kind]
+        begin, end = end, end + size
+        offsets = f'"data_offsets":[{begin},{end}]'
+        entries.append(f"{encode_basestring_ascii(name)}:{{{text},{offsets}}}")
+    header = f"{','.join(entries)}}}".encode("ascii")
+    header += b" " * (-(len(header) + 8) % PAGE)
+    if len(header) > HEADER_LIMIT:
         raise ConversionError(
             f"one file of {len(entries) - 1} tensors: expected a header of at most {HEADER_LIMIT} bytes, "
-            f"found {len(text)}; a smaller --max-shard-size makes more files"
+            f"found {len(header)}; a smaller --max-shard-size makes more files"
         )
-    return len(text).to_bytes(8, "little") + text
+    return len(header).to_bytes(8, "little") + header
 
 
 def _header_text(path: str) -> tuple[bytes, int, int]:
@@ -92,6 +108,14 @@ def _check_metadata(path: str, found: Any) -> None:
         )
 
 
+def _check_unicode(path: str, entries: dict[str, Any]) -> None:
+    """Half a surrogate pair is no character; Python's JSON takes it, other readers do not."""
+    try:
+        json.dumps(entries, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ConversionError(f"{path}: expected UTF-8, found {error}") from None
+
+
 def _stored_tensor(path: str, name: str, entry: Any, data: int) -> StoredTensor:
     """The tensor of one header entry; `data` is where the data begin in the file."""
     where = f"{path}: {name}"
@@ -120,6 +144,10 @@ def _stored_tensor(path: str, name: str, entry: Any, data: int) -> StoredTensor:
     if size != expected:
         raise ConversionError(
             f"{where}: expected {expected} bytes for {dtype} {shape}, found {size}"
+        )
+    if bytes_spanned(dtype, tuple(shape)) >= 2**64:
+        raise ConversionError(
+            f"{where}: expected a shape of fewer than 2**64 bytes, sizes of 0 aside, found {shape!r}"
         )
     return StoredTensor(dtype, tuple(shape), path, data + offsets[0], size)
 
@@ -150,31 +178,3 @@ def _check_cover(
             f"{path}: expected {end - data} bytes of tensors, found {size - data}; "
             f"{'it was cut off, fetch it again' if end > size else 'nothing says what the rest is'}"
         )
-
-
-def _check_second_reader(path: str, tensors: dict[str, StoredTensor]) -> None:
-    """The safetensors package reads the same names, dtypes and shapes."""
-    try:
-        import numpy  # noqa: F401  (safe_open needs a framework, and this one is quick to load)
-        from safetensors import SafetensorError, safe_open
-    except ImportError:
-        return
-    expected = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
-    try:
-        with safe_open(path, framework="numpy") as file:
-            names = file.keys()
-            slices = {name: file.get_slice(name) for name in names}
-            found = {
-                name: (s.get_dtype(), tuple(s.get_shape()))
-                for name, s in slices.items()
-            }
-    except SafetensorError as error:
-        raise ConversionError(
-            f"{path}: the safetensors package refuses it: {error}"
-        ) from None
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise ConversionError(
-                f"{path}: {name}: expected {expected.get(name)} as the header says, "
-                f"found {found.get(name)} by the safetensors package"
-            )

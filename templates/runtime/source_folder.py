@@ -115,12 +115,16 @@ def _read_index(path: str, index: str, here: list[str]) -> dict[str, str]:
         raise ConversionError(
             f"{where}: expected a weight_map of tensor names and files, found {weight_map!r}"
         )
+    named: set[str] = set()
     for name, file in weight_map.items():
+        if isinstance(file, str) and file in named:
+            continue
         if not isinstance(file, str) or not _is_plain_name(file):
             raise ConversionError(
                 f"{where}: {name}: expected the name of a file beside the index, found {file!r}"
             )
-    for file in sorted(set(here) - set(weight_map.values())):
+        named.add(file)
+    for file in sorted(set(here) - named):
         raise ConversionError(
             f"{os.path.join(path, file)}: no tensor of {index} is in it; remove it or mend the index"
         )
@@ -133,16 +137,16 @@ def _read_all(
     """The tensors of all shards, which must be where the index says, and no others."""
     tensors: dict[str, StoredTensor] = {}
     for file in sorted(set(weight_map.values())):
-        for name, tensor in _read_weights(os.path.join(path, file)).items():
-            if weight_map.get(name) != file:
-                where, said = os.path.join(path, file), weight_map.get(name)
-                found = (
-                    f"expected in {said} by {index}, found here"
-                    if said
-                    else f"not in {index}"
-                )
-                raise ConversionError(f"{where}: {name}: {found}; mend the index")
-            tensors[name] = tensor
+        read = _read_weights(os.path.join(path, file))
+        for name in [name for name in read if weight_map.get(name) != file]:
+            where, said = os.path.join(path, file), weight_map.get(name)
+            found = (
+                f"expected in {said} by {index}, found here"
+                if said
+                else f"not in {index}"
+            )
+            raise ConversionError(f"{where}: {name}: {found}; mend the index")
+        tensors.update(read)
     for name, file in weight_map.items():
         if name not in tensors:
             where = os.path.join(path, file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from .errors import ConversionError
@@ -24,9 +24,14 @@ from .values import MADE_DTYPES
 Expected: TypeAlias = "dict[str, tuple[Counts | None, str | None]]"
 
 
-def prefix_of(converter: Converter, side: int, names: set[str]) -> str:
+def prefix_of(
+    converter: Converter, side: int, found: Mapping[Any, Mapping[str, Any]]
+) -> str:
     """The longest prefix of a layout that every name begins with; ConversionError where none is."""
     layout = (converter.left, converter.right)[side]
+    if layout.prefixes == ("",):
+        return ""
+    names = {name for tensors in found.values() for name in tensors}
     odd = {
         prefix: sorted(name for name in names if not name.startswith(prefix))
         for prefix in layout.prefixes
@@ -49,10 +54,13 @@ def statements(
     prefixes = [side.prefixes[0] for side in (converter.left, converter.right)]
     if shapes.side is not None:
         prefixes[shapes.side] = shapes.prefix
-    for item in converter.statements(config, mesh, shapes):
-        if not any(prefixes):
-            yield item
-        elif isinstance(item, Make):
+    found = converter.statements(config, mesh, shapes)
+    return _with_prefixes(found, prefixes) if any(prefixes) else found
+
+
+def _with_prefixes(items: Iterator[Item], prefixes: list[str]) -> Iterator[Item]:
+    for item in items:
+        if isinstance(item, Make):
             yield item._replace(tensor=_all(item.tensor, prefixes[item.side]))
         elif isinstance(item, Drop):
             place = _prefixed(item.place, prefixes[item.side])
@@ -101,8 +109,14 @@ def expected(
 
 def as_found(group: Group, side: int, holders: Holders, found: Any) -> Group:
     """The group with the spellings that the source has; ConversionError for a tensor that it has in two."""
-    if not any(place.spellings for places in group.sides[side] for place in places):
-        return group
+    for places in group.sides[side]:
+        for place in places:
+            if place.spellings:
+                return _renamed(group, side, holders, found)
+    return group
+
+
+def _renamed(group: Group, side: int, holders: Holders, found: Any) -> Group:
     slots: Slots = tuple(
         tuple(_as_found(group, place, holders, found) for place in places)
         for places in group.sides[side]

@@ -1,4 +1,4 @@
-"""JSON as a checkpoint may hold it: one object, no name twice, no NaN.
+"""JSON as a checkpoint may hold it: one object, no name twice, no NaN, no -0.
 
 config.json, the index of the shards and the header of a safetensors file are all read here.
 """
@@ -15,7 +15,10 @@ def parse_object(text: bytes, where: str) -> dict[str, Any]:
     """The JSON object that `text` is; ConversionError, which begins with `where`, if it is none."""
     try:
         found = json.loads(
-            text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant
+            text.decode("utf-8"),
+            object_pairs_hook=_once,
+            parse_constant=_no_constant,
+            parse_int=_whole_number if b"-0" in text else None,
         )
     except RecursionError:
         raise ConversionError(
@@ -47,6 +50,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         )
         raise ValueError(f"`{twice}` stands there twice")
     return found
+
+
+def _whole_number(text: str) -> int:
+    if text == "-0":
+        raise ValueError("-0 is a whole number to some readers and none to others")
+    return int(text)
 
 
 def _no_constant(word: str) -> Any:

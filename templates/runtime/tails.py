@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from .checks import Source
@@ -25,9 +26,7 @@ class Tails:
             n: {} for n, item in enumerate(items) if isinstance(item, Tail)
         }
         self._numbers = {id(items[n]): n for n in self._made}
-        self._tails = [Patterns(self._places(side, Tail)) for side in (0, 1)]
-        others = self._made and self._places(target, Group)
-        self._named = Patterns(others or ())
+        self._tails = [Patterns(self._places(side)) for side in (0, 1)]
         drops = [
             (n, item.place)
             for n, item in enumerate(items)
@@ -54,26 +53,25 @@ class Tails:
                 self._check(source, best, place)
         return True
 
-    def groups(self) -> Iterator[Group]:
-        """The groups of all tails."""
-        for made in self._made.values():
-            yield from made.values()
+    def groups_of(self, tail: Tail) -> list[Group]:
+        """The groups of the tensors that a tail has taken."""
+        return list(self._made[self._numbers[id(tail)]].values())
 
-    def groups_of(self, item: Item) -> list[Group]:
-        """The groups of one statement: itself, or those that a tail has taken."""
-        if isinstance(item, Tail):
-            return list(self._made[self._numbers[id(item)]].values())
-        if isinstance(item, Make) and item.side == self.target:
-            return [item.group]
-        return [item] if isinstance(item, Group) else []
+    def _places(self, side: int) -> Iterator[tuple[int, Place]]:
+        """The names of the tails of a side."""
+        for number in self._made:
+            item = self.items[number]
+            assert isinstance(item, Tail), "numbered with the tails"
+            yield from _numbered(number, item.sides[side])
 
-    def _places(self, side: int, kind: type[Any]) -> list[tuple[int, Place]]:
-        return [
-            (number, place._replace(name=name))
+    @cached_property
+    def _named(self) -> Patterns:
+        """The names of the target in statements, those of what is made among them."""
+        return Patterns(
+            named
             for number, item in enumerate(self.items)
-            for place in _flat(_sides(item, kind)[side])
-            for name in place.names
-        ]
+            for named in _numbered(number, _stated_tensors(item, self.target))
+        )
 
     def _best_of(self, side: int, rank: Any, name: str) -> tuple[int, str] | None:
         """The tail with the most literal text that has a name, and what `**` stands for in it."""
@@ -138,13 +136,17 @@ class Tails:
         return item.where
 
 
-def _sides(item: Item, kind: type[Any]) -> tuple[Slots, Slots]:
-    """The tensors of a statement or a tail, or nothing of what is not of the kind. What is made is stated, too."""
-    if isinstance(item, Make) and kind is Group:
-        return ((), item.tensor) if item.side else (item.tensor, ())
-    if isinstance(item, (Group, Tail)) and isinstance(item, kind):
-        return item.sides
-    return (), ()
+def _numbered(number: int, slots: Slots) -> Iterator[tuple[int, Place]]:
+    for place in _flat(slots):
+        for name in place.names:
+            yield number, place if name == place.name else place._replace(name=name)
+
+
+def _stated_tensors(item: Item, side: int) -> Slots:
+    """The tensors of a side that a statement names; what is made is stated, too."""
+    if isinstance(item, Make):
+        return item.tensor if item.side == side else ()
+    return item.sides[side] if isinstance(item, Group) else ()
 
 
 def tail_group(tail: Tail, text: str, recipes: Recipes) -> Group:

@@ -5,7 +5,7 @@ Where neither tells two alternatives apart that read the source differently, the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,32 +17,70 @@ from .spelling import statements
 
 
 class Reading(NamedTuple):
-    """What one alternative makes of a source: the names of both sides, with axes and values, its statements, and the other items."""
+    """What one alternative makes of a source, as far as it can be worked out.
 
-    sides: tuple[Mapping[str, object], Mapping[str, object]]
-    groups: list[Group]
-    others: list[Item]
+    `bound`: shapes were asked for, so that the statements hold for these only.
+    """
+
+    items: list[Item]
     failed: bool
+    bound: bool
+
+    @property
+    def groups(self) -> list[Group]:
+        """Its statements."""
+        return [item for item in self.items if isinstance(item, Group)]
+
+    @property
+    def tails(self) -> list[Tail]:
+        """Its tails."""
+        return [item for item in self.items if isinstance(item, Tail)]
+
+
+class Readings:
+    """Reads a source in several ways, in each once. `shapes` are those that sizes are measured on."""
+
+    def __init__(self, converter: Converter, mesh: Any, shapes: Shapes) -> None:
+        self.converter = converter
+        self.mesh = mesh
+        self.shapes = shapes
+        self._made: dict[tuple[str, ...], Reading] = {}
+
+    def of(self, config: Any) -> Reading:
+        """What a config makes of the source; a variant that nothing is said of has its first alternative."""
+        variants = self.converter.variants.items()
+        key = tuple(getattr(config, name) or choices[0] for name, choices in variants)
+        if key not in self._made:
+            self._made[key] = self._read(config)
+        return self._made[key]
+
+    def _read(self, config: Any) -> Reading:
+        shapes = Shapes(self.shapes.side, self.shapes.found, self.shapes.prefix)
+        items: list[Item] = []
+        failed = False
+        try:
+            # Those before the error stay.
+            items.extend(statements(self.converter, config, self.mesh, shapes))
+        except ConversionError:
+            failed = True  # it is told where this is what is converted
+        return Reading(items, failed, shapes.asked)
 
 
 def detected(
     converter: Converter, shapes: Shapes, config: Any, mesh: Any, prefix: str
-) -> Any:
+) -> tuple[Any, list[Item] | None]:
     """The config with every variant that the source decides; `shapes` are those of the source.
 
-    Names overrule what the config says. ConversionError where names contradict each other, or where nothing says
-    which of several alternatives it is.
+    And its statements, where they have been worked out on the way. Names overrule what the config says.
+    ConversionError where names contradict each other, or where nothing says which of several alternatives it is.
     """
-    found = shapes.found or {}
-    names = {name for tensors in found.values() for name in tensors}
-    only_names = Shapes(shapes.side, None, prefix)
+    found, side = shapes.found or {}, shapes.side or 0
+    names = set().union(*found.values()) if converter.variants else set()
+    by_names = Readings(converter, mesh, Shapes(shapes.side, None, prefix))
     open_: dict[str, dict[str, Reading]] = {}
     for variant, choices in converter.variants.items():
-        readings = {
-            choice: _read(converter, config, mesh, only_names, variant, choice)
-            for choice in choices
-        }
-        fitting = _by_names(variant, readings, shapes.side or 0, names)
+        readings = _read_each(by_names, config, variant, choices)
+        fitting = _by_names(variant, readings, side, names)
         if getattr(config, variant) not in fitting:
             chosen = fitting[0] if len(fitting) == 1 else None
             config = replace(config, **{variant: chosen})
@@ -50,47 +88,22 @@ def detected(
             open_[variant] = {choice: readings[choice] for choice in fitting}
     for variant, readings in open_.items():
         chosen = next(iter(readings))
-        if not _same_source(list(readings.values()), shapes.side or 0):
-            again = Shapes(shapes.side, shapes.found, prefix)
-            readings = {
-                choice: _read(converter, config, mesh, again, variant, choice)
-                for choice in readings
-            }
-            chosen = _by_shapes(variant, readings, Shapes(shapes.side, shapes.found))
+        if not _same_source(list(readings.values()), side):
+            again = Readings(converter, mesh, Shapes(side, shapes.found, prefix))
+            readings = _read_each(again, config, variant, readings)
+            chosen = _by_shapes(variant, readings, Shapes(side, shapes.found))
         config = replace(config, **{variant: chosen})
-    return config
+    last = by_names.of(config) if converter.variants else None
+    return config, None if last is None or last.failed or last.bound else last.items
 
 
-def _read(
-    converter: Converter,
-    config: Any,
-    mesh: Any,
-    shapes: Shapes,
-    variant: str,
-    choice: str,
-) -> Reading:
-    """What an alternative reads and writes, as far as it can be worked out."""
-    sides: tuple[dict[str, object], dict[str, object]] = ({}, {})
-    made: list[Group] = []
-    others: list[Item] = []
-    try:
-        config = replace(config, **{variant: choice})
-        for group in statements(converter, config, mesh, shapes):
-            if not isinstance(group, Group):
-                others.append(group)
-                continue
-            made.append(group)
-            for side, slots in enumerate(group.sides):
-                for position, places in enumerate(slots):
-                    axes = group.recipe.tensors[side].get(position)
-                    for place in places:
-                        said = axes and axes.formula, place.values
-                        sides[side].update(dict.fromkeys(place.names, said))
-    except ConversionError:
-        return Reading(
-            sides, made, others, True
-        )  # it is told where this is what is converted
-    return Reading(sides, made, others, False)
+def _read_each(
+    readings: Readings, config: Any, variant: str, choices: Iterable[str]
+) -> dict[str, Reading]:
+    """What each alternative makes of a source."""
+    return {
+        choice: readings.of(replace(config, **{variant: choice})) for choice in choices
+    }
 
 
 def _by_names(
@@ -98,10 +111,12 @@ def _by_names(
 ) -> list[str]:
     """The alternatives that own every name of the source that not all of them have."""
     own = {choice: _named(one, side) for choice, one in readings.items()}
-    rest = names - set().union(*own.values())
-    own = {choice: own[choice] | _taken(readings[choice], side, rest) for choice in own}
+    rest = names.difference(*own.values())
+    if rest:
+        taken = {choice: _taken(readings[choice], side, rest) for choice in own}
+        own = {choice: own[choice] | taken[choice] for choice in own}
     shared = set.intersection(*own.values())
-    telling = {name for known in own.values() for name in known & names} - shared
+    telling = {name for known in own.values() for name in known - shared} & names
     fitting = [choice for choice in own if telling <= own[choice]]
     if fitting:
         return fitting
@@ -116,23 +131,55 @@ def _by_names(
 
 def _named(reading: Reading, side: int) -> set[str]:
     """The names of a side that an alternative states, those that it makes among them."""
-    made = [m for m in reading.others if isinstance(m, Make) and m.side == side]
-    places = (place for make in made for places in make.tensor for place in places)
-    return {name for place in places for name in place.names}.union(reading.sides[side])
+    return _stated(reading, side) | {
+        name
+        for item in reading.items
+        if isinstance(item, Make) and item.side == side
+        for places in item.tensor
+        for place in places
+        for name in place.names
+    }
+
+
+def _stated(reading: Reading, side: int) -> set[str]:
+    """The names of a side in the statements of an alternative."""
+    places = [
+        place
+        for item in reading.items
+        if isinstance(item, Group)
+        for places in item.sides[side]
+        for place in places
+    ]
+    found = {place.name for place in places}
+    return found.union(*(place.spellings for place in places if place.spellings))
+
+
+def _said(reading: Reading, side: int) -> dict[str, object]:
+    """What is done to each tensor of a side: its axes and values, or those of the tail that takes it."""
+    found: dict[str, object] = {}
+    for group in reading.groups:
+        for position, places in enumerate(group.sides[side]):
+            axes = group.recipe.tensors[side].get(position)
+            for place in places:
+                said = axes and axes.formula, place.values
+                found.update(dict.fromkeys(place.names, said))
+    for tail in reading.tails:
+        for place in (place for places in tail.sides[side] for place in places):
+            found.update(dict.fromkeys(place.names, place.values))
+    return found
 
 
 def _taken(reading: Reading, side: int, names: set[str]) -> set[str]:
     """The names, stated by no alternative, that the tails of one take and its drops do not."""
     tails = [
         place
-        for item in reading.others
-        if isinstance(item, Tail)
-        for places in item.sides[side]
+        for tail in reading.tails
+        for places in tail.sides[side]
         for place in places
     ]
     drops = [
         item.place
-        for item in reading.others
+        for item in reading.items
         if isinstance(item, Drop) and item.side == side
     ]
     taking, leaving = (
@@ -146,31 +193,29 @@ def _taken(reading: Reading, side: int, names: set[str]) -> set[str]:
     return {n for n in names if taking.of(None, n) and not leaving.of(None, n)}
 
 
-def _tails(reading: Reading, side: int) -> dict[str, object]:
-    """What is done to the tensors of each tail of a side."""
-    return {
-        name: place.values
-        for item in reading.others
-        if isinstance(item, Tail)
-        for places in item.sides[side]
-        for place in places
-        for name in place.names
-    }
-
-
 def _same_source(readings: list[Reading], side: int) -> bool:
     """Whether alternatives differ in the target alone: in its names, or in its axes and not in the source's."""
     first, *others = readings
     for other in others:
-        source, target = (
-            [{**one.sides[n], **_tails(one, n)} for one in (first, other)]
-            for n in (side, 1 - side)
-        )
-        if target[0].keys() != target[1].keys():
+        if _written(first, 1 - side) != _written(other, 1 - side):
             continue
+        source, target = (
+            [_said(one, n) for one in (first, other)] for n in (side, 1 - side)
+        )
         if source[0] != source[1] or target[0] == target[1]:
             return False
     return True
+
+
+def _written(reading: Reading, side: int) -> set[str]:
+    """The names of a side in the statements and the tails of an alternative."""
+    return _stated(reading, side).union(
+        name
+        for tail in reading.tails
+        for places in tail.sides[side]
+        for place in places
+        for name in place.names
+    )
 
 
 def _by_shapes(variant: str, readings: Mapping[str, Reading], shapes: Shapes) -> str:
@@ -216,13 +261,15 @@ def _by_shapes(variant: str, readings: Mapping[str, Reading], shapes: Shapes) ->
 
 def _key(group: Group) -> object:
     """What two groups have in common that are the same statement."""
-    axes = [[one.formula for one in side.values()] for side in group.recipe.tensors]
+    axes = [one.formula for side in group.recipe.tensors for one in side.values()]
     names = [
-        [(place.names, place.values, *place.at.items()) for place in places]
+        (place.names, *place.at.items(), place.values and repr(place.values))
         for slots in group.sides
         for places in slots
+        for place in places
     ]
-    return group.recipe.where, str(names), str(axes)
+    counts = [len(places) for slots in group.sides for places in slots]
+    return group.recipe.where, tuple(names), tuple(axes), tuple(counts), len(group.left)
 
 
 def _there(group: Group, side: int, shapes: Shapes) -> bool:
@@ -283,17 +330,17 @@ def _tail_moves(reading: Reading, shapes: Shapes) -> dict[str, object]:
     side = shapes.side or 0
     there = {name for tensors in (shapes.found or {}).values() for name in tensors}
     rest = there - _named(reading, side)
-    for item in reading.others:
-        if isinstance(item, Tail) and _taken(_only(reading, item), side, rest):
+    for tail in reading.tails:
+        if _taken(_only(reading, tail), side, rest):
             source = [
-                (p.names, p.values) for places in item.sides[side] for p in places
+                (p.names, p.values) for places in tail.sides[side] for p in places
             ]
-            for place in (p for places in item.sides[1 - side] for p in places):
+            for place in (p for places in tail.sides[1 - side] for p in places):
                 found[place.name] = source, place.values
     return found
 
 
 def _only(reading: Reading, tail: Tail) -> Reading:
     """The reading with one of its tails."""
-    others = [o for o in reading.others if o is tail or not isinstance(o, Tail)]
-    return reading._replace(others=others)
+    items = [one for one in reading.items if one is tail or not isinstance(one, Tail)]
+    return reading._replace(items=items)

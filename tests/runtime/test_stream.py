@@ -15,11 +15,11 @@ from mapc.templates.runtime.account import Clock
 from mapc.templates.runtime.casting import cast_scratch
 from mapc.templates.runtime.checks import Source
 from mapc.templates.runtime.output_files import OutputFile
-from mapc.templates.runtime.plan import Transfer
 from mapc.templates.runtime.recipe import Copy
 from mapc.templates.runtime.safetensors_io import read_header
 from mapc.templates.runtime.sharing import file_parts
 from mapc.templates.runtime.stored import item_size
+from mapc.templates.runtime.transfers import Transfer
 
 from .files import Stored, coded, read, write
 
