@@ -89,7 +89,6 @@ from itertools import accumulate, chain, islice
 from json.encoder import encode_basestring_ascii
 from math import lcm, prod
 from operator import itemgetter
-from pathlib import Path, PurePath
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TextIO, TypeAlias
 
@@ -4064,7 +4063,7 @@ class Account:
         self.seconds = dict.fromkeys(PHASES, 0.0)
         self.peak_memory = 0
         self._announce = announce
-        self._waited = {"reading": 0.0, "writing": 0.0}
+        self._slow: set[str] = set()  # of reading and writing, who waits for a disk
         self._phase = "planning"  # what comes before the first is that
         self._began = time.perf_counter()
         self._looked = 0.0
@@ -4094,44 +4093,53 @@ class Account:
         if time.perf_counter() - self._looked > BETWEEN_LOOKS:
             self.look()
 
-    def share_out(self, clocks: Iterable[Clock]) -> None:
-        """End `writing`, in which threads did several things; its time goes to these in proportion."""
+    def share_out(self, clocks: Sequence[Clock], files: int) -> None:
+        """End `writing`, in which threads did several things; its time goes to these in proportion.
+
+        `files` is how many the threads wrote to.
+        """
         self.end()
         spent = {"reading": 0.0, "computing": 0.0, "writing": 0.0, "verifying": 0.0}
         for clock in clocks:
-            computed = min(clock.computed, clock.filling.seconds)
-            spent["reading"] += clock.filling.seconds - computed
-            spent["computing"] += computed
+            spent["reading"] += clock.filling.seconds - clock.computed
+            spent["computing"] += clock.computed
             spent["writing"] += clock.writing.seconds
             spent["verifying"] += clock.verifying.seconds
-            self._waited["reading"] += clock.filling.waited
-            self._waited["writing"] += clock.writing.waited
         whole = sum(spent.values())
         if whole:
             share = self.seconds["writing"] / whole
             self.seconds |= {name: share * spent[name] for name in spent}
-            self._waited = {name: share * s for name, s in self._waited.items()}
+        ran = {
+            "reading": sum(clock.filling.ran - clock.computed for clock in clocks),
+            "writing": sum(clock.writing.ran for clock in clocks),
+        }
+        # Threads take turns where there are more of them than cores, and where they write to one file.
+        cores = usable_cores()
+        turns = {
+            "reading": len(clocks) / cores,
+            "writing": len(clocks) / min(cores, files or 1),
+        }
+        self._slow = {
+            name for name in ran if max(1.0, turns[name]) * ran[name] < spent[name] / 2
+        }
+        if sum(c.fetched for c in clocks) > sum(c.written for c in clocks) / 2:
+            self._slow.add("reading")
 
     def bound_by(self) -> str:
-        """The phase that took longest; of reading and writing also whether they worked or waited."""
-        return longest(self.seconds, self._waited)
-
-
-def longest(seconds: Mapping[str, float], waited: Mapping[str, float]) -> str:
-    """The phase of the most seconds, in words. Who waits half of the time waits for a disk."""
-    phase = max(seconds, key=lambda name: seconds[name])
-    if phase not in waited:
-        return phase
-    disk = waited[phase] > seconds[phase] / 2
-    return f"{phase} ({'the disk' if disk else 'memory and the page cache'})"
+        """The phase that took longest; of reading and writing also what held them up."""
+        phase = max(self.seconds, key=lambda name: self.seconds[name])
+        if phase not in ("reading", "writing"):
+            return phase
+        held_up_by = "the disk" if phase in self._slow else "memory and the page cache"
+        return f"{phase} ({held_up_by})"
 
 
 class Spent:
-    """Seconds of a thread, and those of them in which it did not run."""
+    """Seconds of a thread, and those of them in which it ran."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.waited = 0.0
+        self.ran = 0.0
 
 
 class Clock:
@@ -4139,14 +4147,16 @@ class Clock:
 
     def __init__(self, add: Callable[[int], None]) -> None:
         self.filling, self.writing, self.verifying = Spent(), Spent(), Spent()
-        self.computed = 0.0  # of filling: outside of the system, that is not reading
+        self.computed = 0.0  # seconds of filling outside of the system: not reading
+        self.fetched = 0  # bytes of the source that were not in the page cache
+        self.written = 0  # bytes
         self._add = add
         self.start()
 
     def start(self) -> None:
         """The next step begins now."""
         self._now, self._ran = time.perf_counter(), time.thread_time()
-        self._computing = _user_time()
+        self._used = _used()
 
     def filled(self) -> None:
         """A chunk has been put together."""
@@ -4155,11 +4165,14 @@ class Clock:
     def wrote(self, count: int) -> None:
         """A chunk of some bytes has been written."""
         self._lap(self.writing)
+        self.written += count
         self._add(count)
 
     def stop(self) -> None:
         """The last chunk of a part has been written."""
-        self.computed += _user_time() - self._computing
+        (user, fetched), (user_before, fetched_before) = _used(), self._used
+        self.computed = min(self.computed + user - user_before, self.filling.ran)
+        self.fetched += fetched - fetched_before
 
     def verified(self) -> None:
         """What was written since `stop` has been compared."""
@@ -4167,16 +4180,20 @@ class Clock:
 
     def _lap(self, spent: Spent) -> None:
         now, ran = time.perf_counter(), time.thread_time()
-        passed = now - self._now
-        spent.seconds += passed
-        spent.waited += passed - (ran - self._ran)
+        spent.seconds += now - self._now
+        spent.ran += ran - self._ran
         self._now, self._ran = now, ran
 
 
-def _user_time() -> float:
-    """The seconds that this thread has run outside of the system; 0 where that is not told by thread."""
-    who = getattr(resource, "RUSAGE_THREAD", None)
-    return 0.0 if who is None else resource.getrusage(who).ru_utime
+def _used() -> tuple[float, int]:
+    """The seconds that this thread has run outside of the system, and the bytes that it had fetched from a disk.
+
+    0 where that is not told by thread.
+    """
+    if not hasattr(resource, "RUSAGE_THREAD"):
+        return 0.0, 0
+    usage = resource.getrusage(resource.RUSAGE_THREAD)
+    return usage.ru_utime, 512 * usage.ru_inblock
 
 
 # ---- runtime: Another floating-point dtype for the tensors that are written, as --dtype asks for it, and arithmetic on them.
@@ -4912,25 +4929,31 @@ def target_folder(target: str) -> Iterator[str]:
 
 def other_files(source: str, weights: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """What else is in the source: the files that are copied along, and what is left there."""
-    root = Path(source)
-    read = {CONFIG_FILE, *weights}
-    folders = {str(folder) for name in weights for folder in PurePath(name).parents}
+    folders = {"", *(folder for name in weights for folder in _folders(name))}
     others = [
-        path.relative_to(root)
-        for folder in sorted({".", *folders})
-        for path in sorted((root / folder).iterdir())
-        if not path.name.startswith(".")
+        os.path.join(folder, name)
+        for folder in sorted(folders)
+        for name in sorted(os.listdir(os.path.join(source, folder)))
+        if not name.startswith(".")
     ]
-    names = [str(path) for path in others if not {str(path)} & (read | folders)]
+    read = {CONFIG_FILE, *weights}
+    names = [name for name in others if name not in read and name not in folders]
     copied = [
         name
         for name in names
-        if (root / name).is_file()
+        if os.path.isfile(os.path.join(source, name))
         and any(
-            name == PurePath(name).name and fnmatch(name, form) for form in COPIED_FILES
+            name == os.path.basename(name) and fnmatch(name, form)
+            for form in COPIED_FILES
         )
     ]
     return copied, [name for name in names if name not in copied]
+
+
+def _folders(name: str) -> Iterator[str]:
+    """The folders that a file is in, without that of the checkpoint itself."""
+    while name := os.path.dirname(name):
+        yield name
 
 
 def _move(partial: str, target: str) -> None:
@@ -6154,7 +6177,7 @@ def _write_files(
             assembler.close()
 
     run_threads(work, max(1, min(threads, shares.count)), meter)
-    meter.account.share_out(clocks)
+    meter.account.share_out(clocks, len(files))
 
 
 @contextmanager

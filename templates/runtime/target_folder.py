@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
-from pathlib import Path, PurePath
 
 from .errors import ConversionError
 from .sizes import size_text
@@ -96,25 +95,31 @@ def target_folder(target: str) -> Iterator[str]:
 
 def other_files(source: str, weights: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """What else is in the source: the files that are copied along, and what is left there."""
-    root = Path(source)
-    read = {CONFIG_FILE, *weights}
-    folders = {str(folder) for name in weights for folder in PurePath(name).parents}
+    folders = {"", *(folder for name in weights for folder in _folders(name))}
     others = [
-        path.relative_to(root)
-        for folder in sorted({".", *folders})
-        for path in sorted((root / folder).iterdir())
-        if not path.name.startswith(".")
+        os.path.join(folder, name)
+        for folder in sorted(folders)
+        for name in sorted(os.listdir(os.path.join(source, folder)))
+        if not name.startswith(".")
     ]
-    names = [str(path) for path in others if not {str(path)} & (read | folders)]
+    read = {CONFIG_FILE, *weights}
+    names = [name for name in others if name not in read and name not in folders]
     copied = [
         name
         for name in names
-        if (root / name).is_file()
+        if os.path.isfile(os.path.join(source, name))
         and any(
-            name == PurePath(name).name and fnmatch(name, form) for form in COPIED_FILES
+            name == os.path.basename(name) and fnmatch(name, form)
+            for form in COPIED_FILES
         )
     ]
     return copied, [name for name in names if name not in copied]
+
+
+def _folders(name: str) -> Iterator[str]:
+    """The folders that a file is in, without that of the checkpoint itself."""
+    while name := os.path.dirname(name):
+        yield name
 
 
 def _move(partial: str, target: str) -> None:

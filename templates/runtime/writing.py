@@ -134,7 +134,7 @@ def _write_files(
             assembler.close()
 
     run_threads(work, max(1, min(threads, shares.count)), meter)
-    meter.account.share_out(clocks)
+    meter.account.share_out(clocks, len(files))
 
 
 @contextmanager

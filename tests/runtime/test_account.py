@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from mapc.templates.runtime.account import PHASES, Account, Clock, longest
+from mapc.templates.runtime.account import PHASES, Account, Clock
 
 
 def test_phases_add_up() -> None:
@@ -36,17 +36,16 @@ def test_what_threads_did_at_the_same_time() -> None:
     account = Account()
     account.begin("writing")
     time.sleep(0.01)
-    account.share_out([clock(3, 1, 2, 0), clock(1, 2, 1, 3)])
+    account.share_out([clock(3, 1, 2, 0), clock(2, 1, 1, 3)], 2)
     whole = sum(account.seconds[phase] for phase in PHASES[3:])
     assert whole >= 0.01
     shares = {phase: account.seconds[phase] / whole for phase in PHASES[3:]}
     assert shares == pytest.approx(
-        # a thread cannot have computed longer than it has filled chunks
         {
-            "reading": 0.2,
-            "computing": 0.2,
-            "writing": 0.3,
-            "verifying": 0.3,
+            "reading": 3 / 11,
+            "computing": 2 / 11,
+            "writing": 3 / 11,
+            "verifying": 3 / 11,
             "finishing": 0,
         }
     )
@@ -63,30 +62,77 @@ def test_a_clock_tells_steps_apart() -> None:
     made.wrote(17)
     made.stop()
     assert counts == [17]
-    assert made.filling.seconds >= 0.02 and made.filling.waited <= made.filling.seconds
-    assert made.writing.seconds >= 0.02
-    assert made.writing.waited >= 0.9 * made.writing.seconds
+    assert made.filling.seconds >= made.filling.ran >= 0.02
+    assert made.writing.seconds >= 0.02 > 2 * made.writing.ran
     assert made.verifying.seconds == 0
 
 
+MEMORY, DISK = "(memory and the page cache)", "(the disk)"
+
+
+def bound_by(*clocks: Clock, files: int = 9) -> str:
+    """What bounds a run in which these threads did so much at the same time, in so many files."""
+    account = Account()
+    account.begin("writing")
+    time.sleep(0.01)
+    account.share_out(clocks, files)
+    return account.bound_by()
+
+
 @pytest.mark.parametrize(
-    "seconds, waited, said",
+    "filled, computed, wrote, verified, said",
     [
-        ({"planning": 2, "reading": 1}, {"reading": 1, "writing": 0}, "planning"),
-        ({"reading": 2, "computing": 3}, {"reading": 2, "writing": 0}, "computing"),
-        (
-            {"reading": 2, "writing": 1},
-            {"reading": 0.9, "writing": 1},
-            "reading (memory and the page cache)",
-        ),
-        (
-            {"reading": 2, "writing": 3},
-            {"reading": 0, "writing": 1.6},
-            "writing (the disk)",
-        ),
+        ((3, 3), 0, (2, 2), 0, f"reading {MEMORY}"),
+        ((3, 1.6), 0, (2, 0), 0, f"reading {MEMORY}"),
+        ((3, 1.4), 0, (2, 2), 0, f"reading {DISK}"),
+        ((3, 1.6), 0.5, (2, 2), 0, f"reading {DISK}"),
+        ((3, 3), 2, (1, 1), 0, "computing"),
+        ((3, 3), 0, (4, 2.1), 0, f"writing {MEMORY}"),
+        ((3, 3), 0, (4, 1.9), 0, f"writing {DISK}"),
+        ((3, 3), 0, (4, 4), 5, "verifying"),
     ],
 )
 def test_bound_by(
-    seconds: dict[str, float], waited: dict[str, float], said: str
+    filled: tuple[float, float],
+    computed: float,
+    wrote: tuple[float, float],
+    verified: float,
+    said: str,
 ) -> None:
-    assert longest(seconds, waited) == said
+    made = clock(filled[0], computed, wrote[0], verified)
+    made.filling.ran, made.writing.ran = filled[1], wrote[1]
+    assert bound_by(made) == said
+
+
+@pytest.mark.parametrize("fetched, said", [(60, DISK), (40, MEMORY)])
+def test_a_source_that_is_not_cached(fetched: int, said: str) -> None:
+    made = clock(3, 0, 2, 0)
+    made.filling.ran, made.written, made.fetched = 3, 100, fetched
+    assert bound_by(made) == f"reading {said}"
+
+
+@pytest.mark.parametrize(
+    "threads, cores, files, ran, said",
+    [
+        (1, 9, 9, 0.6, MEMORY),
+        (1, 9, 9, 0.4, DISK),
+        (4, 1, 9, 0.15, MEMORY),
+        (4, 1, 9, 0.1, DISK),
+        (4, 9, 2, 0.3, MEMORY),
+        (4, 9, 2, 0.2, DISK),
+    ],
+)
+def test_threads_that_take_turns(
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
+    cores: int,
+    files: int,
+    ran: float,
+    said: str,
+) -> None:
+    """On one core, or in one file, four threads cannot each write for more than a quarter of the time."""
+    monkeypatch.setattr("mapc.templates.runtime.account.usable_cores", lambda: cores)
+    clocks = [clock(0, 0, 1, 0) for _ in range(threads)]
+    for made in clocks:
+        made.writing.ran = ran
+    assert bound_by(*clocks, files=files) == f"writing {said}"
