@@ -45,10 +45,22 @@ build: $(VENV)/stamp-test  ## write generated/ again from the maps
 demo: $(VENV)/stamp-demo  ## small checkpoints from transformers to Megatron ranks and back, compared
 	$(BIN)/python tests/demo.py
 
-bench: $(VENV)/stamp-test  ## measure converters beside cp and print a table; BENCH="--only llama" for some rows
-	$(BIN)/python -m tests.benchmarks $(BENCH)
+# A second environment, with the peers; --no-deps, because of what they pull in nothing is called here.
+BENCH := .venv-bench
+PEERS := ai2-olmo-core dataclass-extensions megatron-bridge
+$(BENCH)/stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt setuptools
+	$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt \
+		--no-build-isolation --editable '.[demo]'
+	$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt \
+		--no-deps $(PEERS)
+	@touch $@
 
-# A second environment, with the oldest Python and the oldest versions that pyproject.toml allows.
+bench: $(BENCH)/stamp  ## measure converters beside cp and beside their peers; ROWS="--only llama" for some rows
+	$(BENCH)/bin/python -m tests.benchmarks $(ROWS)
+
+# A third environment, with the oldest Python and the oldest versions that pyproject.toml allows.
 PYTHON_OLDEST ?= python3.10
 OLDEST        := .venv-oldest
 $(OLDEST)/stamp: pyproject.toml constraints-oldest.txt
@@ -61,5 +73,5 @@ test-oldest: $(OLDEST)/stamp  ## the tests at the oldest versions that are suppo
 	$(OLDEST)/bin/python -m pytest --ignore tests/generated
 
 clean:  ## remove the environment, the caches and what a build leaves
-	rm -rf $(VENV) $(OLDEST) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(OLDEST) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

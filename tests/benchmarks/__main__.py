@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from .asking import measure_plan, measure_start
+from .beside_peers import measure_peer
 from .copying import measure
 from .holding import measure_memory, measure_promise
 from .machine import machine
@@ -23,6 +24,7 @@ from .works import (
     WORKS,
     Copy,
     Memory,
+    Peer,
     Plan,
     Promise,
     StartUp,
@@ -75,6 +77,8 @@ def _measure(work: Work, place: Place) -> list[Row]:
             return measure_memory(work, place)
         case Promise():
             return measure_promise(work, place)
+        case Peer():
+            return measure_peer(work, place)
         case StartUp():
             return measure_start(work, place)
 

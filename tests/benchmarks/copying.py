@@ -20,8 +20,8 @@ from .works import Copy
 
 def measure(work: Copy, place: Place) -> list[Row]:
     """A row for each number of threads. The source is in the page cache, or where it is cold, on disk only."""
-    source = _source(work, place)
-    wrong, output = _checked(work, place, source)
+    source = source_of(work, place)
+    wrong, output = checked(work, place, source)
     sizes = [path.stat().st_size for path in files_below(output)]
     clocks = _clocks(work, place, source, output if work.dtype else source, sizes)
     if not work.dtype:
@@ -58,16 +58,16 @@ def _clocks(
     for threads in work.must:
         if work.beside is not None:
             other = replace(work, model=work.beside, beside=None)
-            begun = partial(_ours, other, place, place.model(work.beside), threads)
+            begun = partial(timed, other, place, place.model(work.beside), threads)
             clocks[f"base {threads}"] = begun
         else:
             floor = partial(copy_bytes, copied, place.folder / "floor", sizes, threads)
             clocks[f"floor {threads}"] = floor
-        clocks[f"ours {threads}"] = partial(_ours, work, place, source, threads)
+        clocks[f"ours {threads}"] = partial(timed, work, place, source, threads)
     return clocks
 
 
-def _source(work: Copy, place: Place) -> Path:
+def source_of(work: Copy, place: Place) -> Path:
     """The model; of the way back, what the way there wrote, which its own row compares."""
     model = place.model(work.model)
     if not work.back:
@@ -79,12 +79,12 @@ def _source(work: Copy, place: Place) -> Path:
     return source
 
 
-def _checked(work: Copy, place: Place, source: Path) -> tuple[list[str], Path]:
+def checked(work: Copy, place: Place, source: Path) -> tuple[list[str], Path]:
     """What is wrong with the output, whatever the threads; and the output."""
     converter = place.converter(work.map)
     output, other = place.fresh("output"), place.fresh("other")
     run_child(converter, _arguments(work, source, output, 1))
-    wrong = differences(output, _expected(work, place))
+    wrong = differences(output, expected(work, place))
     for threads in (2, 4):
         run_child(converter, _arguments(work, source, other, threads))
         wrong += unequal_files(output, other)
@@ -92,7 +92,7 @@ def _checked(work: Copy, place: Place, source: Path) -> tuple[list[str], Path]:
     return wrong, output
 
 
-def _expected(work: Copy, place: Place) -> Iterable[tuple[str, Array]]:
+def expected(work: Copy, place: Place) -> Iterable[tuple[str, Array]]:
     tensors = place.tensors(work.model)
     if work.back:
         return ((name, stored.bits) for name, stored in tensors.items())
@@ -107,7 +107,8 @@ def _cast(
         yield name, cast(bits, dtype)
 
 
-def _ours(work: Copy, place: Place, source: Path, threads: int) -> float:
+def timed(work: Copy, place: Place, source: Path, threads: int) -> float:
+    """The seconds of one conversion, into a folder that is not there."""
     arguments = _arguments(work, source, place.folder / "ours", threads)
     return run_child(place.converter(work.map), arguments, work.preload)["seconds"]
 

@@ -8,11 +8,13 @@ import time
 from functools import cache
 from pathlib import Path
 
+from .place import ROOT
+
 
 def peak_anonymous(command: list[str]) -> int:
     """The most bytes of RssAnon that a command had, looked at every millisecond. RuntimeError where it fails."""
     with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as process:
         status = Path(f"/proc/{process.pid}/status")
         peak = 0

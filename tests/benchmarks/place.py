@@ -14,6 +14,7 @@ from .files import Stored, read_folder
 from .models import MODELS, Config, write_model
 
 OUTPUTS = ("cp", "floor", "ours", "output", "other")
+ROOT = Path(__file__).parents[2]
 MAPS = Path(__file__).parent / "maps"
 
 

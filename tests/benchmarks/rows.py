@@ -26,6 +26,7 @@ class Row:
     unit: str = "x"
     must: float | None = None
     memory: int | None = None
+    base_memory: int | None = None
     wrong: list[str] = field(default_factory=list)
     note: str = ""
 

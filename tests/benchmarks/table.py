@@ -11,7 +11,8 @@ HEAD = (
     "work",
     "MB",
     "thr",
-    "base s",
+    "beside",
+    "its s",
     "ours s",
     "ratio",
     "median",
@@ -19,8 +20,9 @@ HEAD = (
     "reached",
     "floor",
     "peak MB",
-    "output",
+    "faster",
 )
+LEFT = ("work", "beside")
 
 
 def table(rows: list[Row]) -> str:
@@ -29,27 +31,29 @@ def table(rows: list[Row]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells)]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if number == 0 else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(line, widths))
+            cell.ljust(width) if head in LEFT else cell.rjust(width)
+            for head, cell, width in zip(HEAD, line, widths)
         ).rstrip()
         for line in cells
     )
 
 
 def _cells(row: Row) -> tuple[str, ...]:
+    peer = bool(row.base) and row.must is None
     return (
-        row.work,
+        row.work.partition(" vs ")[0],
         f"{row.size / 1e6:,.0f}" if row.size else "",
         str(row.threads or ""),
+        row.base_name if row.base or row.note else "",
         _number(min(row.base, default=None), 3),
-        _number(min(row.ours, default=None), 3),
+        "not run" if row.note else _number(min(row.ours, default=None), 3),
         _number(row.ratio, 2),
         _number(row.median_ratio, 2),
         _must(row),
-        {None: "", True: "yes", False: "NO"}[row.reached],
+        "WRONG" if row.wrong else {None: "", True: "yes", False: "NO"}[row.reached],
         _number(row.floor_ratio, 2),
         "" if row.memory is None else f"{row.memory / 1e6:,.0f}",
-        "not run" if row.note else "WRONG" if row.wrong else "right",
+        f"{1 / row.ratio:.1f} x" if peer and row.ratio else "",
     )
 
 
@@ -72,7 +76,11 @@ def series(rows: list[Row]) -> str:
         if row.ours:
             lines.append(row.work + (f", {row.threads} threads" if row.threads else ""))
         named = {row.base_name: row.base, "ours": row.ours, "floor": row.floor}
-        lines += [f"  {name:<8} {_times(them)}" for name, them in named.items() if them]
+        lines += [f"  {name:<9} {_times(them)}" for name, them in named.items() if them]
+        if row.base_memory is not None:
+            lines.append(
+                f"  peak anonymous memory of {row.base_name}: {row.base_memory / 1e6:,.0f} MB"
+            )
     return "\n".join(lines)
 
 

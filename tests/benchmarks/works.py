@@ -87,7 +87,24 @@ class StartUp:
     without: tuple[str, ...] = ("torch", "numpy")
 
 
-Work = Copy | Plan | Memory | Promise | StartUp
+@dataclass(frozen=True)
+class Peer:
+    """The same conversion by other software; what it writes is compared as well."""
+
+    peer: str
+    copy: Copy
+
+    @property
+    def name(self) -> str:
+        return f"{self.copy.name} vs {self.peer}"
+
+    @property
+    def job(self) -> str:
+        """What the conversion is called in the modules of peers/."""
+        return self.copy.map + (" back" if self.copy.back else "")
+
+
+Work = Copy | Plan | Memory | Promise | StartUp | Peer
 
 MEGATRON = ("hf", "mcore")
 HUB = ("hub", "module")
@@ -100,55 +117,83 @@ TP4 = ("to-mcore", "--tp", "4")
 PLAIN = {1: 0.7, 2: 0.5}
 STRIDED = {1: 0.8, 2: 0.5}
 COLD = dict.fromkeys(BOTH, 1.1)
-TURNED = dict.fromkeys(BOTH, 3.5)
+TURN = dict.fromkeys(BOTH, 3.5)
 CAST = dict.fromkeys(BOTH, 1.3)
 
-WORKS: tuple[Work, ...] = (
+LLAMA_1 = Copy("llama tp=1", "llama", "llama", MEGATRON, PLAIN)
+LLAMA_4 = Copy("llama tp=4", "llama", "llama", MEGATRON, STRIDED, 4)
+STACKED = Copy("mixtral stacked", "mixtral", "mixtral", HUB, STRIDED)
+TURNED = Copy("experts turned", "experts", "experts", OLMO, TURN)
+
+
+def back(copy: Copy) -> Copy:
+    return replace(copy, name=f"{copy.name} back", back=True)
+
+
+def cold(copy: Copy) -> Copy:
+    return replace(copy, name=f"{copy.name} cold", cold=True, must=COLD)
+
+
+def both(copy: Copy, *peers: str) -> tuple[Work, ...]:
+    """There and back, beside cp and beside the peers that can do it."""
+    ways = (copy, back(copy))
+    return (*ways, *(Peer(peer, way) for peer in peers for way in ways))
+
+
+STARTS = (
     StartUp("start-up --version", "llama", "--version", 0.15),
     StartUp("start-up --help", "llama", "--help", 0.15),
-    Copy("llama tp=1", "llama", "llama", MEGATRON, PLAIN),
-    Copy("llama tp=1 back", "llama", "llama", MEGATRON, PLAIN, back=True),
-    Copy("llama tp=4", "llama", "llama", MEGATRON, STRIDED, 4),
-    Copy("llama tp=4 back", "llama", "llama", MEGATRON, STRIDED, 4, back=True),
-    Copy("llama tp=1 cold", "llama", "llama", MEGATRON, COLD, cold=True),
-    Copy("llama tp=4 cold", "llama", "llama", MEGATRON, COLD, 4, cold=True),
-    Copy("mixtral stacked", "mixtral", "mixtral", HUB, STRIDED),
-    Copy("mixtral stacked back", "mixtral", "mixtral", HUB, STRIDED, back=True),
-    Copy("experts turned", "experts", "experts", OLMO, TURNED),
-    Copy("experts turned back", "experts", "experts", OLMO, TURNED, back=True),
-    *(
-        Copy(name, model, "matrices", OTHER, CAST, dtype=dtype, preload=preload)
-        for model, dtype in (("matrices-bf16", "f32"), ("matrices-f32", "bf16"))
-        for preload, name in (
-            ("", f"cast to {dtype}"),
-            ("torch", f"cast to {dtype}, torch there"),
-        )
-    ),
-    Copy(
-        "45,000 tensors of 4 KB",
-        "45000-small",
-        "matrices",
-        OTHER,
-        dict.fromkeys(BOTH, 1.5),
-        beside="45-large",
-    ),
+)
+CASTS = tuple(
+    Copy(name, model, "matrices", OTHER, CAST, dtype=dtype, preload=preload)
+    for model, dtype in (("matrices-bf16", "f32"), ("matrices-f32", "bf16"))
+    for preload, name in (
+        ("", f"cast to {dtype}"),
+        ("torch", f"cast to {dtype}, torch there"),
+    )
+)
+SMALL = Copy(
+    "45,000 tensors of 4 KB",
+    "45000-small",
+    "matrices",
+    OTHER,
+    dict.fromkeys(BOTH, 1.5),
+    beside="45-large",
+)
+PLANS = (
     Plan("plan 45,000 tensors", "45000-small", "matrices", ("to-other",)),
     Plan("plan 90,000 tensors", "deepseek", "deepseek", MANY, 1.0),
+)
+MEMORY = (
     Memory("memory 1,000 tensors", "1000-tensors", "matrices", ("to-other",), 64 * MB),
     Memory(
         "memory 90,000 tensors", "90000-tensors", "matrices", ("to-other",), 350 * MB
     ),
-    Memory(
-        "memory plan 90,000", "deepseek", "deepseek", ("to-mcore", "--plan"), 350 * MB
-    ),
+    Memory("memory plan 90,000", "deepseek", "deepseek", (*MANY, "--plan"), 350 * MB),
     Memory("memory 1 GB sparse", "llama-1gb", "llama", TP4, 64 * MB, 2 * GB),
     Memory("memory 20 GB sparse", "llama-20gb", "llama", TP4, 64 * MB, 25 * GB),
+)
+PROMISES = (
     Promise("--max-memory 1 GB", "llama-1gb", "llama", TP4, 2 * GB),
     Promise("--max-memory 20 GB", "llama-20gb", "llama", TP4, 25 * GB),
     Promise("--max-memory turned", "experts", "experts", ("to-olmo",)),
     Promise(
         "--max-memory cast", "matrices-bf16", "matrices", ("to-other", "--dtype", "f32")
     ),
+)
+WORKS: tuple[Work, ...] = (
+    *STARTS,
+    *both(LLAMA_1, "naive", "bridge"),
+    *both(LLAMA_4, "naive"),
+    cold(LLAMA_1),
+    cold(LLAMA_4),
+    *both(STACKED, "naive", "hf"),
+    *both(TURNED, "naive", "olmo_core"),
+    *CASTS,
+    SMALL,
+    *PLANS,
+    *MEMORY,
+    *PROMISES,
 )
 
 
@@ -157,6 +202,8 @@ def models_of(work: Work) -> set[str]:
     match work:
         case StartUp():
             return set()
+        case Peer():
+            return {work.copy.model}
         case Copy(beside=str(other)):
             return {work.model, other}
         case _:
