@@ -3872,6 +3872,9 @@ PHASES = (
     "verifying",
     "finishing",
 )
+# What reading and writing can be held up by: work of the system, or waiting.
+MEMORY, DISK = "memory and the page cache", "the disk"
+OTHERS = "waiting, for a disk or for each other"
 BETWEEN_LOOKS = 0.02  # seconds; a look takes 10 us
 
 
@@ -3882,7 +3885,7 @@ class Account:
         self.seconds = dict.fromkeys(PHASES, 0.0)
         self.peak_memory = 0
         self._announce = announce
-        self._slow: set[str] = set()  # of reading and writing, who waits for a disk
+        self._held_up_by = {"reading": MEMORY, "writing": MEMORY}
         self._phase = "planning"  # what comes before the first is that
         self._began = time.perf_counter()
         self._looked = 0.0
@@ -3933,24 +3936,22 @@ class Account:
             "writing": sum(clock.writing.ran for clock in clocks),
         }
         # Threads take turns where there are more of them than cores, and where they write to one file.
-        cores = usable_cores()
+        threads, cores = len(clocks), usable_cores()
         turns = {
-            "reading": len(clocks) / cores,
-            "writing": len(clocks) / min(cores, files or 1),
+            "reading": threads / cores,
+            "writing": threads / min(cores, files or 1),
         }
-        self._slow = {
-            name for name in ran if max(1.0, turns[name]) * ran[name] < spent[name] / 2
-        }
+        for name, seconds in ran.items():
+            if max(1.0, turns[name]) * seconds < spent[name] / 2:
+                self._held_up_by[name] = DISK if threads == 1 else OTHERS
         if sum(c.fetched for c in clocks) > sum(c.written for c in clocks) / 2:
-            self._slow.add("reading")
+            self._held_up_by["reading"] = DISK
 
     def bound_by(self) -> str:
         """The phase that took longest; of reading and writing also what held them up."""
         phase = max(self.seconds, key=lambda name: self.seconds[name])
-        if phase not in ("reading", "writing"):
-            return phase
-        held_up_by = "the disk" if phase in self._slow else "memory and the page cache"
-        return f"{phase} ({held_up_by})"
+        why = self._held_up_by.get(phase)
+        return phase if why is None else f"{phase} ({why})"
 
 
 class Spent:
@@ -5574,9 +5575,13 @@ def _check_made(
             raise made_differs(source, tensor.transfer, first + at, other[at], one[at])
 
 
-def verify_header(file: OutputFile, path: str) -> None:
-    """ConversionError where the header of a written file is not read as it was meant."""
+def verify_header(file: OutputFile, path: str, look: Callable[[], None]) -> None:
+    """ConversionError where the header of a written file is not read as it was meant.
+
+    `look` is called while all that was read is in memory.
+    """
     written = read_header(path)
+    look()
     for tensor in file.tensors:
         name = tensor.transfer.name
         meant = (
@@ -5955,7 +5960,7 @@ def write_target(
         account.begin("finishing")
         if verify:
             for file in content.files:
-                verify_header(file, os.path.join(folder, file.name))
+                verify_header(file, os.path.join(folder, file.name), account.look)
         for name in content.copied:
             shutil.copyfile(os.path.join(source.path, name), os.path.join(folder, name))
         for name, document in content.documents.items():

@@ -91,9 +91,13 @@ def _check_made(
             raise made_differs(source, tensor.transfer, first + at, other[at], one[at])
 
 
-def verify_header(file: OutputFile, path: str) -> None:
-    """ConversionError where the header of a written file is not read as it was meant."""
+def verify_header(file: OutputFile, path: str, look: Callable[[], None]) -> None:
+    """ConversionError where the header of a written file is not read as it was meant.
+
+    `look` is called while all that was read is in memory.
+    """
     written = read_header(path)
+    look()
     for tensor in file.tensors:
         name = tensor.transfer.name
         meant = (

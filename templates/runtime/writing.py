@@ -93,7 +93,7 @@ def write_target(
         account.begin("finishing")
         if verify:
             for file in content.files:
-                verify_header(file, os.path.join(folder, file.name))
+                verify_header(file, os.path.join(folder, file.name), account.look)
         for name in content.copied:
             shutil.copyfile(os.path.join(source.path, name), os.path.join(folder, name))
         for name, document in content.documents.items():

@@ -17,7 +17,7 @@ from .files import files_of, read
 from .toy import load_toy, toy_text
 from .toy_checkpoint import hf_tensors, rank_file, write_hf, write_mcore
 
-ENDING = r"\d+\.\d\d s, RATEpeak memory \d+\.\d\d MB, bound by [a-z][a-z ()]+"
+ENDING = r"\d+\.\d\d s, RATEpeak memory \d+\.\d\d MB, bound by [a-z][a-z (),]+"
 PADDED = ("--set", "vocab_multiple=8")
 
 

@@ -242,10 +242,10 @@ def test_verify_finds_another_header(
     toy = load_toy()
     verify = toy.verify_header
 
-    def rename_first(file: Any, path: str) -> None:
+    def rename_first(file: Any, path: str, look: Any) -> None:
         content = Path(path).read_bytes()
         Path(path).write_bytes(content.replace(b"decoder.1.norm", b"decoder.1.form", 1))
-        verify(file, path)
+        verify(file, path, look)
 
     monkeypatch.setattr(toy, "verify_header", rename_first)
     with pytest.raises(
