@@ -5269,7 +5269,7 @@ def file_runs(
     first = max(0, bisect_right(file.starts, begin) - 1)
     last: Run | None = None
     for tensor in file.tensors[first : bisect_left(file.starts, end)]:
-        for run in _tensor_runs(found, tensor) if tensor.size else ():
+        for run in _tensor_runs(found, tensor, begin, end) if tensor.size else ():
             if run.end <= begin:
                 continue
             if last is not None and _goes_on(last, run):
@@ -5291,23 +5291,30 @@ def _goes_on(one: Run, other: Run) -> bool:
 
 
 def _tensor_runs(
-    found: Mapping[Any, Mapping[str, StoredTensor]], tensor: OutputTensor
+    found: Mapping[Any, Mapping[str, StoredTensor]],
+    tensor: OutputTensor,
+    begin: int,
+    end: int,
 ) -> list[Run]:
-    """The runs of one tensor: several where it is made of long ones alone, else the tensor as it is."""
+    """The runs of one tensor: several where it is made of long ones alone, else the tensor as it is.
+
+    At least those that touch the bytes [begin, end) of the file: all of a large tensor would take memory.
+    """
     transfer, copies = tensor.transfer, tensor.blocks.copies
     width = item_size(tensor.dtype)
     as_stored = transfer.dtype == tensor.dtype and not transfer.changes
     if not as_stored or transfer.zeros or not all(_is_long(c, width) for c in copies):
         return [Run(tensor.begin, tensor.begin + tensor.size, 0, None, tensor)]
+    first, last = (begin - tensor.begin) // width, -((tensor.begin - end) // width)
     runs: list[Run] = []
     for copy in copies:
         source = transfer.sources[copy.source]
         stored = found[source.rank][source.name]
         origin = stored.begin - tensor.begin
-        for offset, start, count in _rows(copy):
-            begin = tensor.begin + offset * width
+        for offset, start, count in _rows(copy, first, last):
+            low = tensor.begin + offset * width
             shift = origin + (start - offset) * width
-            runs.append(Run(begin, begin + count * width, shift, stored, tensor))
+            runs.append(Run(low, low + count * width, shift, stored, tensor))
     runs.sort()
     return runs
 
@@ -5321,14 +5328,19 @@ def _is_long(copy: Copy, width: int) -> bool:
     )
 
 
-def _rows(copy: Copy) -> list[tuple[int, int, int]]:
-    """The runs of a copy that `_is_long`, in elements: where each begins in the target and the source, and its length."""
+def _rows(copy: Copy, first: int, last: int) -> list[tuple[int, int, int]]:
+    """The runs of a copy that `_is_long`, in elements: where each begins in the target and the source, and its length.
+
+    Of many rows, those with elements in [first, last) of the target.
+    """
     if len(copy.counts) < 2:
         return [(copy.offset, copy.start, copy.counts[0] if copy.counts else 1)]
     (rows, count), step, stride = copy.counts, copy.steps[0], copy.strides[0]
+    low = max(0, (first - copy.offset - count) // stride + 1)
+    high = min(rows, (last - copy.offset - 1) // stride + 1)
     return [
         (copy.offset + row * stride, copy.start + row * step, count)
-        for row in range(rows)
+        for row in range(low, high)
     ]
 
 
