@@ -139,6 +139,9 @@ class Assembler:
     ) -> None:
         """Put that part of one copy into a view which lies in the elements [first, last) of its target."""
         width = item_size(stored.dtype)
+        if len(copy.counts) == 2 and copy.steps[1] == copy.strides[1] == 1:
+            self._fill_rows(copy, stored, first, last, view)
+            return
         for index, counts in boxes(copy.counts, copy.strides, copy.offset, first, last):
             start = copy.start + sum(i * step for i, step in zip(index, copy.steps))
             offset = copy.offset + sum(
@@ -151,6 +154,33 @@ class Assembler:
                 (offset - first) * width,
                 tuple(copy.strides[dim] * width for dim in dims),
                 tuple(counts[dim] for dim in dims),
+                width,
+            )
+            self._fill_block(block, stored, view)
+
+    def _fill_rows(
+        self, copy: Copy, stored: StoredTensor, first: int, last: int, view: memoryview
+    ) -> None:
+        """_fill_copy for rows of elements that lie together on both sides, with less arithmetic."""
+        (count, run), step, stride = copy.counts, copy.steps[0], copy.strides[0]
+        width = item_size(stored.dtype)
+        low = max(0, -((copy.offset - first) // stride))  # the first row that is whole
+        high = min(count, (last - copy.offset - run) // stride + 1)
+        for row in {low - 1, max(low, high)}:  # and those that are cut on either side
+            begin = copy.offset + row * stride
+            skipped = max(0, first - begin)
+            taken = min(run, last - begin) - skipped
+            if 0 <= row < count and taken > 0:
+                start, offset = copy.start + row * step + skipped, begin + skipped
+                piece = view[(offset - first) * width :][: taken * width]
+                self.reader.read(stored, start * width, piece)
+        if low < high:
+            block = StridedBlock(
+                (copy.start + low * step) * width,
+                (step * width, width),
+                (copy.offset + low * stride - first) * width,
+                (stride * width, width),
+                (high - low, run),
                 width,
             )
             self._fill_block(block, stored, view)

@@ -72,15 +72,19 @@ def element_by_element(block: StridedBlock, source: bytes, target: bytearray) ->
 
 
 @pytest.mark.parametrize("name", COPIERS)
-@given(case=blocks())
-def test_every_element(name: str, case: tuple[StridedBlock, int, int]) -> None:
+@given(case=blocks(), tile=st.sampled_from([1, 3, 256]))
+def test_every_element(
+    name: str, case: tuple[StridedBlock, int, int], tile: int
+) -> None:
     block, there, here = case
     if not block.counts:
         return  # one element is one run, which is read and not copied
     source = bytes(1 + i % 255 for i in range(there))
     expected, found = bytearray(here), bytearray(here)
     element_by_element(block, source, expected)
-    COPIERS[name](block, memoryview(source), memoryview(found))
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(strided, "TILE", tile)
+        COPIERS[name](block, memoryview(source), memoryview(found))
     assert found == expected
 
 
