@@ -146,7 +146,7 @@ def _computed(entry: hir.Entry) -> bool:
 def _numberless(slots: Any) -> tuple[str, ...]:
     """The names of a statement's first tensor on a side."""
     return tuple(
-        re.sub(r"\d+", "#", place.name) for slot in slots[:1] for place in slot
+        re.sub(r"\d+", "#", place.name) for slot in tuple(slots)[:1] for place in slot
     )
 
 

@@ -83,7 +83,6 @@ from hashlib import sha256
 from itertools import accumulate, chain, islice
 from json.encoder import encode_basestring_ascii
 from math import lcm, prod
-from operator import itemgetter
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TextIO, TypeAlias
 
@@ -2166,7 +2165,36 @@ class Place(NamedTuple):
 
 
 # The tensors of a side of a statement, each under one name or under several that are tied.
-Slots: TypeAlias = "tuple[tuple[Place, ...], ...]"
+Slots: TypeAlias = "tuple[tuple[Place, ...], ...] | Named"
+
+
+class Named:
+    """Tensors of one name each, with the same mesh coordinates; they are places once these are asked for.
+
+    A name with several spellings is a tuple of them.
+    """
+
+    __slots__ = ("at", "names")
+
+    def __init__(
+        self, names: tuple[str | tuple[str, ...], ...], at: Mapping[str, int]
+    ) -> None:
+        self.names = names
+        self.at = at
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[tuple[Place, ...]]:
+        return iter([(self._place(name),) for name in self.names])
+
+    def __getitem__(self, position: int) -> tuple[Place, ...]:
+        return (self._place(self.names[position]),)
+
+    def _place(self, name: str | tuple[str, ...]) -> Place:
+        if isinstance(name, str):
+            return Place(name, self.at)
+        return Place(name[0], self.at, None, name[1:])
 
 
 class Group(NamedTuple):
@@ -2285,9 +2313,15 @@ class Holders:
 
     def of(self, place: Place, piece: tuple[tuple[str, int], ...] = ()) -> list[Any]:
         """The ranks with the coordinates of the place and of the piece, in order."""
-        if not piece and not place.at:
+        return self.at(place.at, piece)
+
+    def at(
+        self, place: Mapping[str, int], piece: tuple[tuple[str, int], ...]
+    ) -> list[Any]:
+        """The ranks with both coordinates, in order."""
+        if not piece and not place:
             return self.ranks
-        at = (*place.at.items(), *piece)
+        at = (*place.items(), *piece)
         found = self._found.get(at)
         if found is None:
             found = self._found[at] = [
@@ -2432,18 +2466,16 @@ def places(*names: str | tuple[str, ...], when: bool = True, **at: int) -> Slots
 
     Of several spellings of a name the first is written.
     """
-    if not when:
-        return ()
-    return tuple(
-        [
-            (Place(name, at) if isinstance(name, str) else _respelled(name, at),)
-            for name in names
-        ]
-    )
+    return Named(names, at) if when else ()
 
 
-def _respelled(names: tuple[str, ...], at: Mapping[str, int]) -> Place:
-    return Place(names[0], at, None, names[1:])
+def names_of(slots: Slots) -> list[str]:
+    """Every spelling of all names."""
+    if isinstance(slots, Named):
+        plain = [name for name in slots.names if isinstance(name, str)]
+        if len(plain) == len(slots.names):
+            return plain
+    return [name for places in slots for place in places for name in place.names]
 
 
 def tied(*names: Slots) -> Slots:
@@ -2623,6 +2655,7 @@ class Patterns:
         self._ats: dict[Any, tuple[At, ...]] = {}
         self._plain: dict[tuple[At, str], list[int]] = {}
         self._heads: set[tuple[At, str]] = set()
+        self._head_texts: set[str] = set()
         self._single: dict[tuple[At, str, str], list[int]] = {}
         self._several: dict[tuple[At, str], list[tuple[int, list[str]]]] = {}
         for number, place in places:
@@ -2637,6 +2670,7 @@ class Patterns:
             return
         head = head.removesuffix(".")
         self._heads.add((at, head))
+        self._head_texts.add(head)
         if len(rest) == 1:
             key = at, head, rest[0].removeprefix(".")
             self._single.setdefault(key, []).append(number)
@@ -2650,13 +2684,14 @@ class Patterns:
         ats = self.ats(rank)
         for at in ats if self._plain else ():
             found += self._plain.get((at, name), ())
-        parts = name.split(".") if self._heads else []
-        for count in range(len(parts) + 1 if parts else 0):
-            head = ".".join(parts[:count])
-            for at in ats:
-                if (at, head) in self._heads:
-                    found += self._behind(at, head, parts[count:])
-        return sorted(set(found))
+        if self._heads:
+            for count, head in enumerate(_heads_of(name)):
+                if head in self._head_texts:
+                    for at in ats:
+                        if (at, head) in self._heads:
+                            parts = name.split(".")[count:]
+                            found += self._behind(at, head, parts)
+        return sorted(set(found)) if len(found) > 1 else found
 
     def _behind(self, at: At, head: str, parts: list[str]) -> Iterator[int]:
         """The numbers of the places that begin with a head and fit what stands behind it."""
@@ -2673,6 +2708,15 @@ class Patterns:
                 at for at, place in self._places.items() if holds(rank, place)
             )
         return self._ats[rank]
+
+
+def _heads_of(name: str) -> list[str]:
+    """What a name can begin with: none, some or all of its components."""
+    heads, end = [""], name.find(".")
+    while end >= 0:
+        heads.append(name[:end])
+        end = name.find(".", end + 1)
+    return [*heads, name]
 
 
 def standing(pattern: str, name: str) -> str | None:
@@ -2737,44 +2781,61 @@ class Findings:
         return f"; the nearest name is {close[0]}" if close else ""
 
 
+class Checked(NamedTuple):
+    """A group as the source spells it.
+
+    Where that has each of its tensors once, and all in one dtype, `sources` are these, one for each piece.
+    """
+
+    group: Group
+    sources: tuple[Source, ...] = ()
+    dtype: Any = None
+
+
 def check_sources(
     groups: Iterable[Group], side: int, holders: Holders, findings: Findings
-) -> Iterator[Group]:
-    """The groups as the source spells them: every tensor that they read is there, once, in the shape that they say."""
+) -> Iterator[Checked]:
+    """The groups, each when all that it reads is there, once, in the shape that the statement says."""
     for group in groups:
-        if not _are_as_stated(group, side, holders, findings):
+        checked = _read_plain(group, side, holders, findings)
+        if checked is None:
             group = as_found(group, side, holders, findings.found)
             _check_group(group, side, holders, findings)
-        yield group
+            checked = Checked(group)
+        yield checked
 
 
-def _are_as_stated(
+def _read_plain(
     group: Group, side: int, holders: Holders, findings: Findings
-) -> bool:
-    """Read a group in which nothing is padded, copied, tied or spelled in two ways; False, and none is read, if it is not so.
+) -> Checked | None:
+    """Read a group like most: nothing is padded, copied, tied, computed or wrong. None, and nothing is read, if it is not.
 
-    Most groups are like that, and this takes a fifth of the time.
+    This takes a fifth of the time.
     """
-    slots, found, read = group.sides[side], findings.found, findings.read
-    taken: list[tuple[Any, str]] = []
-    dtypes: dict[int, Any] = {}
+    named = group.right if side else group.left
+    if not isinstance(named, Named):
+        return None
+    names, at, found, read = named.names, named.at, findings.found, findings.read
+    sources: list[Source] = []
+    dtype = None
     for piece, shape, padding in group.recipe.stored(side):
-        places = slots[piece.position]
-        name, ranks = places[0].name, holders.of(places[0], piece.at)
-        several = padding or places[0].spellings or not len(ranks) == len(places) == 1
-        tensor = None if several else found[ranks[0]].get(name)
-        if (
-            tensor is None
-            or tensor.shape != shape
-            or tensor.dtype != dtypes.setdefault(piece.position, tensor.dtype)
-            or name in read[ranks[0]]
-        ):
-            for rank, other in taken:
-                read[rank].discard(other)
-            return False
-        read[ranks[0]].add(name)
-        taken.append((ranks[0], name))
-    return True
+        name, ranks = names[piece.position], holders.at(at, piece.at)
+        if len(ranks) != 1 or padding or not isinstance(name, str):
+            break
+        rank = ranks[0]
+        tensor = found[rank].get(name)
+        if tensor is None or tensor.shape != shape:
+            break
+        dtype = tensor.dtype if dtype is None else dtype
+        if tensor.dtype != dtype or name in read[rank]:
+            break
+        read[rank].add(name)
+        sources.append(Source(rank, name))
+    else:
+        return Checked(group, tuple(sources), dtype)
+    for rank, name in sources:
+        read[rank].discard(name)
+    return None
 
 
 def _check_group(group: Group, side: int, holders: Holders, findings: Findings) -> None:
@@ -3023,19 +3084,24 @@ class Tails:
 
     def _check(self, source: Source, best: tuple[int, str], place: Place) -> None:
         """The tensor comes back by the same tail: nothing else owns the name that it is written under."""
-        where = self._where(best[0])
         for rank in self._telling(place):
-            said = f"{source}: {where} takes it to {Source(rank, place.name)}, which "
-            if named := self._named.of(rank, place.name):
-                raise ConversionError(f"{said}{self._where(named[0])} writes")
-            if dropped := self._drops.of(rank, place.name):
+            said = self._other_owner(rank, place.name, best)
+            if said is not None:
                 raise ConversionError(
-                    f"{said}{self._where(dropped[0])} leaves behind coming back"
+                    f"{source}: {self._where(best[0])} takes it to {Source(rank, place.name)}, which {said}"
                 )
-            back = self._best_of(self.target, rank, place.name)
-            if back != best:
-                by = "no tail" if back is None else self._where(back[0])
-                raise ConversionError(f"{said}{by} takes coming back")
+
+    def _other_owner(self, rank: Any, name: str, best: tuple[int, str]) -> str | None:
+        """What else is done to a name of the target than by this tail; None for nothing."""
+        if named := self._named.of(rank, name):
+            return f"{self._where(named[0])} writes"
+        if dropped := self._drops.of(rank, name):
+            return f"{self._where(dropped[0])} leaves behind coming back"
+        back = self._best_of(self.target, rank, name)
+        if back == best:
+            return None
+        by = "no tail" if back is None else self._where(back[0])
+        return f"{by} takes coming back"
 
     def _telling(self, place: Place) -> list[Any]:
         """Ranks that hold a place, one of all that hold the same other places."""
@@ -3076,14 +3142,24 @@ def tail_group(tail: Tail, text: str, recipes: Recipes) -> Group:
 
 
 def _filled(slots: Slots, text: str) -> Slots:
+    if isinstance(slots, Named):
+        names = [
+            filled(name, text) if isinstance(name, str) else _all_filled(name, text)
+            for name in slots.names
+        ]
+        return Named(tuple(names), slots.at)
     return tuple(
         tuple(_one_filled(place, text) for place in places) for places in slots
     )
 
 
 def _one_filled(place: Place, text: str) -> Place:
-    spellings = tuple(filled(name, text) for name in place.spellings)
+    spellings = _all_filled(place.spellings, text)
     return place._replace(name=filled(place.name, text), spellings=spellings)
+
+
+def _all_filled(names: tuple[str, ...], text: str) -> tuple[str, ...]:
+    return tuple(filled(name, text) for name in names)
 
 
 def _flat(slots: Slots) -> list[Place]:
@@ -3093,29 +3169,54 @@ def _flat(slots: Slots) -> list[Place]:
 # ---- runtime: Variants: which alternative a source is stored in, read off its names and then off its shapes.
 
 
-class Reading(NamedTuple):
-    """What one alternative makes of a source, as far as it can be worked out.
+class Reading:
+    """What one alternative makes of a source, as far as it can be worked out; `items` yields its statements.
 
-    `bound`: shapes were asked for, so that the statements hold for these only.
+    Their names are kept, by side, and all that is no group. The groups are worked out again when they are asked for,
+    since they are many, and are kept only where `keep` is set. `bound`: they hold for these shapes.
     """
 
-    items: list[Item]
-    failed: bool
-    bound: bool
+    def __init__(
+        self, items: Callable[[Shapes], Iterator[Item]], shapes: Shapes, keep: bool
+    ) -> None:
+        self._items = items
+        self._shapes = Shapes(shapes.side, shapes.found, shapes.prefix)
+        self.stated: tuple[set[str], set[str]] = (set(), set())
+        self.others: list[Item] = []
+        self.kept: list[Item] | None = [] if keep else None
+        self.failed = False
+        left, right = self.stated
+        for item in self._each():
+            if self.kept is not None:
+                self.kept.append(item)
+            if not isinstance(item, Group):
+                self.others.append(item)
+                continue
+            left.update(names_of(item.left))
+            right.update(names_of(item.right))
+        self.bound = self._shapes.asked
+
+    def _each(self) -> Iterator[Item]:
+        """The statements before the first that cannot be worked out, which is told where it is converted."""
+        try:
+            yield from self._items(self._shapes)
+        except ConversionError:
+            self.failed = True
 
     @property
     def groups(self) -> list[Group]:
         """Its statements."""
-        return [item for item in self.items if isinstance(item, Group)]
+        items = self._each() if self.kept is None else self.kept
+        return [item for item in items if isinstance(item, Group)]
 
     @property
     def tails(self) -> list[Tail]:
         """Its tails."""
-        return [item for item in self.items if isinstance(item, Tail)]
+        return [item for item in self.others if isinstance(item, Tail)]
 
 
 class Readings:
-    """Reads a source in several ways, in each once. `shapes` are those that sizes are measured on."""
+    """Reads a source in several ways, each once. `shapes` are those that sizes are measured on."""
 
     def __init__(self, converter: Converter, mesh: Any, shapes: Shapes) -> None:
         self.converter = converter
@@ -3128,19 +3229,10 @@ class Readings:
         variants = self.converter.variants.items()
         key = tuple(getattr(config, name) or choices[0] for name, choices in variants)
         if key not in self._made:
-            self._made[key] = self._read(config)
+            items = partial(statements, self.converter, config, self.mesh)
+            # The first is most often the one that is converted.
+            self._made[key] = Reading(items, self.shapes, not self._made)
         return self._made[key]
-
-    def _read(self, config: Any) -> Reading:
-        shapes = Shapes(self.shapes.side, self.shapes.found, self.shapes.prefix)
-        items: list[Item] = []
-        failed = False
-        try:
-            # Those before the error stay.
-            items.extend(statements(self.converter, config, self.mesh, shapes))
-        except ConversionError:
-            failed = True  # it is told where this is what is converted
-        return Reading(items, failed, shapes.asked)
 
 
 def detected(
@@ -3171,7 +3263,7 @@ def detected(
             chosen = _by_shapes(variant, readings, Shapes(side, shapes.found))
         config = replace(config, **{variant: chosen})
     last = by_names.of(config) if converter.variants else None
-    return config, None if last is None or last.failed or last.bound else last.items
+    return config, None if last is None or last.failed or last.bound else last.kept
 
 
 def _read_each(
@@ -3188,12 +3280,14 @@ def _by_names(
 ) -> list[str]:
     """The alternatives that own every name of the source that not all of them have."""
     own = {choice: _named(one, side) for choice, one in readings.items()}
-    rest = names.difference(*own.values())
-    if rest:
-        taken = {choice: _taken(readings[choice], side, rest) for choice in own}
-        own = {choice: own[choice] | taken[choice] for choice in own}
-    shared = set.intersection(*own.values())
-    telling = {name for known in own.values() for name in known - shared} & names
+    if any(one.tails for one in readings.values()):
+        rest = names.difference(*own.values())
+        for choice, one in readings.items():
+            own[choice] = own[choice] | _taken(one.others, side, rest)
+    every, shared = set[str]().union(*own.values()), set.intersection(*own.values())
+    if len(every) == len(shared):
+        return list(own)
+    telling = (every - shared) & names
     fitting = [choice for choice in own if telling <= own[choice]]
     if fitting:
         return fitting
@@ -3208,27 +3302,15 @@ def _by_names(
 
 def _named(reading: Reading, side: int) -> set[str]:
     """The names of a side that an alternative states, those that it makes among them."""
-    return _stated(reading, side) | {
+    made = {
         name
-        for item in reading.items
+        for item in reading.others
         if isinstance(item, Make) and item.side == side
         for places in item.tensor
         for place in places
         for name in place.names
     }
-
-
-def _stated(reading: Reading, side: int) -> set[str]:
-    """The names of a side in the statements of an alternative."""
-    places = [
-        place
-        for item in reading.items
-        if isinstance(item, Group)
-        for places in item.sides[side]
-        for place in places
-    ]
-    found = {place.name for place in places}
-    return found.union(*(place.spellings for place in places if place.spellings))
+    return reading.stated[side] | made if made else reading.stated[side]
 
 
 def _said(reading: Reading, side: int) -> dict[str, object]:
@@ -3246,18 +3328,17 @@ def _said(reading: Reading, side: int) -> dict[str, object]:
     return found
 
 
-def _taken(reading: Reading, side: int, names: set[str]) -> set[str]:
-    """The names, stated by no alternative, that the tails of one take and its drops do not."""
+def _taken(others: list[Item], side: int, names: set[str]) -> set[str]:
+    """The names, stated by no alternative, that the tails among its items take and the drops do not."""
     tails = [
         place
-        for tail in reading.tails
-        for places in tail.sides[side]
+        for item in others
+        if isinstance(item, Tail)
+        for places in item.sides[side]
         for place in places
     ]
     drops = [
-        item.place
-        for item in reading.items
-        if isinstance(item, Drop) and item.side == side
+        item.place for item in others if isinstance(item, Drop) and item.side == side
     ]
     taking, leaving = (
         Patterns(
@@ -3286,13 +3367,14 @@ def _same_source(readings: list[Reading], side: int) -> bool:
 
 def _written(reading: Reading, side: int) -> set[str]:
     """The names of a side in the statements and the tails of an alternative."""
-    return _stated(reading, side).union(
+    tails = {
         name
         for tail in reading.tails
         for places in tail.sides[side]
         for place in places
         for name in place.names
-    )
+    }
+    return reading.stated[side] | tails if tails else reading.stated[side]
 
 
 def _by_shapes(variant: str, readings: Mapping[str, Reading], shapes: Shapes) -> str:
@@ -3408,7 +3490,8 @@ def _tail_moves(reading: Reading, shapes: Shapes) -> dict[str, object]:
     there = {name for tensors in (shapes.found or {}).values() for name in tensors}
     rest = there - _named(reading, side)
     for tail in reading.tails:
-        if _taken(_only(reading, tail), side, rest):
+        others = [o for o in reading.others if o is tail or not isinstance(o, Tail)]
+        if _taken(others, side, rest):
             source = [
                 (p.names, p.values) for places in tail.sides[side] for p in places
             ]
@@ -3417,17 +3500,11 @@ def _tail_moves(reading: Reading, shapes: Shapes) -> dict[str, object]:
     return found
 
 
-def _only(reading: Reading, tail: Tail) -> Reading:
-    """The reading with one of its tails."""
-    items = [one for one in reading.items if one is tail or not isinstance(one, Tail)]
-    return reading._replace(items=items)
-
-
 # ---- runtime: Transfers: from which elements of which source tensors each tensor of the target comes.
 
 
-# A name that is written: its number in the order of the statements, group, position there, place.
-Slot: TypeAlias = "tuple[int, Group, int, Place]"
+# A name that is written: its number in the order of the statements, its group, position there and place.
+Slot: TypeAlias = "tuple[int, Checked, int, Place]"
 
 
 class Transfer(NamedTuple):
@@ -3463,12 +3540,15 @@ def made_differs(
 
 
 class Target(NamedTuple):
-    """A tensor of a statement as one rank holds it, whatever its name; `shared`: its other parts lie on other ranks."""
+    """A tensor of a statement as one rank holds it, whatever its name.
+
+    `numbers` are its sources among the pieces of the other side; None where they are all of them, in order.
+    """
 
     piece: Piece
     shape: Counts
     filling: Filling
-    shared: bool
+    numbers: tuple[int, ...] | None
 
 
 class Transfers:
@@ -3490,7 +3570,7 @@ class Transfers:
         self._wholes: dict[tuple[int, int, int], tuple[Group, tuple[Stored, ...]]] = {}
 
     def of_ranks(
-        self, groups: Iterable[Group], ranks: Iterable[Any]
+        self, groups: Iterable[Checked], ranks: Iterable[Any]
     ) -> Iterator[tuple[Any, list[Transfer]]]:
         """What each rank of the target gets of these groups, in their order; no name is written twice."""
         slots = _by_coordinates(groups, self.target)
@@ -3500,14 +3580,17 @@ class Transfers:
     def _of_rank(self, slots: list[Slot], rank: Any) -> list[Transfer]:
         targets: dict[tuple[Recipe, int], Target] = {}
         written: dict[str, Transfer] = {}
-        for _, group, position, place in slots:
+        for _, checked, position, place in slots:
+            group = checked.group
             key = group.recipe, position
             target = targets.get(key)
             if target is None:
                 target = targets[key] = _target_of(group, self.target, position, rank)
-            transfer = self._moved(group, target, place)
-            if transfer is None:
-                transfer = self._worked_out(group, target, place)
+            transfer = (
+                _moved(checked, target, place)
+                if checked.sources and target.filling.sources and place.values is None
+                else self._worked_out(group, target, place)
+            )
             other = written.setdefault(place.name, transfer)
             if other is not transfer:
                 raise ConversionError(
@@ -3522,33 +3605,6 @@ class Transfers:
                 if holds(rank, place):
                     target = _target_of(group, side, position, rank)
                     yield self._worked_out(group, target, place)
-
-    def _moved(self, group: Group, target: Target, place: Place) -> Transfer | None:
-        """The transfer of a tensor whose elements are moved as they are; None where there is more to it."""
-        if target.shared or place.values is not None:
-            return None
-        slots, filling = group.sides[1 - target.piece.side], target.filling
-        sources, dtypes = [], []
-        for piece in filling.sources:
-            places = slots[piece.position]
-            source = places[0]
-            rank = self._holders.of(source, piece.at)[0]
-            tensor = self.found[rank].get(source.name)
-            if len(places) > 1 or source.values is not None or tensor is None:
-                return None
-            sources.append(Source(rank, source.name))
-            dtypes.append(tensor.dtype)
-        if not dtypes or dtypes.count(dtypes[0]) < len(dtypes):
-            return None
-        return Transfer(
-            group.recipe.where,
-            place.name,
-            target.shape,
-            tuple(sources),
-            filling.copies,
-            filling.zeros,
-            dtypes[0],
-        )
 
     def _worked_out(self, group: Group, target: Target, place: Place) -> Transfer:
         """The transfer of any tensor; ConversionError where nothing says its dtype or it cannot be computed."""
@@ -3622,18 +3678,18 @@ class Transfers:
         return config_dtype(sides[self.target].write(self.config))
 
 
-def _by_coordinates(groups: Iterable[Group], side: int) -> dict[At, list[Slot]]:
+def _by_coordinates(groups: Iterable[Checked], side: int) -> dict[At, list[Slot]]:
     """The names of a side, apart by the mesh coordinates that they need: few, where ranks are many."""
     found: dict[At, list[Slot]] = {}
     number = 0
-    for group in groups:
-        for position, places in enumerate(group.sides[side]):
+    for checked in groups:
+        for position, places in enumerate(checked.group.sides[side]):
             for place in places:
                 at = tuple(place.at.items()) if place.at else ()
                 slots = found.get(at)
                 if slots is None:
                     slots = found[at] = []
-                slots.append((number, group, position, place))
+                slots.append((number, checked, position, place))
                 number += 1
     return found
 
@@ -3641,7 +3697,7 @@ def _by_coordinates(groups: Iterable[Group], side: int) -> dict[At, list[Slot]]:
 def _held(slots: dict[At, list[Slot]], rank: Any) -> list[Slot]:
     """The names that a rank holds, in order."""
     own = [alike for alike in slots.values() if holds(rank, alike[0][3])]
-    return own[0] if len(own) == 1 else sorted(chain(*own), key=itemgetter(0))
+    return own[0] if len(own) == 1 else sorted(chain(*own), key=lambda slot: slot[0])
 
 
 def _target_of(group: Group, side: int, position: int, rank: Any) -> Target:
@@ -3649,9 +3705,20 @@ def _target_of(group: Group, side: int, position: int, rank: Any) -> Target:
     piece = recipe.piece(side, position, rank)
     filling, shape = recipe.filling(piece), recipe.shapes[piece]
     assert shape is not None, "its source was checked"
-    here = {source.position for source in filling.sources}
-    every = {source.position for source in recipe.goes_into(side, position)}
-    return Target(piece, shape, filling, not every <= here)
+    every = [stated.piece for stated in recipe.stored(1 - side)]
+    whole = list(filling.sources) == every
+    numbers = None if whole else tuple(map(every.index, filling.sources))
+    return Target(piece, shape, filling, numbers)
+
+
+def _moved(checked: Checked, target: Target, place: Place) -> Transfer:
+    """The transfer of a tensor whose elements are moved as they are."""
+    sources, (_, shape, filling, numbers) = checked.sources, target
+    if numbers is not None:
+        sources = tuple([sources[number] for number in numbers])
+    where, dtype = checked.group.recipe.where, checked.dtype
+    copies, zeros = filling.copies, filling.zeros
+    return Transfer(where, place.name, shape, sources, copies, zeros, dtype)
 
 
 # ---- runtime: The plan: which tensor of the target comes from where, with everything checked before a byte moves.
@@ -3715,10 +3782,10 @@ class Plan:
         check = partial(check_sources, side=source, holders=holders, findings=findings)
         shapes = Shapes(source, found)
         there = [item for item in every if _is_there(item, shapes, source)]
-        groups = list(check(item for item in there if isinstance(item, Group)))
+        checked = list(check(item for item in there if isinstance(item, Group)))
         makes = [item for item in there if isinstance(item, Make)]
         made = [item for item in makes if item.side == source]
-        made_groups = list(check(item.group for item in made))
+        made_groups = [one.group for one in check(item.group for item in made)]
         transfers = Transfers(converter, target, config, found, holders)
         self.made = [
             pair
@@ -3731,16 +3798,17 @@ class Plan:
         left = take_drops(unread(findings), drops, findings)
         left = [tensor for tensor in left if not tails.take(tensor)]
         if left:
+            groups = [one.group for one in checked]
             raise leftover(converter.name, groups, source, left)
-        checked = iter(groups)
-        taken: list[Group] = []
+        stated = iter(checked)
+        taken: list[Checked] = []
         for item in there:
             if isinstance(item, Group):
-                taken.append(next(checked))
+                taken.append(next(stated))
             elif isinstance(item, Tail):
                 taken += check(tails.groups_of(item))
             elif isinstance(item, Make) and item.side == target:
-                taken.append(item.group)
+                taken.append(Checked(item.group))
         self.ties, self.replicas = findings.ties, findings.replicas
         self.paddings, self.drops = findings.paddings, findings.drops
         self._transfers: dict[Any, list[Transfer]] = dict(

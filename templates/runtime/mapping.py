@@ -32,7 +32,36 @@ class Place(NamedTuple):
 
 
 # The tensors of a side of a statement, each under one name or under several that are tied.
-Slots: TypeAlias = "tuple[tuple[Place, ...], ...]"
+Slots: TypeAlias = "tuple[tuple[Place, ...], ...] | Named"
+
+
+class Named:
+    """Tensors of one name each, with the same mesh coordinates; they are places once these are asked for.
+
+    A name with several spellings is a tuple of them.
+    """
+
+    __slots__ = ("at", "names")
+
+    def __init__(
+        self, names: tuple[str | tuple[str, ...], ...], at: Mapping[str, int]
+    ) -> None:
+        self.names = names
+        self.at = at
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[tuple[Place, ...]]:
+        return iter([(self._place(name),) for name in self.names])
+
+    def __getitem__(self, position: int) -> tuple[Place, ...]:
+        return (self._place(self.names[position]),)
+
+    def _place(self, name: str | tuple[str, ...]) -> Place:
+        if isinstance(name, str):
+            return Place(name, self.at)
+        return Place(name[0], self.at, None, name[1:])
 
 
 class Group(NamedTuple):
@@ -151,9 +180,15 @@ class Holders:
 
     def of(self, place: Place, piece: tuple[tuple[str, int], ...] = ()) -> list[Any]:
         """The ranks with the coordinates of the place and of the piece, in order."""
-        if not piece and not place.at:
+        return self.at(place.at, piece)
+
+    def at(
+        self, place: Mapping[str, int], piece: tuple[tuple[str, int], ...]
+    ) -> list[Any]:
+        """The ranks with both coordinates, in order."""
+        if not piece and not place:
             return self.ranks
-        at = (*place.at.items(), *piece)
+        at = (*place.items(), *piece)
         found = self._found.get(at)
         if found is None:
             found = self._found[at] = [
@@ -298,18 +333,16 @@ def places(*names: str | tuple[str, ...], when: bool = True, **at: int) -> Slots
 
     Of several spellings of a name the first is written.
     """
-    if not when:
-        return ()
-    return tuple(
-        [
-            (Place(name, at) if isinstance(name, str) else _respelled(name, at),)
-            for name in names
-        ]
-    )
+    return Named(names, at) if when else ()
 
 
-def _respelled(names: tuple[str, ...], at: Mapping[str, int]) -> Place:
-    return Place(names[0], at, None, names[1:])
+def names_of(slots: Slots) -> list[str]:
+    """Every spelling of all names."""
+    if isinstance(slots, Named):
+        plain = [name for name in slots.names if isinstance(name, str)]
+        if len(plain) == len(slots.names):
+            return plain
+    return [name for places in slots for place in places for name in place.names]
 
 
 def tied(*names: Slots) -> Slots:

@@ -18,6 +18,7 @@ class Patterns:
         self._ats: dict[Any, tuple[At, ...]] = {}
         self._plain: dict[tuple[At, str], list[int]] = {}
         self._heads: set[tuple[At, str]] = set()
+        self._head_texts: set[str] = set()
         self._single: dict[tuple[At, str, str], list[int]] = {}
         self._several: dict[tuple[At, str], list[tuple[int, list[str]]]] = {}
         for number, place in places:
@@ -32,6 +33,7 @@ class Patterns:
             return
         head = head.removesuffix(".")
         self._heads.add((at, head))
+        self._head_texts.add(head)
         if len(rest) == 1:
             key = at, head, rest[0].removeprefix(".")
             self._single.setdefault(key, []).append(number)
@@ -45,13 +47,14 @@ class Patterns:
         ats = self.ats(rank)
         for at in ats if self._plain else ():
             found += self._plain.get((at, name), ())
-        parts = name.split(".") if self._heads else []
-        for count in range(len(parts) + 1 if parts else 0):
-            head = ".".join(parts[:count])
-            for at in ats:
-                if (at, head) in self._heads:
-                    found += self._behind(at, head, parts[count:])
-        return sorted(set(found))
+        if self._heads:
+            for count, head in enumerate(_heads_of(name)):
+                if head in self._head_texts:
+                    for at in ats:
+                        if (at, head) in self._heads:
+                            parts = name.split(".")[count:]
+                            found += self._behind(at, head, parts)
+        return sorted(set(found)) if len(found) > 1 else found
 
     def _behind(self, at: At, head: str, parts: list[str]) -> Iterator[int]:
         """The numbers of the places that begin with a head and fit what stands behind it."""
@@ -68,6 +71,15 @@ class Patterns:
                 at for at, place in self._places.items() if holds(rank, place)
             )
         return self._ats[rank]
+
+
+def _heads_of(name: str) -> list[str]:
+    """What a name can begin with: none, some or all of its components."""
+    heads, end = [""], name.find(".")
+    while end >= 0:
+        heads.append(name[:end])
+        end = name.find(".", end + 1)
+    return [*heads, name]
 
 
 def standing(pattern: str, name: str) -> str | None:

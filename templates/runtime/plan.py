@@ -9,7 +9,15 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from .checks import Findings, Source, check_sources, leftover, take_drops, unread
+from .checks import (
+    Checked,
+    Findings,
+    Source,
+    check_sources,
+    leftover,
+    take_drops,
+    unread,
+)
 from .errors import ConversionError
 from .mapping import Converter, Drop, Group, Holders, Item, Make, Recipes, Shapes, Tail
 from .spelling import prefix_of, statements
@@ -77,10 +85,10 @@ class Plan:
         check = partial(check_sources, side=source, holders=holders, findings=findings)
         shapes = Shapes(source, found)
         there = [item for item in every if _is_there(item, shapes, source)]
-        groups = list(check(item for item in there if isinstance(item, Group)))
+        checked = list(check(item for item in there if isinstance(item, Group)))
         makes = [item for item in there if isinstance(item, Make)]
         made = [item for item in makes if item.side == source]
-        made_groups = list(check(item.group for item in made))
+        made_groups = [one.group for one in check(item.group for item in made)]
         transfers = Transfers(converter, target, config, found, holders)
         self.made = [
             pair
@@ -93,16 +101,17 @@ class Plan:
         left = take_drops(unread(findings), drops, findings)
         left = [tensor for tensor in left if not tails.take(tensor)]
         if left:
+            groups = [one.group for one in checked]
             raise leftover(converter.name, groups, source, left)
-        checked = iter(groups)
-        taken: list[Group] = []
+        stated = iter(checked)
+        taken: list[Checked] = []
         for item in there:
             if isinstance(item, Group):
-                taken.append(next(checked))
+                taken.append(next(stated))
             elif isinstance(item, Tail):
                 taken += check(tails.groups_of(item))
             elif isinstance(item, Make) and item.side == target:
-                taken.append(item.group)
+                taken.append(Checked(item.group))
         self.ties, self.replicas = findings.ties, findings.replicas
         self.paddings, self.drops = findings.paddings, findings.drops
         self._transfers: dict[Any, list[Transfer]] = dict(

@@ -8,7 +8,7 @@ from typing import Any
 
 from .checks import Source
 from .errors import ConversionError
-from .mapping import Drop, Group, Item, Make, Place, Recipes, Slots, Tail, holds
+from .mapping import Drop, Group, Item, Make, Named, Place, Recipes, Slots, Tail, holds
 from .patterns import At, Patterns, filled, standing
 
 
@@ -103,19 +103,24 @@ class Tails:
 
     def _check(self, source: Source, best: tuple[int, str], place: Place) -> None:
         """The tensor comes back by the same tail: nothing else owns the name that it is written under."""
-        where = self._where(best[0])
         for rank in self._telling(place):
-            said = f"{source}: {where} takes it to {Source(rank, place.name)}, which "
-            if named := self._named.of(rank, place.name):
-                raise ConversionError(f"{said}{self._where(named[0])} writes")
-            if dropped := self._drops.of(rank, place.name):
+            said = self._other_owner(rank, place.name, best)
+            if said is not None:
                 raise ConversionError(
-                    f"{said}{self._where(dropped[0])} leaves behind coming back"
+                    f"{source}: {self._where(best[0])} takes it to {Source(rank, place.name)}, which {said}"
                 )
-            back = self._best_of(self.target, rank, place.name)
-            if back != best:
-                by = "no tail" if back is None else self._where(back[0])
-                raise ConversionError(f"{said}{by} takes coming back")
+
+    def _other_owner(self, rank: Any, name: str, best: tuple[int, str]) -> str | None:
+        """What else is done to a name of the target than by this tail; None for nothing."""
+        if named := self._named.of(rank, name):
+            return f"{self._where(named[0])} writes"
+        if dropped := self._drops.of(rank, name):
+            return f"{self._where(dropped[0])} leaves behind coming back"
+        back = self._best_of(self.target, rank, name)
+        if back == best:
+            return None
+        by = "no tail" if back is None else self._where(back[0])
+        return f"{by} takes coming back"
 
     def _telling(self, place: Place) -> list[Any]:
         """Ranks that hold a place, one of all that hold the same other places."""
@@ -156,14 +161,24 @@ def tail_group(tail: Tail, text: str, recipes: Recipes) -> Group:
 
 
 def _filled(slots: Slots, text: str) -> Slots:
+    if isinstance(slots, Named):
+        names = [
+            filled(name, text) if isinstance(name, str) else _all_filled(name, text)
+            for name in slots.names
+        ]
+        return Named(tuple(names), slots.at)
     return tuple(
         tuple(_one_filled(place, text) for place in places) for places in slots
     )
 
 
 def _one_filled(place: Place, text: str) -> Place:
-    spellings = tuple(filled(name, text) for name in place.spellings)
+    spellings = _all_filled(place.spellings, text)
     return place._replace(name=filled(place.name, text), spellings=spellings)
+
+
+def _all_filled(names: tuple[str, ...], text: str) -> tuple[str, ...]:
+    return tuple(filled(name, text) for name in names)
 
 
 def _flat(slots: Slots) -> list[Place]:

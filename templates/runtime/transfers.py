@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
-from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from .checks import Source
+from .checks import Checked, Source
 from .errors import ConversionError
 from .fills import Filled
 from .grid import Counts, Piece
@@ -20,8 +19,8 @@ from .patterns import At
 from .recipe import Copy, Filling, Recipe
 from .values import Change, Stored, config_dtype, written_values
 
-# A name that is written: its number in the order of the statements, group, position there, place.
-Slot: TypeAlias = "tuple[int, Group, int, Place]"
+# A name that is written: its number in the order of the statements, its group, position there and place.
+Slot: TypeAlias = "tuple[int, Checked, int, Place]"
 
 
 class Transfer(NamedTuple):
@@ -57,12 +56,15 @@ def made_differs(
 
 
 class Target(NamedTuple):
-    """A tensor of a statement as one rank holds it, whatever its name; `shared`: its other parts lie on other ranks."""
+    """A tensor of a statement as one rank holds it, whatever its name.
+
+    `numbers` are its sources among the pieces of the other side; None where they are all of them, in order.
+    """
 
     piece: Piece
     shape: Counts
     filling: Filling
-    shared: bool
+    numbers: tuple[int, ...] | None
 
 
 class Transfers:
@@ -84,7 +86,7 @@ class Transfers:
         self._wholes: dict[tuple[int, int, int], tuple[Group, tuple[Stored, ...]]] = {}
 
     def of_ranks(
-        self, groups: Iterable[Group], ranks: Iterable[Any]
+        self, groups: Iterable[Checked], ranks: Iterable[Any]
     ) -> Iterator[tuple[Any, list[Transfer]]]:
         """What each rank of the target gets of these groups, in their order; no name is written twice."""
         slots = _by_coordinates(groups, self.target)
@@ -94,14 +96,17 @@ class Transfers:
     def _of_rank(self, slots: list[Slot], rank: Any) -> list[Transfer]:
         targets: dict[tuple[Recipe, int], Target] = {}
         written: dict[str, Transfer] = {}
-        for _, group, position, place in slots:
+        for _, checked, position, place in slots:
+            group = checked.group
             key = group.recipe, position
             target = targets.get(key)
             if target is None:
                 target = targets[key] = _target_of(group, self.target, position, rank)
-            transfer = self._moved(group, target, place)
-            if transfer is None:
-                transfer = self._worked_out(group, target, place)
+            transfer = (
+                _moved(checked, target, place)
+                if checked.sources and target.filling.sources and place.values is None
+                else self._worked_out(group, target, place)
+            )
             other = written.setdefault(place.name, transfer)
             if other is not transfer:
                 raise ConversionError(
@@ -116,33 +121,6 @@ class Transfers:
                 if holds(rank, place):
                     target = _target_of(group, side, position, rank)
                     yield self._worked_out(group, target, place)
-
-    def _moved(self, group: Group, target: Target, place: Place) -> Transfer | None:
-        """The transfer of a tensor whose elements are moved as they are; None where there is more to it."""
-        if target.shared or place.values is not None:
-            return None
-        slots, filling = group.sides[1 - target.piece.side], target.filling
-        sources, dtypes = [], []
-        for piece in filling.sources:
-            places = slots[piece.position]
-            source = places[0]
-            rank = self._holders.of(source, piece.at)[0]
-            tensor = self.found[rank].get(source.name)
-            if len(places) > 1 or source.values is not None or tensor is None:
-                return None
-            sources.append(Source(rank, source.name))
-            dtypes.append(tensor.dtype)
-        if not dtypes or dtypes.count(dtypes[0]) < len(dtypes):
-            return None
-        return Transfer(
-            group.recipe.where,
-            place.name,
-            target.shape,
-            tuple(sources),
-            filling.copies,
-            filling.zeros,
-            dtypes[0],
-        )
 
     def _worked_out(self, group: Group, target: Target, place: Place) -> Transfer:
         """The transfer of any tensor; ConversionError where nothing says its dtype or it cannot be computed."""
@@ -216,18 +194,18 @@ class Transfers:
         return config_dtype(sides[self.target].write(self.config))
 
 
-def _by_coordinates(groups: Iterable[Group], side: int) -> dict[At, list[Slot]]:
+def _by_coordinates(groups: Iterable[Checked], side: int) -> dict[At, list[Slot]]:
     """The names of a side, apart by the mesh coordinates that they need: few, where ranks are many."""
     found: dict[At, list[Slot]] = {}
     number = 0
-    for group in groups:
-        for position, places in enumerate(group.sides[side]):
+    for checked in groups:
+        for position, places in enumerate(checked.group.sides[side]):
             for place in places:
                 at = tuple(place.at.items()) if place.at else ()
                 slots = found.get(at)
                 if slots is None:
                     slots = found[at] = []
-                slots.append((number, group, position, place))
+                slots.append((number, checked, position, place))
                 number += 1
     return found
 
@@ -235,7 +213,7 @@ def _by_coordinates(groups: Iterable[Group], side: int) -> dict[At, list[Slot]]:
 def _held(slots: dict[At, list[Slot]], rank: Any) -> list[Slot]:
     """The names that a rank holds, in order."""
     own = [alike for alike in slots.values() if holds(rank, alike[0][3])]
-    return own[0] if len(own) == 1 else sorted(chain(*own), key=itemgetter(0))
+    return own[0] if len(own) == 1 else sorted(chain(*own), key=lambda slot: slot[0])
 
 
 def _target_of(group: Group, side: int, position: int, rank: Any) -> Target:
@@ -243,6 +221,17 @@ def _target_of(group: Group, side: int, position: int, rank: Any) -> Target:
     piece = recipe.piece(side, position, rank)
     filling, shape = recipe.filling(piece), recipe.shapes[piece]
     assert shape is not None, "its source was checked"
-    here = {source.position for source in filling.sources}
-    every = {source.position for source in recipe.goes_into(side, position)}
-    return Target(piece, shape, filling, not every <= here)
+    every = [stated.piece for stated in recipe.stored(1 - side)]
+    whole = list(filling.sources) == every
+    numbers = None if whole else tuple(map(every.index, filling.sources))
+    return Target(piece, shape, filling, numbers)
+
+
+def _moved(checked: Checked, target: Target, place: Place) -> Transfer:
+    """The transfer of a tensor whose elements are moved as they are."""
+    sources, (_, shape, filling, numbers) = checked.sources, target
+    if numbers is not None:
+        sources = tuple([sources[number] for number in numbers])
+    where, dtype = checked.group.recipe.where, checked.dtype
+    copies, zeros = filling.copies, filling.zeros
+    return Transfer(where, place.name, shape, sources, copies, zeros, dtype)

@@ -5,40 +5,77 @@ Where neither tells two alternatives apart that read the source differently, the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 from .errors import ConversionError
 from .grid import Piece
-from .mapping import Converter, Drop, Group, Holders, Item, Make, Place, Shapes, Tail
+from .mapping import (
+    Converter,
+    Drop,
+    Group,
+    Holders,
+    Item,
+    Make,
+    Place,
+    Shapes,
+    Tail,
+    names_of,
+)
 from .patterns import Patterns
 from .spelling import statements
 
 
-class Reading(NamedTuple):
-    """What one alternative makes of a source, as far as it can be worked out.
+class Reading:
+    """What one alternative makes of a source, as far as it can be worked out; `items` yields its statements.
 
-    `bound`: shapes were asked for, so that the statements hold for these only.
+    Their names are kept, by side, and all that is no group. The groups are worked out again when they are asked for,
+    since they are many, and are kept only where `keep` is set. `bound`: they hold for these shapes.
     """
 
-    items: list[Item]
-    failed: bool
-    bound: bool
+    def __init__(
+        self, items: Callable[[Shapes], Iterator[Item]], shapes: Shapes, keep: bool
+    ) -> None:
+        self._items = items
+        self._shapes = Shapes(shapes.side, shapes.found, shapes.prefix)
+        self.stated: tuple[set[str], set[str]] = (set(), set())
+        self.others: list[Item] = []
+        self.kept: list[Item] | None = [] if keep else None
+        self.failed = False
+        left, right = self.stated
+        for item in self._each():
+            if self.kept is not None:
+                self.kept.append(item)
+            if not isinstance(item, Group):
+                self.others.append(item)
+                continue
+            left.update(names_of(item.left))
+            right.update(names_of(item.right))
+        self.bound = self._shapes.asked
+
+    def _each(self) -> Iterator[Item]:
+        """The statements before the first that cannot be worked out, which is told where it is converted."""
+        try:
+            yield from self._items(self._shapes)
+        except ConversionError:
+            self.failed = True
 
     @property
     def groups(self) -> list[Group]:
         """Its statements."""
-        return [item for item in self.items if isinstance(item, Group)]
+        items = self._each() if self.kept is None else self.kept
+        return [item for item in items if isinstance(item, Group)]
 
     @property
     def tails(self) -> list[Tail]:
         """Its tails."""
-        return [item for item in self.items if isinstance(item, Tail)]
+        return [item for item in self.others if isinstance(item, Tail)]
 
 
 class Readings:
-    """Reads a source in several ways, in each once. `shapes` are those that sizes are measured on."""
+    """Reads a source in several ways, each once. `shapes` are those that sizes are measured on."""
 
     def __init__(self, converter: Converter, mesh: Any, shapes: Shapes) -> None:
         self.converter = converter
@@ -51,19 +88,10 @@ class Readings:
         variants = self.converter.variants.items()
         key = tuple(getattr(config, name) or choices[0] for name, choices in variants)
         if key not in self._made:
-            self._made[key] = self._read(config)
+            items = partial(statements, self.converter, config, self.mesh)
+            # The first is most often the one that is converted.
+            self._made[key] = Reading(items, self.shapes, not self._made)
         return self._made[key]
-
-    def _read(self, config: Any) -> Reading:
-        shapes = Shapes(self.shapes.side, self.shapes.found, self.shapes.prefix)
-        items: list[Item] = []
-        failed = False
-        try:
-            # Those before the error stay.
-            items.extend(statements(self.converter, config, self.mesh, shapes))
-        except ConversionError:
-            failed = True  # it is told where this is what is converted
-        return Reading(items, failed, shapes.asked)
 
 
 def detected(
@@ -94,7 +122,7 @@ def detected(
             chosen = _by_shapes(variant, readings, Shapes(side, shapes.found))
         config = replace(config, **{variant: chosen})
     last = by_names.of(config) if converter.variants else None
-    return config, None if last is None or last.failed or last.bound else last.items
+    return config, None if last is None or last.failed or last.bound else last.kept
 
 
 def _read_each(
@@ -111,12 +139,14 @@ def _by_names(
 ) -> list[str]:
     """The alternatives that own every name of the source that not all of them have."""
     own = {choice: _named(one, side) for choice, one in readings.items()}
-    rest = names.difference(*own.values())
-    if rest:
-        taken = {choice: _taken(readings[choice], side, rest) for choice in own}
-        own = {choice: own[choice] | taken[choice] for choice in own}
-    shared = set.intersection(*own.values())
-    telling = {name for known in own.values() for name in known - shared} & names
+    if any(one.tails for one in readings.values()):
+        rest = names.difference(*own.values())
+        for choice, one in readings.items():
+            own[choice] = own[choice] | _taken(one.others, side, rest)
+    every, shared = set[str]().union(*own.values()), set.intersection(*own.values())
+    if len(every) == len(shared):
+        return list(own)
+    telling = (every - shared) & names
     fitting = [choice for choice in own if telling <= own[choice]]
     if fitting:
         return fitting
@@ -131,27 +161,15 @@ def _by_names(
 
 def _named(reading: Reading, side: int) -> set[str]:
     """The names of a side that an alternative states, those that it makes among them."""
-    return _stated(reading, side) | {
+    made = {
         name
-        for item in reading.items
+        for item in reading.others
         if isinstance(item, Make) and item.side == side
         for places in item.tensor
         for place in places
         for name in place.names
     }
-
-
-def _stated(reading: Reading, side: int) -> set[str]:
-    """The names of a side in the statements of an alternative."""
-    places = [
-        place
-        for item in reading.items
-        if isinstance(item, Group)
-        for places in item.sides[side]
-        for place in places
-    ]
-    found = {place.name for place in places}
-    return found.union(*(place.spellings for place in places if place.spellings))
+    return reading.stated[side] | made if made else reading.stated[side]
 
 
 def _said(reading: Reading, side: int) -> dict[str, object]:
@@ -169,18 +187,17 @@ def _said(reading: Reading, side: int) -> dict[str, object]:
     return found
 
 
-def _taken(reading: Reading, side: int, names: set[str]) -> set[str]:
-    """The names, stated by no alternative, that the tails of one take and its drops do not."""
+def _taken(others: list[Item], side: int, names: set[str]) -> set[str]:
+    """The names, stated by no alternative, that the tails among its items take and the drops do not."""
     tails = [
         place
-        for tail in reading.tails
-        for places in tail.sides[side]
+        for item in others
+        if isinstance(item, Tail)
+        for places in item.sides[side]
         for place in places
     ]
     drops = [
-        item.place
-        for item in reading.items
-        if isinstance(item, Drop) and item.side == side
+        item.place for item in others if isinstance(item, Drop) and item.side == side
     ]
     taking, leaving = (
         Patterns(
@@ -209,13 +226,14 @@ def _same_source(readings: list[Reading], side: int) -> bool:
 
 def _written(reading: Reading, side: int) -> set[str]:
     """The names of a side in the statements and the tails of an alternative."""
-    return _stated(reading, side).union(
+    tails = {
         name
         for tail in reading.tails
         for places in tail.sides[side]
         for place in places
         for name in place.names
-    )
+    }
+    return reading.stated[side] | tails if tails else reading.stated[side]
 
 
 def _by_shapes(variant: str, readings: Mapping[str, Reading], shapes: Shapes) -> str:
@@ -331,16 +349,11 @@ def _tail_moves(reading: Reading, shapes: Shapes) -> dict[str, object]:
     there = {name for tensors in (shapes.found or {}).values() for name in tensors}
     rest = there - _named(reading, side)
     for tail in reading.tails:
-        if _taken(_only(reading, tail), side, rest):
+        others = [o for o in reading.others if o is tail or not isinstance(o, Tail)]
+        if _taken(others, side, rest):
             source = [
                 (p.names, p.values) for places in tail.sides[side] for p in places
             ]
             for place in (p for places in tail.sides[1 - side] for p in places):
                 found[place.name] = source, place.values
     return found
-
-
-def _only(reading: Reading, tail: Tail) -> Reading:
-    """The reading with one of its tails."""
-    items = [one for one in reading.items if one is tail or not isinstance(one, Tail)]
-    return reading._replace(items=items)
