@@ -174,11 +174,11 @@ MEMORY = (
     Memory("memory 20 GB sparse", "llama-20gb", "llama", TP4, 64 * MB, 25 * GB),
 )
 PROMISES = (
-    Promise("--max-memory 1 GB", "llama-1gb", "llama", TP4, 2 * GB),
-    Promise("--max-memory 20 GB", "llama-20gb", "llama", TP4, 25 * GB),
-    Promise("--max-memory turned", "experts", "experts", ("to-olmo",)),
+    Promise("max-memory 1 GB", "llama-1gb", "llama", TP4, 2 * GB),
+    Promise("max-memory 20 GB", "llama-20gb", "llama", TP4, 25 * GB),
+    Promise("max-memory turned", "experts", "experts", ("to-olmo",)),
     Promise(
-        "--max-memory cast", "matrices-bf16", "matrices", ("to-other", "--dtype", "f32")
+        "max-memory cast", "matrices-bf16", "matrices", ("to-other", "--dtype", "f32")
     ),
 )
 WORKS: tuple[Work, ...] = (

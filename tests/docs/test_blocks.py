@@ -28,7 +28,10 @@ KINDS = {
 }
 
 # The blocks that are not run: they install, download or take minutes.
-NOT_RUN = {"README.md": ["make demo\nmake test\n", "pip install '.[fast]'\n"]}
+NOT_RUN = {
+    "README.md": ["make demo\nmake test\n", "pip install '.[fast]'\n"],
+    "performance.md": ['make bench\nmake bench ROWS="--only llama tp=4"\n'],
+}
 
 every_document = pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda path: path.name
