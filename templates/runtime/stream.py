@@ -139,6 +139,13 @@ class Assembler:
     ) -> None:
         """Put that part of one copy into a view which lies in the elements [first, last) of its target."""
         width = item_size(stored.dtype)
+        if copy.steps == copy.strides == (1,):
+            begin = max(first, copy.offset)
+            piece = view[
+                (begin - first) * width : (copy.offset + copy.counts[0] - first) * width
+            ]
+            self.reader.read(stored, (copy.start + begin - copy.offset) * width, piece)
+            return
         if len(copy.counts) == 2 and copy.steps[1] == copy.strides[1] == 1:
             self._fill_rows(copy, stored, first, last, view)
             return
