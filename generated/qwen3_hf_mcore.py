@@ -5407,19 +5407,18 @@ def file_runs(
 ) -> Iterator[Run]:
     """The runs that touch the bytes [begin, end) of the data of a file, in order and without a gap."""
     first = max(0, bisect_right(file.starts, begin) - 1)
-    last: Run | None = None
+    last, stop = None, begin  # the run so far, and where it ends
     for tensor in file.tensors[first : bisect_left(file.starts, end)]:
         for run in _tensor_runs(found, tensor, begin, end) if tensor.size else ():
             if run.end <= begin:
                 continue
-            if last is not None and _goes_on(last, run):
-                last = last._replace(end=run.end)
-                continue
-            if last is not None:
-                yield last
-            last = run
+            if last is None or not _goes_on(last, run):
+                if last is not None:
+                    yield last._replace(end=stop)
+                last = run
+            stop = run.end
     if last is not None:
-        yield last
+        yield last._replace(end=stop)
 
 
 def _goes_on(one: Run, other: Run) -> bool:
@@ -5427,7 +5426,7 @@ def _goes_on(one: Run, other: Run) -> bool:
     if one.stored is None or other.stored is None or one.shift != other.shift:
         return False
     here, there = one.stored, other.stored
-    return here.path == there.path and here.memory is there.memory
+    return here.memory is there.memory and here.path == there.path
 
 
 def _tensor_runs(
@@ -5443,6 +5442,12 @@ def _tensor_runs(
     transfer, copies = tensor.transfer, tensor.blocks.copies
     width = item_size(tensor.dtype)
     as_stored = transfer.dtype == tensor.dtype and not transfer.changes
+    if as_stored and _is_whole(copies, tensor.size // width):
+        source = transfer.sources[0]
+        stored = found[source.rank][source.name]
+        shift = stored.begin + copies[0].start * width - tensor.begin
+        end = tensor.begin + tensor.size
+        return [Run(tensor.begin, end, shift, stored, tensor)]
     if not as_stored or transfer.zeros or not all(_is_long(c, width) for c in copies):
         return [Run(tensor.begin, tensor.begin + tensor.size, 0, None, tensor)]
     first, last = (begin - tensor.begin) // width, -((tensor.begin - end) // width)
@@ -5457,6 +5462,11 @@ def _tensor_runs(
             runs.append(Run(low, low + count * width, shift, stored, tensor))
     runs.sort()
     return runs
+
+
+def _is_whole(copies: tuple[Copy, ...], count: int) -> bool:
+    """Whether a tensor of so many elements is one run, as most are; this is quicker to see than the runs of the rest."""
+    return len(copies) == 1 and copies[0].steps == (1,) and copies[0].counts == (count,)
 
 
 def _is_long(copy: Copy, width: int) -> bool:
@@ -5768,6 +5778,13 @@ class Assembler:
     ) -> None:
         """Put that part of one copy into a view which lies in the elements [first, last) of its target."""
         width = item_size(stored.dtype)
+        if copy.steps == copy.strides == (1,):
+            begin = max(first, copy.offset)
+            piece = view[
+                (begin - first) * width : (copy.offset + copy.counts[0] - first) * width
+            ]
+            self.reader.read(stored, (copy.start + begin - copy.offset) * width, piece)
+            return
         if len(copy.counts) == 2 and copy.steps[1] == copy.strides[1] == 1:
             self._fill_rows(copy, stored, first, last, view)
             return
