@@ -180,6 +180,13 @@ def test_what_they_refuse_is_refused(drawn: tuple[bytes, int]) -> None:
 
 @settings(max_examples=1500)
 @given(mutated())
+@example(
+    (
+        b'{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}',
+        0,
+    )
+)
+@example((b'{"__metadata__":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}', 0))
 def test_columns_give_what_json_gives(drawn: tuple[bytes, int]) -> None:
     text, size = drawn
     assume(text[:1] == b"{")
