@@ -27,6 +27,6 @@ def _processor() -> str:
 
 
 def _file_system(folder: Path) -> str:
-    command = ["stat", "--file-system", "--format", "%T", str(folder)]
+    command = ["df", "--output=fstype", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    return done.stdout.split()[-1] if done.stdout.split() else "unknown"
