@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from mapc.templates.runtime.errors import ConversionError
@@ -22,7 +21,6 @@ from safetensors import SafetensorError, safe_open
 
 from .files import with_header
 
-pytest.importorskip("numpy")
 DTYPES = ("BOOL", "U8", "I8", "I16", "F16", "BF16", "I32", "F32", "I64", "F64")
 NAMES = st.sampled_from(
     (
