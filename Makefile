@@ -10,7 +10,7 @@ INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 MAPS := $(sort $(wildcard dsl/maps/*.map))
 
 .DEFAULT_GOAL := help
-.PHONY: help test check build demo bench clean test-oldest
+.PHONY: help test test-long check build demo bench clean test-oldest
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ $(VENV)/stamp-demo: pyproject.toml $(VENV)/stamp-venv
 
 test: check  ## install what the tests need, check the code, run every test
 	$(BIN)/python -m pytest
+
+test-long: $(VENV)/stamp-test  ## the tests that take minutes: large counts of what `make test` tries a few times
+	$(BIN)/python -m pytest -m long
 
 check: $(VENV)/stamp-test  ## format, lint, types, and that generated/ is what the maps say
 	$(BIN)/black --check .

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from mapc.templates.runtime.errors import ConversionError
@@ -169,6 +170,17 @@ def test_good_headers_are_read_alike(drawn: tuple[bytes, int]) -> None:
 @example((b'{"a":{"dtype":"U8","shape":[-0],"data_offsets":[0,0]}}', 0))
 @example((b'{"\\ud800":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}', 0))
 def test_what_they_refuse_is_refused(drawn: tuple[bytes, int]) -> None:
+    check_what_they_refuse(drawn)
+
+
+@pytest.mark.long
+@settings(max_examples=100_000)
+@given(mutated())
+def test_what_they_refuse_is_refused_often(drawn: tuple[bytes, int]) -> None:
+    check_what_they_refuse(drawn)
+
+
+def check_what_they_refuse(drawn: tuple[bytes, int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = write(folder, *drawn)
         read, other = ours(path), theirs(path)
