@@ -52,6 +52,8 @@ PARTS: dict[str, tuple[str, ...]] = {
         "strided",
         "stream",
         "compare",
+        "verifying",
+        "beside",
         "sharing",
         "workers",
         "writing",

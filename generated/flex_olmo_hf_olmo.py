@@ -5754,7 +5754,7 @@ def _preallocate(descriptor: int, size: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-# ---- runtime: Comparing bytes: tensors that must be equal, padding that should be zero, files against their source.
+# ---- runtime: Comparing bytes of the source: tensors that must be equal, padding that should be zero, values that a map makes.
 
 
 def check_equal(
@@ -5823,63 +5823,6 @@ def _check_made(
             raise made_differs(source, tensor.transfer, first + at, other[at], one[at])
 
 
-def verify_header(file: OutputFile, path: str, look: Callable[[], None]) -> None:
-    """ConversionError where the header of a written file is not read as it was meant.
-
-    `look` is called while all that was read is in memory.
-    """
-    written = read_header(path)
-    look()
-    for tensor in file.tensors:
-        name = tensor.transfer.name
-        meant = (
-            tensor.dtype,
-            tensor.transfer.shape,
-            path,
-            tensor.begin,
-            tensor.size,
-            None,
-        )
-        if written.get(name) != meant:
-            raise ConversionError(
-                f"{path}: {name}: expected {meant}, found {written.get(name)}"
-            )
-
-
-def verify_part(
-    assembler: Assembler,
-    file: OutputFile,
-    begin: int,
-    end: int,
-    path: str,
-    progress: Callable[[int], None],
-) -> None:
-    """Compute the bytes [begin, end) of a written file again; ConversionError names the first element that differs."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        found = bytearray()
-        for low, view in assembler.chunks(file, begin, end):
-            if len(found) != len(view):
-                found = bytearray(len(view))
-            _read_back(descriptor, low, found)
-            if found != view:
-                raise _difference(file, path, low, bytes(view), found)
-            progress(len(view))
-    finally:
-        os.close(descriptor)
-
-
-def _read_back(descriptor: int, position: int, found: bytearray) -> None:
-    """Fill with the bytes of a file from a position on; shortened where the file ends before."""
-    done = 0
-    while done < len(found):
-        with memoryview(found) as view:
-            count = os.preadv(descriptor, [view[done:]], position + done)
-        done += count
-        if count == 0:
-            del found[done:]
-
-
 def _check_pair(
     reader: SourceReader,
     one: tuple[Source, StoredTensor],
@@ -5897,9 +5840,9 @@ def _check_pair(
         reader.read(first, begin, memoryview(mine))
         reader.read(second, begin, memoryview(theirs))
         if mine != theirs:
-            at = _first_difference(mine, theirs)
+            at = first_difference(mine, theirs)
             raise ConversionError(
-                f"{both}: {_element(first.shape, first.dtype, begin + at, mine, theirs, at)}"
+                f"{both}: {element_difference(first.shape, first.dtype, begin + at, mine, theirs, at)}"
             )
 
 
@@ -5932,24 +5875,7 @@ def _dense_strides(counts: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(prod(counts[dim + 1 :]) for dim in range(len(counts)))
 
 
-def _difference(
-    file: OutputFile, path: str, low: int, expected: bytes, found: bytearray
-) -> ConversionError:
-    """The error for a chunk of a file, from byte `low` on, that is not as expected."""
-    at = _first_difference(expected, found)
-    tensor = max(
-        (t for t in file.tensors if t.begin <= low + at),
-        key=lambda t: t.begin + bool(t.size),
-    )
-    where = low + at - tensor.begin
-    element = _element(tensor.transfer.shape, tensor.dtype, where, expected, found, at)
-    return ConversionError(
-        f"{path}: {tensor.transfer.name}: {element}; the file differs from what was written to it, "
-        "the storage is not reliable"
-    )
-
-
-def _first_difference(one: bytes | bytearray, other: bytes | bytearray) -> int:
+def first_difference(one: bytes | bytearray, other: bytes | bytearray) -> int:
     """The first byte that differs, found by halves."""
     low, high = 0, max(len(one), len(other))
     while high - low > 1:
@@ -5960,7 +5886,7 @@ def _first_difference(one: bytes | bytearray, other: bytes | bytearray) -> int:
     return low
 
 
-def _element(
+def element_difference(
     shape: tuple[int, ...],
     dtype: str,
     byte: int,
@@ -5979,6 +5905,159 @@ def _element(
         f"element {index[::-1]}: expected the bytes {expected[begin : begin + width].hex(' ')}, "
         f"found {found[begin : begin + width].hex(' ')}"
     )
+
+
+# ---- runtime: --verify: what was written is read back, every byte of it, and compared with what it should be.
+
+
+LENGTH = 8  # bytes; what a safetensors file begins with is the length of its header
+
+
+def verify_header(file: OutputFile, path: str, look: Callable[[], None]) -> None:
+    """ConversionError where a written file does not begin with its header, or is not read as that was meant.
+
+    `look` is called while all that was read is in memory.
+    """
+    with open(path, "rb") as written:
+        found = written.read(len(file.header))
+    if found != file.header:
+        at = first_difference(file.header, found)
+        what = "header" if at >= LENGTH else "length of the header"
+        raise _differing(f"{path}: {what}", at, file.header, found)
+    tensors = read_header(path)
+    look()
+    for tensor in file.tensors:
+        name = tensor.transfer.name
+        meant = (
+            tensor.dtype,
+            tensor.transfer.shape,
+            path,
+            tensor.begin,
+            tensor.size,
+            None,
+        )
+        if tensors.get(name) != meant:
+            raise ConversionError(
+                f"{path}: {name}: expected {meant}, found {tensors.get(name)}"
+            )
+
+
+def verify_part(
+    assembler: Assembler,
+    file: OutputFile,
+    begin: int,
+    end: int,
+    path: str,
+    progress: Callable[[int], None],
+) -> None:
+    """Compute the bytes [begin, end) of a written file again; ConversionError names the first element that differs."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        found = bytearray()
+        for low, view in assembler.chunks(file, begin, end):
+            if len(found) != len(view):
+                found = bytearray(len(view))
+            _read_back(descriptor, low, found)
+            if found != view:
+                raise _difference(file, path, low, bytes(view), found)
+            progress(len(view))
+    finally:
+        os.close(descriptor)
+
+
+def verify_document(path: str, text: bytes) -> None:
+    """ConversionError where a written document does not hold this text and nothing else."""
+    with open(path, "rb") as written:
+        found = written.read(len(text) + 1)
+    if found != text:
+        raise _differing(path, first_difference(text, found), text, found)
+
+
+def verify_copy(source: str, path: str) -> None:
+    """ConversionError where a copied file does not hold the bytes of its source and no more."""
+    with open(source, "rb") as original, open(path, "rb") as written:
+        begin, expected = 0, b"begin"
+        while expected:
+            expected, found = original.read(CHUNK), written.read(CHUNK)
+            if found != expected:
+                at = first_difference(expected, found)
+                raise _differing(path, begin + at, expected, found, begin)
+            begin += len(expected)
+
+
+def _read_back(descriptor: int, position: int, found: bytearray) -> None:
+    """Fill with the bytes of a file from a position on; shortened where the file ends before."""
+    done = 0
+    while done < len(found):
+        with memoryview(found) as view:
+            count = os.preadv(descriptor, [view[done:]], position + done)
+        done += count
+        if count == 0:
+            del found[done:]
+
+
+def _difference(
+    file: OutputFile, path: str, low: int, expected: bytes, found: bytearray
+) -> ConversionError:
+    """The error for a chunk of a file, from byte `low` on, that is not as expected."""
+    at = first_difference(expected, found)
+    tensor = max(
+        (t for t in file.tensors if t.begin <= low + at),
+        key=lambda t: t.begin + bool(t.size),
+    )
+    where = low + at - tensor.begin
+    shape, dtype = tensor.transfer.shape, tensor.dtype
+    return _unreliable(
+        f"{path}: {tensor.transfer.name}",
+        element_difference(shape, dtype, where, expected, found, at),
+    )
+
+
+def _differing(
+    where: str, at: int, expected: bytes, found: bytes, begin: int = 0
+) -> ConversionError:
+    """The error for byte `at` of a file, of which bytes from `begin` on were expected and found."""
+    one, other = (text[at - begin : at - begin + 1].hex() for text in (expected, found))
+    return _unreliable(
+        where,
+        f"byte {at}: expected {one or 'the end of the file'}, found {other or 'the end of the file'}",
+    )
+
+
+def _unreliable(where: str, what: str) -> ConversionError:
+    return ConversionError(
+        f"{where}: {what}; the file differs from what was written to it, the storage is not reliable"
+    )
+
+
+# ---- runtime: What stands beside the weights of a target: files that are copied along, and documents.
+
+
+def copy_files(source: str, folder: str, names: Iterable[str], verify: bool) -> None:
+    """Copy these files of one directory to another; with `verify` they are read back and compared."""
+    for name in names:
+        original, path = os.path.join(source, name), os.path.join(folder, name)
+        shutil.copyfile(original, path)
+        if verify:
+            verify_copy(original, path)
+
+
+def write_documents(
+    folder: str, documents: Mapping[str, Mapping[str, Any]], verify: bool
+) -> None:
+    """Write JSON files, by name; with `verify` they are read back and compared."""
+    for name, document in documents.items():
+        path = os.path.join(folder, name)
+        text = f"{json.dumps(document, indent=2)}\n".encode("ascii")
+        write_document(path, text)
+        if verify:
+            verify_document(path, text)
+
+
+def write_document(path: str, text: bytes) -> None:
+    """Write a file that does not exist yet."""
+    with open(path, "xb") as file:
+        file.write(text)
 
 
 # ---- runtime: Sharing the files out among threads, part by part, so that all threads end at nearly the same time.
@@ -6209,12 +6288,8 @@ def write_target(
         if verify:
             for file in content.files:
                 verify_header(file, os.path.join(folder, file.name), account.look)
-        for name in content.copied:
-            shutil.copyfile(os.path.join(source.path, name), os.path.join(folder, name))
-        for name, document in content.documents.items():
-            with open(os.path.join(folder, name), "x", encoding="ascii") as text:
-                json.dump(document, text, indent=2)
-                text.write("\n")
+        copy_files(source.path, folder, content.copied, verify)
+        write_documents(folder, content.documents, verify)
 
 
 def _write_files(

@@ -1,12 +1,11 @@
-"""Comparing bytes: tensors that must be equal, padding that should be zero, files against their source.
+"""Comparing bytes of the source: tensors that must be equal, padding that should be zero, values that a map makes.
 
 Everything is read in chunks, so memory does not grow with the tensors.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from math import prod
 from typing import Any
@@ -14,9 +13,8 @@ from typing import Any
 from .casting import as_tensor
 from .checks import Source
 from .errors import ConversionError
-from .output_files import OutputFile, OutputTensor, find_blocks
+from .output_files import OutputTensor, find_blocks
 from .recipe import Copy
-from .safetensors_io import read_header
 from .sources import SourceReader
 from .stored import StoredTensor, item_size
 from .stream import CHUNK, Assembler
@@ -91,63 +89,6 @@ def _check_made(
             raise made_differs(source, tensor.transfer, first + at, other[at], one[at])
 
 
-def verify_header(file: OutputFile, path: str, look: Callable[[], None]) -> None:
-    """ConversionError where the header of a written file is not read as it was meant.
-
-    `look` is called while all that was read is in memory.
-    """
-    written = read_header(path)
-    look()
-    for tensor in file.tensors:
-        name = tensor.transfer.name
-        meant = (
-            tensor.dtype,
-            tensor.transfer.shape,
-            path,
-            tensor.begin,
-            tensor.size,
-            None,
-        )
-        if written.get(name) != meant:
-            raise ConversionError(
-                f"{path}: {name}: expected {meant}, found {written.get(name)}"
-            )
-
-
-def verify_part(
-    assembler: Assembler,
-    file: OutputFile,
-    begin: int,
-    end: int,
-    path: str,
-    progress: Callable[[int], None],
-) -> None:
-    """Compute the bytes [begin, end) of a written file again; ConversionError names the first element that differs."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        found = bytearray()
-        for low, view in assembler.chunks(file, begin, end):
-            if len(found) != len(view):
-                found = bytearray(len(view))
-            _read_back(descriptor, low, found)
-            if found != view:
-                raise _difference(file, path, low, bytes(view), found)
-            progress(len(view))
-    finally:
-        os.close(descriptor)
-
-
-def _read_back(descriptor: int, position: int, found: bytearray) -> None:
-    """Fill with the bytes of a file from a position on; shortened where the file ends before."""
-    done = 0
-    while done < len(found):
-        with memoryview(found) as view:
-            count = os.preadv(descriptor, [view[done:]], position + done)
-        done += count
-        if count == 0:
-            del found[done:]
-
-
 def _check_pair(
     reader: SourceReader,
     one: tuple[Source, StoredTensor],
@@ -165,9 +106,9 @@ def _check_pair(
         reader.read(first, begin, memoryview(mine))
         reader.read(second, begin, memoryview(theirs))
         if mine != theirs:
-            at = _first_difference(mine, theirs)
+            at = first_difference(mine, theirs)
             raise ConversionError(
-                f"{both}: {_element(first.shape, first.dtype, begin + at, mine, theirs, at)}"
+                f"{both}: {element_difference(first.shape, first.dtype, begin + at, mine, theirs, at)}"
             )
 
 
@@ -200,24 +141,7 @@ def _dense_strides(counts: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(prod(counts[dim + 1 :]) for dim in range(len(counts)))
 
 
-def _difference(
-    file: OutputFile, path: str, low: int, expected: bytes, found: bytearray
-) -> ConversionError:
-    """The error for a chunk of a file, from byte `low` on, that is not as expected."""
-    at = _first_difference(expected, found)
-    tensor = max(
-        (t for t in file.tensors if t.begin <= low + at),
-        key=lambda t: t.begin + bool(t.size),
-    )
-    where = low + at - tensor.begin
-    element = _element(tensor.transfer.shape, tensor.dtype, where, expected, found, at)
-    return ConversionError(
-        f"{path}: {tensor.transfer.name}: {element}; the file differs from what was written to it, "
-        "the storage is not reliable"
-    )
-
-
-def _first_difference(one: bytes | bytearray, other: bytes | bytearray) -> int:
+def first_difference(one: bytes | bytearray, other: bytes | bytearray) -> int:
     """The first byte that differs, found by halves."""
     low, high = 0, max(len(one), len(other))
     while high - low > 1:
@@ -228,7 +152,7 @@ def _first_difference(one: bytes | bytearray, other: bytes | bytearray) -> int:
     return low
 
 
-def _element(
+def element_difference(
     shape: tuple[int, ...],
     dtype: str,
     byte: int,

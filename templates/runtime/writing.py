@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from .account import Account, Clock
+from .beside import copy_files, write_documents
 from .casting import cast_scratch, computing_memory
-from .compare import verify_header, verify_part
 from .footprint import taken_memory
 from .output_files import OutputFile
 from .recipe import Copy
@@ -24,6 +22,7 @@ from .stream import CHUNK, Assembler, assembler_memory, create_file, write_part
 from .strided import StridedBlock, copy_block
 from .target_folder import check_room, target_folder
 from .torch_files import held_memory
+from .verifying import verify_header, verify_part
 from .workers import Meter, Needs, Progress, choose_threads, run_threads
 
 THREAD = 1 << 20  # bytes of a thread besides its buffers: stack, heap of its own
@@ -94,12 +93,8 @@ def write_target(
         if verify:
             for file in content.files:
                 verify_header(file, os.path.join(folder, file.name), account.look)
-        for name in content.copied:
-            shutil.copyfile(os.path.join(source.path, name), os.path.join(folder, name))
-        for name, document in content.documents.items():
-            with open(os.path.join(folder, name), "x", encoding="ascii") as text:
-                json.dump(document, text, indent=2)
-                text.write("\n")
+        copy_files(source.path, folder, content.copied, verify)
+        write_documents(folder, content.documents, verify)
 
 
 def _write_files(
