@@ -45,12 +45,15 @@ PARTS: dict[str, tuple[str, ...]] = {
         "safetensors_io",
         "torch_files",
         "source_folder",
+        "lock",
+        "swapping",
         "target_folder",
         "sources",
         "output_files",
         "runs",
         "strided",
         "stream",
+        "resuming",
         "compare",
         "verifying",
         "beside",
@@ -60,7 +63,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "report",
         "checkpoint",
     ),
-    "cli": ("progress", "cli"),
+    "cli": ("progress", "interrupts", "cli"),
 }
 # Modules that only mapping parts call: they stand where a name of theirs is used.
 ON_DEMAND = ("formulas", "stages")

@@ -49,6 +49,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import errno
+import fcntl
 import gc
 import json
 import math
@@ -58,14 +59,16 @@ import re
 import resource
 import shutil
 import signal
+import stat
 import struct
 import sys
+import threading
 import time
 import warnings
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -3952,6 +3955,7 @@ class Account:
     def __init__(self, announce: Callable[[str], None] | None = None) -> None:
         self.seconds = dict.fromkeys(PHASES, 0.0)
         self.peak_memory = 0
+        self.kept = 0  # bytes that were in the files already
         self._announce = announce
         self._held_up_by = {"reading": MEMORY, "writing": MEMORY}
         self._phase = "planning"  # what comes before the first is that
@@ -3989,6 +3993,7 @@ class Account:
         `files` is how many the threads wrote to.
         """
         self.end()
+        self.kept = sum(clock.kept for clock in clocks)
         spent = {"reading": 0.0, "computing": 0.0, "writing": 0.0, "verifying": 0.0}
         for clock in clocks:
             spent["reading"] += clock.filling.seconds - clock.computed
@@ -4038,6 +4043,7 @@ class Clock:
         self.computed = 0.0  # seconds of filling outside of the system: not reading
         self.fetched = 0  # bytes of the source that were not in the page cache
         self.written = 0  # bytes
+        self.kept = 0  # bytes of them that were there already
         self._add = add
         self.start()
 
@@ -4735,6 +4741,112 @@ def rank_text(rank: Any) -> str:
     return " ".join(f"{dim}={position}" for dim, position in rank._asdict().items())
 
 
+# ---- runtime: A lock beside the target: of several runs that would make it at the same time, one goes on.
+
+
+@contextmanager
+def locked(path: str, target: str) -> Iterator[None]:
+    """Hold the lock of a target, the file at `path`, which is removed at the end.
+
+    Raises ConversionError where another run holds it. Where the file system has no locks, nothing is held.
+    """
+    descriptor = _take_lock(path, target)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.remove(path)
+        os.close(descriptor)
+
+
+def _take_lock(path: str, target: str) -> int:
+    """An open descriptor that holds the lock."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise ConversionError(
+                f"{target}: expected no other run that writes there, found one; "
+                "wait until it has ended, or choose another directory"
+            ) from None
+        except OSError:
+            return descriptor  # there are no locks here
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
+                return descriptor
+        os.close(descriptor)  # its holder has just removed it
+
+
+# ---- runtime: A folder takes its place in one step, and what it holds reaches the disk before that if it must.
+
+
+# Flags of renameat2, which Linux has; other names for the current folder mean nothing to absolute paths.
+NO_REPLACE, EXCHANGE = 1, 2
+CURRENT_FOLDER = -100
+# What it fails with where the system, or the file system, does not know a flag.
+UNKNOWN_FLAG = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+def put_into_place(folder: str, place: str, aside: str, overwrite: bool) -> None:
+    """Give a folder the name `place`; what has that name, with `overwrite`, gets the name of the folder.
+
+    Where names cannot be exchanged, it is named `aside` for a moment. OSError where there is something already.
+    """
+    if not (overwrite and os.path.lexists(place)):
+        if not _rename(folder, place, NO_REPLACE):
+            os.rename(folder, place)  # which does not replace a folder that holds files
+    elif not _rename(folder, place, EXCHANGE):
+        try:
+            os.rename(place, aside)
+            os.rename(folder, place)
+        except BaseException:
+            if not os.path.lexists(place):
+                os.rename(aside, place)
+            raise
+        os.rename(aside, folder)
+
+
+def sync_folder(folder: str) -> None:
+    """Wait until the disk has a folder and all below it; OSError where it does not take it."""
+    for place, _, names in os.walk(folder, False, raise_error):
+        for name in names:
+            sync(os.path.join(place, name))
+        sync(place)
+
+
+def sync(path: str) -> None:
+    """Wait until the disk has a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        error.filename = path
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def raise_error(error: OSError) -> NoReturn:
+    """What os.walk calls where it cannot list a folder, which it passes over otherwise."""
+    raise error
+
+
+def _rename(path: str, other: str, flag: int) -> bool:
+    """Rename by a flag of renameat2; False where that is not known. OSError where it fails."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        return False
+    names = os.fsencode(path), os.fsencode(other)
+    if libc.renameat2(CURRENT_FOLDER, names[0], CURRENT_FOLDER, names[1], flag):
+        number = ctypes.get_errno()
+        if number not in UNKNOWN_FLAG:
+            raise OSError(number, os.strerror(number), path, None, other)
+        return False
+    return True
+
+
 # ---- runtime: The target directory: written beside its place under another name, and moved there when it is whole.
 
 
@@ -4759,60 +4871,78 @@ COPIED_FILES = (
 )
 
 
-def target_path(source: str, target: str, overwrite: bool) -> str:
-    """The real path of the target, once nothing stands against writing there.
+class TargetPlace(NamedTuple):
+    """The directory to make, by its real path, and how it is made."""
 
-    Raises ConversionError where it exists (unless `overwrite`), or where one of the two contains the other.
+    path: str
+    overwrite: bool
+    resume: bool  # keep what is written if the run is cut off, and go on with it
+    fsync: bool  # the disk has it all before it takes its place
+
+    def beside(self, what: str) -> str:
+        """The name beside the target that a run uses for something."""
+        folder, name = os.path.split(self.path)
+        return os.path.join(folder, f".{name}.mapc-{what}")
+
+
+def check_target(target: TargetPlace, source: str, files: Iterable[str]) -> None:
+    """See that nothing stands against making the target. `files` are those of the source, relative to it.
+
+    Raises ConversionError where it exists and is not to be overwritten, where another run makes it, or where one of
+    source and target contains the other.
     """
-    source, target = os.path.realpath(source), os.path.realpath(target)
-    for place in (target, _partial(target), _replaced(target)):
-        if os.path.commonpath([source, place]) in (source, place):
-            raise ConversionError(
-                f"{target}: expected a target apart from the source, found {source} in one line with it; "
-                "choose another directory"
-            )
-    if not os.path.isdir(os.path.dirname(target)):
+    _check_apart(target, os.path.realpath(source), files)
+    path, aside = target.path, target.beside("replaced")
+    if not os.path.isdir(os.path.dirname(path)):
         raise FileNotFoundError(
-            f"{os.path.dirname(target)}: expected the directory that the target is made in, found none"
+            f"{os.path.dirname(path)}: expected the directory that the target is made in, found none"
         )
-    if os.path.lexists(_replaced(target)):
+    if os.path.lexists(aside) and not os.path.lexists(path):
         raise ConversionError(
-            f"{_replaced(target)}: an overwriting that was cut off left the earlier target here; "
+            f"{aside}: an overwriting that was cut off left the earlier target here; "
             "move it back or remove it"
         )
-    if os.path.lexists(target) and not (overwrite and os.path.isdir(target)):
+    if os.path.lexists(path) and not (target.overwrite and os.path.isdir(path)):
         raise ConversionError(
-            f"{target}: expected no such directory, found one; --overwrite replaces it"
-            if os.path.isdir(target)
-            else f"{target}: expected no such directory, found a file"
+            f"{path}: expected no such directory, found one; --overwrite replaces it"
+            if os.path.isdir(path)
+            else f"{path}: expected no such directory, found a file"
         )
-    return target
+    if os.path.lexists(target.beside("lock")):
+        with locked(target.beside("lock"), path):
+            pass  # nobody writes there
 
 
-def check_room(target: str, size: int) -> None:
-    """OSError where the file system of the target has less than `size` bytes free."""
-    free = shutil.disk_usage(os.path.dirname(target)).free
+def check_room(target: TargetPlace, size: int) -> None:
+    """OSError where the file system of the target has less than `size` bytes free, or taken by what a run has left."""
+    free = shutil.disk_usage(os.path.dirname(target.path)).free
+    for place, _, names in os.walk(target.beside("partial")):
+        found = [os.lstat(os.path.join(place, name)) for name in names]
+        free += sum(512 * file.st_blocks for file in found if file.st_nlink == 1)
     if size > free:
         raise OSError(
             errno.ENOSPC,
             f"expected {size_text(size)} free, found {size_text(free)}",
-            target,
+            target.path,
         )
 
 
 @contextmanager
-def target_folder(target: str) -> Iterator[str]:
-    """A directory to write to, which becomes the target at the end of the block, or goes if it fails."""
-    partial = _partial(target)
-    if os.path.lexists(partial):
-        shutil.rmtree(partial)  # left by a run that was killed
-    os.mkdir(partial)
-    try:
-        yield partial
-        _move(partial, target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+def target_folder(target: TargetPlace) -> Iterator[str]:
+    """A directory to write to, which becomes the target at the end of the block.
+
+    If the block fails it goes. Where the run may be resumed it stays, and what is in it at the beginning stays too.
+    """
+    partial = target.beside("partial")
+    with locked(target.beside("lock"), target.path):
+        try:
+            _begin(target, partial)
+            yield partial
+            _finish(target, partial)
+        except BaseException:
+            if not target.resume:
+                _clear_away(partial)
+            raise
 
 
 def other_files(source: str, weights: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -4844,30 +4974,62 @@ def _folders(name: str) -> Iterator[str]:
         yield name
 
 
-def _move(partial: str, target: str) -> None:
-    if not os.path.lexists(target):
-        os.rename(partial, target)
-        return
-    old = _replaced(target)
-    os.rename(target, old)
+def _check_apart(target: TargetPlace, source: str, files: Iterable[str]) -> None:
+    """ConversionError where the target, or what is removed beside it, contains the source, or is in it."""
+    places = [target.path, *map(target.beside, ("partial", "replaced", "lock"))]
+    files = {*files, *os.listdir(source)}
+    real = {os.path.realpath(os.path.join(source, name)) for name in files}
+    folders = {os.path.dirname(path) for path in real} | {source}
+    for folder in sorted(folders):
+        for place in places:
+            if _is_within(folder, place) or _is_within(place, source):
+                raise ConversionError(
+                    f"{target.path}: expected a target apart from the source, found {folder} in one line with it; "
+                    "choose another directory"
+                )
+
+
+def _is_within(path: str, folder: str) -> bool:
+    """Whether a path is a folder or below it: by its name, or as the same folder under another name."""
+    above = [path]
+    while os.path.dirname(above[-1]) != above[-1]:
+        above.append(os.path.dirname(above[-1]))
+    return folder in above or (
+        os.path.exists(folder)
+        and any(
+            os.path.samefile(folder, path) for path in above if os.path.exists(path)
+        )
+    )
+
+
+def _begin(target: TargetPlace, partial: str) -> None:
+    """Make the directory to write to, and remove what runs that were killed have left."""
+    aside = target.beside("replaced")
+    if os.path.lexists(aside) and os.path.lexists(target.path):
+        shutil.rmtree(aside)  # the new target was in its place already
+    if os.path.lexists(partial) and not target.resume:
+        shutil.rmtree(partial)
+    if os.path.islink(partial) or not os.path.isdir(partial):
+        os.mkdir(partial)
+
+
+def _finish(target: TargetPlace, partial: str) -> None:
+    """Put the directory into its place, and remove the target that was there."""
+    if target.fsync:
+        sync_folder(partial)
+    put_into_place(partial, target.path, target.beside("replaced"), target.overwrite)
+    if target.fsync:
+        sync(os.path.dirname(target.path))
+    if os.path.lexists(partial):
+        shutil.rmtree(partial)
+
+
+def _clear_away(folder: str) -> None:
+    """Remove a folder, even if an interrupt comes meanwhile."""
     try:
-        os.rename(partial, target)
-    except BaseException:
-        os.rename(old, target)
-        raise
-    shutil.rmtree(old)
-
-
-def _partial(target: str) -> str:
-    return os.path.join(
-        os.path.dirname(target), f".{os.path.basename(target)}.mapc-partial"
-    )
-
-
-def _replaced(target: str) -> str:
-    return os.path.join(
-        os.path.dirname(target), f".{os.path.basename(target)}.mapc-replaced"
-    )
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 # ---- runtime: Reading the bytes of stored tensors: straight into a buffer, or as memory that the file is mapped to.
@@ -4954,7 +5116,11 @@ class SourceReader:
 def _fill_from(file: OpenFile, path: str, position: int, view: memoryview) -> None:
     done = 0
     while done < len(view):
-        count = os.preadv(file.descriptor, [view[done:]], position + done)
+        try:
+            count = os.preadv(file.descriptor, [view[done:]], position + done)
+        except OSError as error:
+            error.filename = path
+            raise
         if count == 0:
             raise ConversionError(
                 f"{path}: expected {position + len(view)} bytes or more, found {position + done}; "
@@ -5394,6 +5560,8 @@ def _every(
 
 # bytes; measured: larger ones leave the cache, smaller ones cost more calls
 CHUNK = 768 << 10
+# What a disk, a quota or a limit says that has no room for a file.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def assembler_memory(chunk: int, cast_scratch: int) -> int:
@@ -5594,8 +5762,8 @@ def create_file(file: OutputFile, path: str) -> None:
     """Make an output file of its full size, with its header."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        _preallocate(descriptor, file.size)
-        _write_at(descriptor, memoryview(file.header), 0)
+        preallocate(descriptor, file.size, path)
+        write_at(descriptor, memoryview(file.header), 0, path)
     finally:
         os.close(descriptor)
 
@@ -5613,19 +5781,24 @@ def write_part(
     try:
         for low, view in assembler.chunks(file, begin, end):
             clock.filled()
-            _write_at(descriptor, view, low)
+            write_at(descriptor, view, low, path)
             clock.wrote(len(view))
     finally:
         os.close(descriptor)
 
 
-def _write_at(descriptor: int, view: memoryview, position: int) -> None:
+def write_at(descriptor: int, view: memoryview, position: int, path: str) -> None:
+    """Write all of a view at a position of a file; an OSError names its path."""
     done = 0
-    while done < len(view):
-        done += os.pwrite(descriptor, view[done:], position + done)
+    try:
+        while done < len(view):
+            done += os.pwrite(descriptor, view[done:], position + done)
+    except OSError as error:
+        error.filename = path
+        raise
 
 
-def _preallocate(descriptor: int, size: int) -> None:
+def preallocate(descriptor: int, size: int, path: str) -> None:
     """Reserve the blocks of a file at once, which makes writing it faster; skipped where that is not possible.
 
     The system call itself, since posix_fallocate writes zeros where a file system does not support it.
@@ -5635,8 +5808,80 @@ def _preallocate(descriptor: int, size: int) -> None:
         return
     arguments = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
     libc.fallocate.argtypes = arguments
-    if libc.fallocate(descriptor, 0, 0, size) and ctypes.get_errno() == errno.ENOSPC:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if libc.fallocate(descriptor, 0, 0, size) and ctypes.get_errno() in NO_ROOM:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+
+
+# ---- runtime: Going on with what a run that was cut off has left: what is there already is not written again.
+
+
+def keep_files(folder: str, names: Collection[str]) -> set[str]:
+    """Remove all below a folder but the files with these names; those that are there."""
+    kept = set()
+    for place, folders, files in os.walk(folder, False, raise_error):
+        for path in (os.path.join(place, name) for name in files + folders):
+            name = os.path.relpath(path, folder)
+            if name in names and _is_own_file(path):
+                kept.add(name)
+            elif os.path.isdir(path) and not os.path.islink(path):
+                _remove_empty(path)
+            else:
+                os.remove(path)
+    return kept
+
+
+def resume_file(file: OutputFile, path: str) -> None:
+    """Give a file that is there its full size and its header."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+    try:
+        os.ftruncate(descriptor, min(file.size, os.fstat(descriptor).st_size))
+        preallocate(descriptor, file.size, path)
+        write_at(descriptor, memoryview(file.header), 0, path)
+    finally:
+        os.close(descriptor)
+
+
+def resume_part(
+    assembler: Assembler,
+    file: OutputFile,
+    begin: int,
+    end: int,
+    path: str,
+    clock: Clock,
+) -> None:
+    """Write what differs of the bytes [begin, end) of a file; the clock is told of every step."""
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        found = bytearray()
+        for low, view in assembler.chunks(file, begin, end):
+            clock.filled()
+            if len(found) != len(view):
+                found = bytearray(len(view))
+            if os.preadv(descriptor, [found], low) == len(view) and found == view:
+                clock.kept += len(view)
+            else:
+                write_at(descriptor, view, low, path)
+            clock.wrote(len(view))
+    finally:
+        os.close(descriptor)
+
+
+def _is_own_file(path: str) -> bool:
+    """Whether a path is a file that may be written to, and that no other name leads to."""
+    found = os.lstat(path)
+    return (
+        stat.S_ISREG(found.st_mode)
+        and found.st_nlink == 1
+        and os.access(path, os.R_OK | os.W_OK)
+    )
+
+
+def _remove_empty(folder: str) -> None:
+    try:
+        os.rmdir(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 # ---- runtime: Comparing bytes of the source: tensors that must be equal, padding that should be zero, values that a map makes.
@@ -6095,7 +6340,8 @@ def _join(threads: list[Thread]) -> None:
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
     """An interrupt comes at the end: one that comes while a thread is being started would leave it half made."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    numbers = {signal.SIGINT, signal.SIGTERM}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
@@ -6124,7 +6370,7 @@ class TargetContent(NamedTuple):
 def prepare_writing(
     source: SourceFolder,
     content: TargetContent,
-    target: str,
+    target: TargetPlace,
     threads: int | None,
     verify: bool,
     max_memory: int | None,
@@ -6154,7 +6400,7 @@ def prepare_writing(
 def write_target(
     source: SourceFolder,
     content: TargetContent,
-    target: str,
+    target: TargetPlace,
     threads: int,
     verify: bool,
     progress: Progress | None,
@@ -6165,10 +6411,12 @@ def write_target(
     meter = Meter(total * (2 if verify else 1), progress, account)
     with target_folder(target) as folder, _one_torch_thread():
         account.begin("writing")
+        kept = keep_files(folder, {file.name for file in content.files})
         for file in content.files:
-            os.makedirs(os.path.dirname(os.path.join(folder, file.name)), exist_ok=True)
-            create_file(file, os.path.join(folder, file.name))
-        _write_files(source.tensors, content, folder, threads, verify, meter)
+            path = os.path.join(folder, file.name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            (resume_file if file.name in kept else create_file)(file, path)
+        _write_files(source.tensors, content, folder, threads, verify, meter, kept)
         account.begin("finishing")
         if verify:
             for file in content.files:
@@ -6184,8 +6432,9 @@ def _write_files(
     threads: int,
     verify: bool,
     meter: Meter,
+    kept: Collection[str],
 ) -> None:
-    """Fill the files of a folder, which have been created."""
+    """Fill the files of a folder, which have been created; of those in `kept` what differs."""
     # The ranks take their shares of the same tensors, which are read once if all files grow together. Shards do not.
     files, together = content.files, len(content.files) if content.by_rank else threads
     shares, scratch = Shares(files, together), _cast_scratch(files)
@@ -6199,7 +6448,8 @@ def _write_files(
             for file, begin, end in shares.take():
                 path = os.path.join(folder, file.name)
                 clock.start()
-                write_part(assembler, file, begin, end, path, clock)
+                write = resume_part if file.name in kept else write_part
+                write(assembler, file, begin, end, path, clock)
                 clock.stop()
                 if verify:
                     verify_part(assembler, file, begin, end, path, meter.add)
@@ -6298,6 +6548,7 @@ class Report:
     ]  # of the source's config, that the target has no place of its own for
     nonzero_padding: Mapping[str, int]  # elements by tensor, where padding was not zero
     verified: bool
+    bytes_kept: int  # of those written: what an earlier run had written already
     threads: int
     seconds: float
     seconds_by_phase: Mapping[str, float]  # of the whole time; see PHASES
@@ -6325,10 +6576,12 @@ class Report:
         mesh = " ".join(f"{dim}={size}" for dim, size in self.mesh.items())
         read = f"{self.tensors_read} tensors read ({size_text(self.bytes_read)})"
         done = "written" if self.written else "to be written"
+        kept = self.bytes_kept
         lines = [
             f"{self.direction}{mesh and f', {mesh}'}: {self.source} -> {self.target}",
             f"{read}, {self.tensors_written} {done} ({size_text(self.bytes_written)})",
             *(["every element compared with the source"] if self.verified else []),
+            *([f"{size_text(kept)} were there already"] if kept else []),
             *_columns(
                 [
                     (f.name, f"{f.tensors} tensors", size_text(f.size))
@@ -6382,6 +6635,8 @@ def convert_directory(
     max_memory: int | str | None = None,
     max_shard_size: int | str = "5GB",
     overwrite: bool = False,
+    resume: bool = False,
+    fsync: bool = False,
     threads: int | None = None,
     verify: bool = False,
     check_replicas: bool = False,
@@ -6398,7 +6653,8 @@ def convert_directory(
     `announce` what is done from now on, such as "reading headers".
 
     Raises ConversionError where the checkpoint is refused, OSError where reading or writing fails, UsageError for
-    arguments that make no sense. Nothing is left behind then.
+    arguments that make no sense. Nothing is left behind then, but with `resume` what is written stays, and the next run
+    with `resume` goes on with it.
     """
     account = Account(announce)
     sides = (converter.left, converter.right)
@@ -6412,7 +6668,8 @@ def convert_directory(
     with _without_collecting():
         account.begin("reading headers")
         source = open_source(os.fspath(source_dir), here, converter.mesh, mesh)
-        target = target_path(source.path, os.fspath(target_dir), overwrite)
+        target = TargetPlace(os.path.realpath(target_dir), overwrite, resume, fsync)
+        check_target(target, source.path, source.files)
         account.begin("planning")
         check_taken("once the headers are read", memory)
         mesh = _mesh(converter, here, source, mesh)
@@ -6432,7 +6689,7 @@ def convert_directory(
         if any(tensor.transfer.changes for file in files for tensor in file.tensors):
             check_cast_library(f"the arithmetic of {converter.name}.map")
         content = _content(plan, source, there, mesh, files)
-        report = _report(plan, source, content, target, (here, there), mesh)
+        report = _report(plan, source, content, target.path, (here, there), mesh)
     threads = prepare_writing(source, content, target, threads, verify, memory)
     if not plan_only:
         write_target(source, content, target, threads, verify, progress, account)
@@ -6442,6 +6699,7 @@ def convert_directory(
         written=not plan_only,
         verified=verify and not plan_only,
         nonzero_padding=nonzero,
+        bytes_kept=account.kept,
         threads=threads,
         seconds=sum(account.seconds.values()),
         seconds_by_phase=account.seconds,
@@ -6579,6 +6837,7 @@ def _report(
         kept_keys=tuple(sorted(getattr(plan.config, "extra", {}).get(here.name, {}))),
         nonzero_padding={},
         verified=False,
+        bytes_kept=0,
         threads=0,
         seconds=0.0,
         seconds_by_phase={},
@@ -6664,11 +6923,45 @@ def _duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02} h"
 
 
+# ---- runtime: SIGINT and SIGTERM end a run of the command line by an exception, the first of them only.
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: the run ends as it does after an interrupt."""
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """In the block the first SIGINT raises KeyboardInterrupt, or the first SIGTERM Terminated; later ones do nothing.
+
+    Only in the main thread, and only where the caller of the program has not set something else.
+    """
+    usual: dict[signal.Signals, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+    }
+    in_main = threading.current_thread() is threading.main_thread()
+    taken = [n for n in usual if in_main and signal.getsignal(n) is usual[n]]
+
+    def end(number: int, frame: Any) -> None:
+        for other in taken:
+            signal.signal(other, signal.SIG_IGN)
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    try:
+        for number in taken:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, usual[number])
+
+
 # ---- runtime: The command line of a converter: one command a direction, and exit codes that a script can rely on.
 
 
 EXIT_CODES = """exit codes: 0 done, 1 the checkpoint is refused (nothing is written), 2 usage,
-3 reading or writing failed, 130 interrupted"""
+3 reading or writing failed, 130 interrupted, 143 terminated"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -6689,17 +6982,24 @@ def main(argv: list[str] | None = None) -> int:
 def run_command(made: Converter, arguments: list[str]) -> int:
     """Run the command line of a converter; the exit code."""
     try:
-        return _run(made, arguments)
+        with ended_by_signals():
+            return _run(made, arguments)
     except ConversionError as error:
         return _fail(arguments, 1, "refused", str(error))
     except UsageError as error:
         return _fail(arguments, 2, "usage", str(error))
     except OSError as error:
         return _fail(arguments, 3, "io", str(error))
-    except KeyboardInterrupt:
-        return _fail(
-            arguments, 130, "interrupted", "interrupted, nothing is left behind"
+    except KeyboardInterrupt as error:
+        how, code = (
+            ("terminated", 143)
+            if isinstance(error, Terminated)
+            else ("interrupted", 130)
         )
+        left = (
+            "--resume goes on" if "--resume" in arguments else "nothing is left behind"
+        )
+        return _fail(arguments, code, "interrupted", f"{how}, {left}")
 
 
 def _fail(arguments: list[str], code: int, kind: str, message: str) -> int:
@@ -6736,6 +7036,8 @@ def _convert(
         max_memory=given.max_memory,
         max_shard_size=given.max_shard_size,
         overwrite=given.overwrite,
+        resume=given.resume,
+        fsync=given.fsync,
         threads=given.threads,
         verify=given.verify,
         check_replicas=given.check_replicas,
@@ -6843,6 +7145,16 @@ def _add_arguments(
         help="size of a shard (default: 5GB)",
     )
     add("--overwrite", action="store_true", help="replace the target if it exists")
+    add(
+        "--resume",
+        action="store_true",
+        help="keep what is written if the run is cut off, and go on with what an earlier one has written",
+    )
+    add(
+        "--fsync",
+        action="store_true",
+        help="wait until the disk has everything before the target takes its place",
+    )
     add(
         "--threads",
         type=int,

@@ -35,6 +35,7 @@ class Account:
     def __init__(self, announce: Callable[[str], None] | None = None) -> None:
         self.seconds = dict.fromkeys(PHASES, 0.0)
         self.peak_memory = 0
+        self.kept = 0  # bytes that were in the files already
         self._announce = announce
         self._held_up_by = {"reading": MEMORY, "writing": MEMORY}
         self._phase = "planning"  # what comes before the first is that
@@ -72,6 +73,7 @@ class Account:
         `files` is how many the threads wrote to.
         """
         self.end()
+        self.kept = sum(clock.kept for clock in clocks)
         spent = {"reading": 0.0, "computing": 0.0, "writing": 0.0, "verifying": 0.0}
         for clock in clocks:
             spent["reading"] += clock.filling.seconds - clock.computed
@@ -121,6 +123,7 @@ class Clock:
         self.computed = 0.0  # seconds of filling outside of the system: not reading
         self.fetched = 0  # bytes of the source that were not in the page cache
         self.written = 0  # bytes
+        self.kept = 0  # bytes of them that were there already
         self._add = add
         self.start()
 

@@ -32,7 +32,7 @@ from .report import Report, WrittenFile
 from .sizes import parse_size
 from .source_folder import CONFIG_FILE, SourceFolder, open_source
 from .stored import StoredTensor
-from .target_folder import other_files, target_path
+from .target_folder import TargetPlace, check_target, other_files
 from .usage import UsageError, check_known
 from .workers import Progress
 from .writing import TargetContent, prepare_writing, write_target
@@ -49,6 +49,8 @@ def convert_directory(
     max_memory: int | str | None = None,
     max_shard_size: int | str = "5GB",
     overwrite: bool = False,
+    resume: bool = False,
+    fsync: bool = False,
     threads: int | None = None,
     verify: bool = False,
     check_replicas: bool = False,
@@ -65,7 +67,8 @@ def convert_directory(
     `announce` what is done from now on, such as "reading headers".
 
     Raises ConversionError where the checkpoint is refused, OSError where reading or writing fails, UsageError for
-    arguments that make no sense. Nothing is left behind then.
+    arguments that make no sense. Nothing is left behind then, but with `resume` what is written stays, and the next run
+    with `resume` goes on with it.
     """
     account = Account(announce)
     sides = (converter.left, converter.right)
@@ -79,7 +82,8 @@ def convert_directory(
     with _without_collecting():
         account.begin("reading headers")
         source = open_source(os.fspath(source_dir), here, converter.mesh, mesh)
-        target = target_path(source.path, os.fspath(target_dir), overwrite)
+        target = TargetPlace(os.path.realpath(target_dir), overwrite, resume, fsync)
+        check_target(target, source.path, source.files)
         account.begin("planning")
         check_taken("once the headers are read", memory)
         mesh = _mesh(converter, here, source, mesh)
@@ -99,7 +103,7 @@ def convert_directory(
         if any(tensor.transfer.changes for file in files for tensor in file.tensors):
             check_cast_library(f"the arithmetic of {converter.name}.map")
         content = _content(plan, source, there, mesh, files)
-        report = _report(plan, source, content, target, (here, there), mesh)
+        report = _report(plan, source, content, target.path, (here, there), mesh)
     threads = prepare_writing(source, content, target, threads, verify, memory)
     if not plan_only:
         write_target(source, content, target, threads, verify, progress, account)
@@ -109,6 +113,7 @@ def convert_directory(
         written=not plan_only,
         verified=verify and not plan_only,
         nonzero_padding=nonzero,
+        bytes_kept=account.kept,
         threads=threads,
         seconds=sum(account.seconds.values()),
         seconds_by_phase=account.seconds,
@@ -246,6 +251,7 @@ def _report(
         kept_keys=tuple(sorted(getattr(plan.config, "extra", {}).get(here.name, {}))),
         nonzero_padding={},
         verified=False,
+        bytes_kept=0,
         threads=0,
         seconds=0.0,
         seconds_by_phase={},

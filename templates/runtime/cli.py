@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from .casting import CAST_DTYPES
 from .checkpoint import convert_directory
 from .errors import ConversionError
+from .interrupts import Terminated, ended_by_signals
 from .mapping import Converter
 from .progress import ProgressLine
 from .report import Report
@@ -19,7 +20,7 @@ from .stand_in import converter
 from .usage import UsageError, check_known
 
 EXIT_CODES = """exit codes: 0 done, 1 the checkpoint is refused (nothing is written), 2 usage,
-3 reading or writing failed, 130 interrupted"""
+3 reading or writing failed, 130 interrupted, 143 terminated"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,17 +41,24 @@ def main(argv: list[str] | None = None) -> int:
 def run_command(made: Converter, arguments: list[str]) -> int:
     """Run the command line of a converter; the exit code."""
     try:
-        return _run(made, arguments)
+        with ended_by_signals():
+            return _run(made, arguments)
     except ConversionError as error:
         return _fail(arguments, 1, "refused", str(error))
     except UsageError as error:
         return _fail(arguments, 2, "usage", str(error))
     except OSError as error:
         return _fail(arguments, 3, "io", str(error))
-    except KeyboardInterrupt:
-        return _fail(
-            arguments, 130, "interrupted", "interrupted, nothing is left behind"
+    except KeyboardInterrupt as error:
+        how, code = (
+            ("terminated", 143)
+            if isinstance(error, Terminated)
+            else ("interrupted", 130)
         )
+        left = (
+            "--resume goes on" if "--resume" in arguments else "nothing is left behind"
+        )
+        return _fail(arguments, code, "interrupted", f"{how}, {left}")
 
 
 def _fail(arguments: list[str], code: int, kind: str, message: str) -> int:
@@ -87,6 +95,8 @@ def _convert(
         max_memory=given.max_memory,
         max_shard_size=given.max_shard_size,
         overwrite=given.overwrite,
+        resume=given.resume,
+        fsync=given.fsync,
         threads=given.threads,
         verify=given.verify,
         check_replicas=given.check_replicas,
@@ -194,6 +204,16 @@ def _add_arguments(
         help="size of a shard (default: 5GB)",
     )
     add("--overwrite", action="store_true", help="replace the target if it exists")
+    add(
+        "--resume",
+        action="store_true",
+        help="keep what is written if the run is cut off, and go on with what an earlier one has written",
+    )
+    add(
+        "--fsync",
+        action="store_true",
+        help="wait until the disk has everything before the target takes its place",
+    )
     add(
         "--threads",
         type=int,

@@ -41,6 +41,7 @@ class Report:
     ]  # of the source's config, that the target has no place of its own for
     nonzero_padding: Mapping[str, int]  # elements by tensor, where padding was not zero
     verified: bool
+    bytes_kept: int  # of those written: what an earlier run had written already
     threads: int
     seconds: float
     seconds_by_phase: Mapping[str, float]  # of the whole time; see PHASES
@@ -68,10 +69,12 @@ class Report:
         mesh = " ".join(f"{dim}={size}" for dim, size in self.mesh.items())
         read = f"{self.tensors_read} tensors read ({size_text(self.bytes_read)})"
         done = "written" if self.written else "to be written"
+        kept = self.bytes_kept
         lines = [
             f"{self.direction}{mesh and f', {mesh}'}: {self.source} -> {self.target}",
             f"{read}, {self.tensors_written} {done} ({size_text(self.bytes_written)})",
             *(["every element compared with the source"] if self.verified else []),
+            *([f"{size_text(kept)} were there already"] if kept else []),
             *_columns(
                 [
                     (f.name, f"{f.tensors} tensors", size_text(f.size))

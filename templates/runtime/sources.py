@@ -93,7 +93,11 @@ class SourceReader:
 def _fill_from(file: OpenFile, path: str, position: int, view: memoryview) -> None:
     done = 0
     while done < len(view):
-        count = os.preadv(file.descriptor, [view[done:]], position + done)
+        try:
+            count = os.preadv(file.descriptor, [view[done:]], position + done)
+        except OSError as error:
+            error.filename = path
+            raise
         if count == 0:
             raise ConversionError(
                 f"{path}: expected {position + len(view)} bytes or more, found {position + done}; "

@@ -29,6 +29,8 @@ from .values import fill_block
 
 # bytes; measured: larger ones leave the cache, smaller ones cost more calls
 CHUNK = 768 << 10
+# What a disk, a quota or a limit says that has no room for a file.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def assembler_memory(chunk: int, cast_scratch: int) -> int:
@@ -229,8 +231,8 @@ def create_file(file: OutputFile, path: str) -> None:
     """Make an output file of its full size, with its header."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        _preallocate(descriptor, file.size)
-        _write_at(descriptor, memoryview(file.header), 0)
+        preallocate(descriptor, file.size, path)
+        write_at(descriptor, memoryview(file.header), 0, path)
     finally:
         os.close(descriptor)
 
@@ -248,19 +250,24 @@ def write_part(
     try:
         for low, view in assembler.chunks(file, begin, end):
             clock.filled()
-            _write_at(descriptor, view, low)
+            write_at(descriptor, view, low, path)
             clock.wrote(len(view))
     finally:
         os.close(descriptor)
 
 
-def _write_at(descriptor: int, view: memoryview, position: int) -> None:
+def write_at(descriptor: int, view: memoryview, position: int, path: str) -> None:
+    """Write all of a view at a position of a file; an OSError names its path."""
     done = 0
-    while done < len(view):
-        done += os.pwrite(descriptor, view[done:], position + done)
+    try:
+        while done < len(view):
+            done += os.pwrite(descriptor, view[done:], position + done)
+    except OSError as error:
+        error.filename = path
+        raise
 
 
-def _preallocate(descriptor: int, size: int) -> None:
+def preallocate(descriptor: int, size: int, path: str) -> None:
     """Reserve the blocks of a file at once, which makes writing it faster; skipped where that is not possible.
 
     The system call itself, since posix_fallocate writes zeros where a file system does not support it.
@@ -270,5 +277,5 @@ def _preallocate(descriptor: int, size: int) -> None:
         return
     arguments = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
     libc.fallocate.argtypes = arguments
-    if libc.fallocate(descriptor, 0, 0, size) and ctypes.get_errno() == errno.ENOSPC:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if libc.fallocate(descriptor, 0, 0, size) and ctypes.get_errno() in NO_ROOM:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)

@@ -1,6 +1,7 @@
 """The target directory: written beside its place under another name, and moved there when it is whole.
 
-So a target exists in full or not at all. The source is read only, and never lies inside the target.
+So a target exists in full or not at all, also where a run is killed, and one run at a time makes it. The source is read
+only, and never lies inside the target.
 """
 
 from __future__ import annotations
@@ -8,13 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
+from typing import NamedTuple
 
 from .errors import ConversionError
+from .lock import locked
 from .sizes import size_text
 from .source_folder import CONFIG_FILE
+from .swapping import put_into_place, sync, sync_folder
 
 # Files beside the weights that mean the same in every layout.
 COPIED_FILES = (
@@ -37,60 +41,78 @@ COPIED_FILES = (
 )
 
 
-def target_path(source: str, target: str, overwrite: bool) -> str:
-    """The real path of the target, once nothing stands against writing there.
+class TargetPlace(NamedTuple):
+    """The directory to make, by its real path, and how it is made."""
 
-    Raises ConversionError where it exists (unless `overwrite`), or where one of the two contains the other.
+    path: str
+    overwrite: bool
+    resume: bool  # keep what is written if the run is cut off, and go on with it
+    fsync: bool  # the disk has it all before it takes its place
+
+    def beside(self, what: str) -> str:
+        """The name beside the target that a run uses for something."""
+        folder, name = os.path.split(self.path)
+        return os.path.join(folder, f".{name}.mapc-{what}")
+
+
+def check_target(target: TargetPlace, source: str, files: Iterable[str]) -> None:
+    """See that nothing stands against making the target. `files` are those of the source, relative to it.
+
+    Raises ConversionError where it exists and is not to be overwritten, where another run makes it, or where one of
+    source and target contains the other.
     """
-    source, target = os.path.realpath(source), os.path.realpath(target)
-    for place in (target, _partial(target), _replaced(target)):
-        if os.path.commonpath([source, place]) in (source, place):
-            raise ConversionError(
-                f"{target}: expected a target apart from the source, found {source} in one line with it; "
-                "choose another directory"
-            )
-    if not os.path.isdir(os.path.dirname(target)):
+    _check_apart(target, os.path.realpath(source), files)
+    path, aside = target.path, target.beside("replaced")
+    if not os.path.isdir(os.path.dirname(path)):
         raise FileNotFoundError(
-            f"{os.path.dirname(target)}: expected the directory that the target is made in, found none"
+            f"{os.path.dirname(path)}: expected the directory that the target is made in, found none"
         )
-    if os.path.lexists(_replaced(target)):
+    if os.path.lexists(aside) and not os.path.lexists(path):
         raise ConversionError(
-            f"{_replaced(target)}: an overwriting that was cut off left the earlier target here; "
+            f"{aside}: an overwriting that was cut off left the earlier target here; "
             "move it back or remove it"
         )
-    if os.path.lexists(target) and not (overwrite and os.path.isdir(target)):
+    if os.path.lexists(path) and not (target.overwrite and os.path.isdir(path)):
         raise ConversionError(
-            f"{target}: expected no such directory, found one; --overwrite replaces it"
-            if os.path.isdir(target)
-            else f"{target}: expected no such directory, found a file"
+            f"{path}: expected no such directory, found one; --overwrite replaces it"
+            if os.path.isdir(path)
+            else f"{path}: expected no such directory, found a file"
         )
-    return target
+    if os.path.lexists(target.beside("lock")):
+        with locked(target.beside("lock"), path):
+            pass  # nobody writes there
 
 
-def check_room(target: str, size: int) -> None:
-    """OSError where the file system of the target has less than `size` bytes free."""
-    free = shutil.disk_usage(os.path.dirname(target)).free
+def check_room(target: TargetPlace, size: int) -> None:
+    """OSError where the file system of the target has less than `size` bytes free, or taken by what a run has left."""
+    free = shutil.disk_usage(os.path.dirname(target.path)).free
+    for place, _, names in os.walk(target.beside("partial")):
+        found = [os.lstat(os.path.join(place, name)) for name in names]
+        free += sum(512 * file.st_blocks for file in found if file.st_nlink == 1)
     if size > free:
         raise OSError(
             errno.ENOSPC,
             f"expected {size_text(size)} free, found {size_text(free)}",
-            target,
+            target.path,
         )
 
 
 @contextmanager
-def target_folder(target: str) -> Iterator[str]:
-    """A directory to write to, which becomes the target at the end of the block, or goes if it fails."""
-    partial = _partial(target)
-    if os.path.lexists(partial):
-        shutil.rmtree(partial)  # left by a run that was killed
-    os.mkdir(partial)
-    try:
-        yield partial
-        _move(partial, target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+def target_folder(target: TargetPlace) -> Iterator[str]:
+    """A directory to write to, which becomes the target at the end of the block.
+
+    If the block fails it goes. Where the run may be resumed it stays, and what is in it at the beginning stays too.
+    """
+    partial = target.beside("partial")
+    with locked(target.beside("lock"), target.path):
+        try:
+            _begin(target, partial)
+            yield partial
+            _finish(target, partial)
+        except BaseException:
+            if not target.resume:
+                _clear_away(partial)
+            raise
 
 
 def other_files(source: str, weights: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -122,27 +144,59 @@ def _folders(name: str) -> Iterator[str]:
         yield name
 
 
-def _move(partial: str, target: str) -> None:
-    if not os.path.lexists(target):
-        os.rename(partial, target)
-        return
-    old = _replaced(target)
-    os.rename(target, old)
+def _check_apart(target: TargetPlace, source: str, files: Iterable[str]) -> None:
+    """ConversionError where the target, or what is removed beside it, contains the source, or is in it."""
+    places = [target.path, *map(target.beside, ("partial", "replaced", "lock"))]
+    files = {*files, *os.listdir(source)}
+    real = {os.path.realpath(os.path.join(source, name)) for name in files}
+    folders = {os.path.dirname(path) for path in real} | {source}
+    for folder in sorted(folders):
+        for place in places:
+            if _is_within(folder, place) or _is_within(place, source):
+                raise ConversionError(
+                    f"{target.path}: expected a target apart from the source, found {folder} in one line with it; "
+                    "choose another directory"
+                )
+
+
+def _is_within(path: str, folder: str) -> bool:
+    """Whether a path is a folder or below it: by its name, or as the same folder under another name."""
+    above = [path]
+    while os.path.dirname(above[-1]) != above[-1]:
+        above.append(os.path.dirname(above[-1]))
+    return folder in above or (
+        os.path.exists(folder)
+        and any(
+            os.path.samefile(folder, path) for path in above if os.path.exists(path)
+        )
+    )
+
+
+def _begin(target: TargetPlace, partial: str) -> None:
+    """Make the directory to write to, and remove what runs that were killed have left."""
+    aside = target.beside("replaced")
+    if os.path.lexists(aside) and os.path.lexists(target.path):
+        shutil.rmtree(aside)  # the new target was in its place already
+    if os.path.lexists(partial) and not target.resume:
+        shutil.rmtree(partial)
+    if os.path.islink(partial) or not os.path.isdir(partial):
+        os.mkdir(partial)
+
+
+def _finish(target: TargetPlace, partial: str) -> None:
+    """Put the directory into its place, and remove the target that was there."""
+    if target.fsync:
+        sync_folder(partial)
+    put_into_place(partial, target.path, target.beside("replaced"), target.overwrite)
+    if target.fsync:
+        sync(os.path.dirname(target.path))
+    if os.path.lexists(partial):
+        shutil.rmtree(partial)
+
+
+def _clear_away(folder: str) -> None:
+    """Remove a folder, even if an interrupt comes meanwhile."""
     try:
-        os.rename(partial, target)
-    except BaseException:
-        os.rename(old, target)
-        raise
-    shutil.rmtree(old)
-
-
-def _partial(target: str) -> str:
-    return os.path.join(
-        os.path.dirname(target), f".{os.path.basename(target)}.mapc-partial"
-    )
-
-
-def _replaced(target: str) -> str:
-    return os.path.join(
-        os.path.dirname(target), f".{os.path.basename(target)}.mapc-replaced"
-    )
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -113,7 +113,8 @@ def _join(threads: list[Thread]) -> None:
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
     """An interrupt comes at the end: one that comes while a thread is being started would leave it half made."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    numbers = {signal.SIGINT, signal.SIGTERM}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:

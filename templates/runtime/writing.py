@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -14,13 +14,14 @@ from .casting import cast_scratch, computing_memory
 from .footprint import taken_memory
 from .output_files import OutputFile
 from .recipe import Copy
+from .resuming import keep_files, resume_file, resume_part
 from .runs import LONG_RUN
 from .sharing import Shares
 from .source_folder import SourceFolder
 from .stored import StoredTensor
 from .stream import CHUNK, Assembler, assembler_memory, create_file, write_part
 from .strided import StridedBlock, copy_block
-from .target_folder import check_room, target_folder
+from .target_folder import TargetPlace, check_room, target_folder
 from .torch_files import held_memory
 from .verifying import verify_header, verify_part
 from .workers import Meter, Needs, Progress, choose_threads, run_threads
@@ -44,7 +45,7 @@ class TargetContent(NamedTuple):
 def prepare_writing(
     source: SourceFolder,
     content: TargetContent,
-    target: str,
+    target: TargetPlace,
     threads: int | None,
     verify: bool,
     max_memory: int | None,
@@ -74,7 +75,7 @@ def prepare_writing(
 def write_target(
     source: SourceFolder,
     content: TargetContent,
-    target: str,
+    target: TargetPlace,
     threads: int,
     verify: bool,
     progress: Progress | None,
@@ -85,10 +86,12 @@ def write_target(
     meter = Meter(total * (2 if verify else 1), progress, account)
     with target_folder(target) as folder, _one_torch_thread():
         account.begin("writing")
+        kept = keep_files(folder, {file.name for file in content.files})
         for file in content.files:
-            os.makedirs(os.path.dirname(os.path.join(folder, file.name)), exist_ok=True)
-            create_file(file, os.path.join(folder, file.name))
-        _write_files(source.tensors, content, folder, threads, verify, meter)
+            path = os.path.join(folder, file.name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            (resume_file if file.name in kept else create_file)(file, path)
+        _write_files(source.tensors, content, folder, threads, verify, meter, kept)
         account.begin("finishing")
         if verify:
             for file in content.files:
@@ -104,8 +107,9 @@ def _write_files(
     threads: int,
     verify: bool,
     meter: Meter,
+    kept: Collection[str],
 ) -> None:
-    """Fill the files of a folder, which have been created."""
+    """Fill the files of a folder, which have been created; of those in `kept` what differs."""
     # The ranks take their shares of the same tensors, which are read once if all files grow together. Shards do not.
     files, together = content.files, len(content.files) if content.by_rank else threads
     shares, scratch = Shares(files, together), _cast_scratch(files)
@@ -119,7 +123,8 @@ def _write_files(
             for file, begin, end in shares.take():
                 path = os.path.join(folder, file.name)
                 clock.start()
-                write_part(assembler, file, begin, end, path, clock)
+                write = resume_part if file.name in kept else write_part
+                write(assembler, file, begin, end, path, clock)
                 clock.stop()
                 if verify:
                     verify_part(assembler, file, begin, end, path, meter.add)

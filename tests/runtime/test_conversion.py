@@ -200,6 +200,7 @@ def test_report(tmp_path: Path) -> None:
         kept_keys=("model_type", "note"),
         nonzero_padding={},
         verified=True,
+        bytes_kept=0,
         threads=1,
         seconds=report.seconds,
         seconds_by_phase=report.seconds_by_phase,

@@ -12,7 +12,7 @@ from mapc.templates.runtime import sources
 from mapc.templates.runtime.errors import ConversionError
 from mapc.templates.runtime.safetensors_io import read_header
 from mapc.templates.runtime.sources import SourceReader
-from mapc.templates.runtime.stream import _preallocate
+from mapc.templates.runtime.stream import preallocate
 
 from .files import coded, files_of, write
 from .toy import load_toy
@@ -92,10 +92,10 @@ def test_a_file_that_is_cut_off_meanwhile(tmp_path: Path) -> None:
 
 def test_where_no_blocks_can_be_reserved(tmp_path: Path) -> None:
     reader, writer = os.pipe()
-    _preallocate(writer, 1 << 40)
+    preallocate(writer, 1 << 40, "")
     os.close(reader)
     os.close(writer)
     descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
-    _preallocate(descriptor, 12345)
+    preallocate(descriptor, 12345, "")
     assert os.fstat(descriptor).st_size in (0, 12345)
     os.close(descriptor)

@@ -79,15 +79,32 @@ def test_target_and_source_apart(tmp_path: Path, target: str) -> None:
     refused(source, root / target, message, overwrite=True)
 
 
-@pytest.mark.parametrize("name", [".mcore.mapc-partial", ".mcore.mapc-replaced"])
-def test_source_in_the_way(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("what", ["partial", "replaced", "lock"])
+def test_source_in_the_way(tmp_path: Path, what: str) -> None:
     """A source with the name of what is cleared away is not cleared away."""
-    source, target = write_hf(tmp_path / name), tmp_path / "mcore"
+    source, target = write_hf(tmp_path / f".mcore.mapc-{what}"), tmp_path / "mcore"
     refused(
         source,
         target,
         f"{target}: expected a target apart from the source, found {source} in one line with it; "
         "choose another directory",
+    )
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "LICENSE"])
+def test_files_of_the_source_in_the_way(tmp_path: Path, name: str) -> None:
+    """A source whose files are links into the target that is to be replaced."""
+    source, target = write_hf(tmp_path / "hf"), tmp_path / "mcore"
+    (source / "LICENSE").write_text("free")
+    target.mkdir()
+    (source / name).rename(target / name)
+    (source / name).symlink_to(target / name)
+    refused(
+        source,
+        target,
+        f"{target}: expected a target apart from the source, found {target} in one line with it; "
+        "choose another directory",
+        overwrite=True,
     )
 
 
@@ -110,6 +127,19 @@ def test_leftovers_are_cleared(tmp_path: Path) -> None:
     to_mcore(source, tmp_path / "mcore")
     assert sorted(os.listdir(tmp_path)) == ["hf", "mcore"]
     assert not (tmp_path / "mcore/half").exists()
+
+
+def test_what_a_swap_has_left_is_cleared(tmp_path: Path) -> None:
+    """A run was killed when the new target was in its place, and the old one not removed yet."""
+    source, target = write_hf(tmp_path / "hf"), tmp_path / "mcore"
+    to_mcore(source, target)
+    fresh = files_of(target)
+    old = tmp_path / ".mcore.mapc-replaced"
+    old.mkdir()
+    (old / "old").write_text("old")
+    to_mcore(source, target, overwrite=True)
+    assert files_of(target) == fresh
+    assert sorted(os.listdir(tmp_path)) == ["hf", "mcore"]
 
 
 def test_a_target_that_was_moved_aside_is_kept(tmp_path: Path) -> None:
@@ -178,6 +208,9 @@ def test_an_interrupt_ends_the_threads(tmp_path: Path) -> None:
 def test_a_failed_swap_is_undone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Where names cannot be exchanged there are two renamings."""
+    toy = load_toy()
+    monkeypatch.setattr(toy, "_rename", lambda *arguments: False)
     source = write_hf(tmp_path / "hf")
     (tmp_path / "mcore").mkdir()
     (tmp_path / "mcore/old").write_text("old")
