@@ -41,6 +41,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "footprint",
         "account",
         "casting",
+        "source_files",
         "plain_header",
         "safetensors_io",
         "torch_files",

@@ -77,7 +77,7 @@ from functools import cache, cached_property, partial
 from hashlib import sha256
 from itertools import accumulate, chain, islice
 from json.encoder import encode_basestring_ascii
-from math import lcm, prod
+from math import isfinite, lcm, prod
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TextIO, TypeAlias
 
@@ -441,14 +441,47 @@ def converter() -> Converter:
     )
 
 
-# ---- runtime: The error of every converter.
+# ---- runtime: The error of every converter, and what may stand in a line of text.
+
+
+LONGEST = 4000  # characters of a message
+_LONG_WORD = re.compile(r"\S{600,}")  # longer than paths and names are
 
 
 class ConversionError(ValueError):
     """The checkpoint, its config or the mesh is refused; nothing was written.
 
-    The message names the tensor or key, what was expected and found, and the way out.
+    The message names the tensor or key, what was expected and found, and the way out. It is one line that can be read,
+    whatever stands in the checkpoint.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """A text without line ends and invisible characters, and not too long: names and values may be anything."""
+    text = _LONG_WORD.sub(lambda word: _shortened(word[0], 200), text)
+    return _shortened(printable(_shortened(text, LONGEST)), LONGEST)
+
+
+def printable(text: str) -> str:
+    """A text with everything escaped that would end the line, hide or turn what stands around it."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode()
+        for one in text
+    )
+
+
+def _shortened(text: str, most: int) -> str:
+    """A text with its middle left out where it has more than so many characters."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    left_out = len(text) - 2 * half
+    return f"{text[:half]}... ({left_out} characters) ...{text[-half:]}"
 
 
 # ---- runtime: Config equations: plain dicts of a config.json, read and written by one table.
@@ -3788,8 +3821,20 @@ class TorchMemory(NamedTuple):
     mapped: bool
 
 
+class FileIdentity(NamedTuple):
+    """Which file it is, and when it was last written, in nanoseconds."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+
+
 class StoredTensor(NamedTuple):
-    """A tensor of `size` bytes, row-major, from byte `begin` of the file or, where it is set, of `memory`."""
+    """A tensor of `size` bytes, row-major, from byte `begin` of the file or, where it is set, of `memory`.
+
+    `seen` is what the file was when it was found there; None where that does not matter.
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -3797,6 +3842,7 @@ class StoredTensor(NamedTuple):
     begin: int
     size: int
     memory: TorchMemory | None = None
+    seen: FileIdentity | None = None
 
 
 def item_size(dtype: str) -> int:
@@ -3804,7 +3850,10 @@ def item_size(dtype: str) -> int:
     return STORED_DTYPES[dtype][0]
 
 
-# ---- runtime: JSON as a checkpoint may hold it: one object, no name twice, no NaN, no -0.
+# ---- runtime: JSON as a checkpoint may hold it: one object, no name twice, no NaN, no infinity, no -0, not nested deeply.
+
+
+DEEPEST = 100  # objects and lists in one another; other readers stop at 127
 
 
 def parse_object(text: bytes, where: str) -> dict[str, Any]:
@@ -3814,12 +3863,11 @@ def parse_object(text: bytes, where: str) -> dict[str, Any]:
             text.decode("utf-8"),
             object_pairs_hook=_once,
             parse_constant=_no_constant,
+            parse_float=_finite,
             parse_int=_whole_number if b"-0" in text else None,
         )
     except RecursionError:
-        raise ConversionError(
-            f"{where}: expected JSON, found it nested too deeply"
-        ) from None
+        raise _too_deep(where) from None
     except ValueError as error:
         raise ConversionError(
             f"{where}: expected JSON, found a mistake: {error}"
@@ -3828,13 +3876,26 @@ def parse_object(text: bytes, where: str) -> dict[str, Any]:
         raise ConversionError(
             f"{where}: expected a JSON object, found a {type(found).__name__} at the top"
         )
+    if text.count(b"[") + text.count(b"{") > DEEPEST and _is_deep(found):
+        raise _too_deep(where)
     return found
 
 
-def read_object(path: str) -> dict[str, Any]:
-    """The JSON object that a file holds."""
-    with open(path, "rb") as file:
-        return parse_object(file.read(), path)
+def _too_deep(where: str) -> ConversionError:
+    return ConversionError(f"{where}: expected JSON, found it nested too deeply")
+
+
+def _is_deep(found: Any) -> bool:
+    """Whether a value is nested deeper than can be copied, printed and written again without care."""
+    level = [found]
+    for _ in range(DEEPEST + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, (dict, list))
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return bool(level)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -3852,6 +3913,12 @@ def _whole_number(text: str) -> int:
     if text == "-0":
         raise ValueError("-0 is a whole number to some readers and none to others")
     return int(text)
+
+
+def _finite(text: str) -> float:
+    if not isfinite(float(text)):
+        raise ValueError(f"{text} is more than a number can be")
+    return float(text)
 
 
 def _no_constant(word: str) -> Any:
@@ -4157,6 +4224,119 @@ def as_tensor(memory: memoryview, dtype: str) -> Any:
     return torch.frombuffer(memory, dtype=getattr(torch, STORED_DTYPES[dtype][1]))
 
 
+# ---- runtime: The files of a source: regular ones, in its directory, and the same ones until the last byte has been read.
+
+
+DOCUMENT_LIMIT = 100_000_000  # bytes of a JSON file
+
+
+class SourceFiles:
+    """The directory of a source, as far as it has been read: `seen` are its files, by path, as they were then."""
+
+    def __init__(self, path: str, follow_links: bool) -> None:
+        self.path = path
+        self.seen: dict[str, FileIdentity] = {}
+        self._real = os.path.realpath(path)
+        self._follow_links = follow_links
+
+    def place(self, name: str) -> str:
+        """The path of a file; ConversionError where it is a link to somewhere else.
+
+        A cache of Hugging Face keeps its files in `blobs`, and links to them in the directory of a snapshot.
+        """
+        path = os.path.join(self.path, name)
+        real = os.path.realpath(path)
+        inside = os.path.commonpath([real, self._real]) == self._real
+        if self._follow_links or inside or os.path.dirname(real) == self._blobs():
+            return path
+        raise ConversionError(
+            f"{path}: expected a file in this directory, found a link to {real}; "
+            "--follow-links reads what is there"
+        )
+
+    def document(self, name: str) -> dict[str, Any]:
+        """The JSON object that a file holds."""
+        path = self.place(name)
+        descriptor, seen = open_regular(path)
+        with open(descriptor, "rb") as file:
+            if seen.size > DOCUMENT_LIMIT:
+                raise ConversionError(
+                    f"{path}: expected at most {DOCUMENT_LIMIT} bytes of JSON, found {seen.size}"
+                )
+            self.seen[path] = seen
+            return parse_object(file.read(seen.size), path)
+
+    def _blobs(self) -> str | None:
+        """Where the files of a snapshot are, if the directory is one of a cache: CACHE/snapshots/REVISION."""
+        cache, found, _ = f"{self._real}/".rpartition("/snapshots/")
+        return f"{cache}/blobs" if found else None
+
+
+def open_regular(path: str) -> tuple[int, FileIdentity]:
+    """A descriptor to read a file with, and which file it is; ConversionError where it is anything but a file.
+
+    Looked at before it is opened, which may have effects on a device, and after, when it can no longer be another.
+    """
+    if os.path.isfile(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            return descriptor, identity_of(status)
+        os.close(descriptor)
+    raise ConversionError(f"{path}: expected a file, found {what_is(path)}")
+
+
+def what_is(path: str) -> str:
+    """What is found where a file is expected."""
+    try:
+        mode = os.stat(path).st_mode
+    except PermissionError:
+        raise
+    except OSError:
+        return "a link that leads nowhere" if os.path.islink(path) else "none"
+    kinds = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO", stat.S_IFREG: "one"}
+    return kinds.get(stat.S_IFMT(mode), "a device or a socket")
+
+
+def check_unchanged(seen: Mapping[str, FileIdentity]) -> None:
+    """ConversionError where a path is no longer the file that it was, or that has been written since."""
+    for path, expected in seen.items():
+        try:
+            found = identity_of(os.stat(path))
+        except FileNotFoundError:
+            raise changed_meanwhile(path, "the file that was read", "none") from None
+        check_identity(path, expected, found)
+
+
+def check_identity(path: str, expected: FileIdentity, found: FileIdentity) -> None:
+    """ConversionError where a file is not the one that it was, or has been written since."""
+    if found == expected:
+        return
+    if found[:2] != expected[:2]:
+        raise changed_meanwhile(path, "the file that was read", "another")
+    if found.size != expected.size:
+        raise changed_meanwhile(path, f"{expected.size} bytes", f"{found.size}")
+    raise changed_meanwhile(
+        path,
+        f"it last written at {expected.modified / 1e9:.6f}",
+        f"{found.modified / 1e9:.6f}",
+    )
+
+
+def changed_meanwhile(path: str, expected: str, found: str) -> ConversionError:
+    """The error for a file that is not as it was."""
+    return ConversionError(
+        f"{path}: expected {expected}, found {found}; "
+        "the file was changed while it was read"
+    )
+
+
+def identity_of(status: os.stat_result) -> FileIdentity:
+    return FileIdentity(
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    )
+
+
 # ---- runtime: The header of a safetensors file in the spelling that writers use, read column by column.
 
 
@@ -4167,15 +4347,16 @@ _ENTRY = re.compile(
     rf'"data_offsets": ?\[{_NUMBER}, ?{_NUMBER}\]\}}'
 )
 _METADATA = re.compile(r'\{"__metadata__": ?(\{[^{}\\]*\}), ?')
+FAR = 2**128  # bytes
 _COLUMNS = 6  # what stands before an entry, and its five values
 
 
 def plain_tensors(
-    header: bytes, path: str, data: int, size: int
+    header: bytes, path: str, data: int, seen: FileIdentity
 ) -> dict[str, StoredTensor] | None:
     """The tensors of a header, every check done; None where it has to be read as JSON.
 
-    The data begin at byte `data` of a file of `size` bytes.
+    The data begin at byte `data` of the file.
     """
     try:
         parts = _ENTRY.split(_without_metadata(header.decode("utf-8")))
@@ -4189,9 +4370,10 @@ def plain_tensors(
         dtype, shape, length = known[kind]
         if end - begin != length:
             return None
-        tensors[name] = StoredTensor(dtype, shape, path, data + begin, length)
+        begin += data
+        tensors[name] = StoredTensor(dtype, shape, path, begin, length, None, seen)
     once = len(tensors) == len(kinds) and "__metadata__" not in tensors
-    if once and _is_list(parts) and _are_joined(begins, ends, size - data):
+    if once and _is_list(parts) and _are_joined(begins, ends, seen.size - data):
         return tensors
     return None
 
@@ -4216,8 +4398,16 @@ def _dtype_shape_size(dtype: str, text: str) -> tuple[str, tuple[int, ...], int]
 
 
 def bytes_spanned(dtype: str, shape: tuple[int, ...]) -> int:
-    """The bytes of a shape whose sizes of 0 count as 1, since some readers multiply from the left."""
-    return prod(size or 1 for size in shape) * item_size(dtype)
+    """The bytes of a shape whose sizes of 0 count as 1, since some readers multiply from the left.
+
+    Of those who are more than FAR only that they are: there may be millions of sizes.
+    """
+    spanned = item_size(dtype)
+    for size in shape:
+        spanned *= size or 1
+        if spanned > FAR:
+            break
+    return spanned
 
 
 def _is_list(parts: list[str]) -> bool:
@@ -4244,21 +4434,25 @@ def read_header(path: str) -> dict[str, StoredTensor]:
 
     Raises ConversionError where the file breaks the format.
     """
-    text, data, size = _header_text(path)
-    plain = plain_tensors(text, path, data, size)
-    return _read_json(text, path, data, size) if plain is None else plain
+    text, seen = _header_text(path)
+    data = 8 + len(text)
+    plain = plain_tensors(text, path, data, seen)
+    return _read_json(text, path, data, seen) if plain is None else plain
 
 
-def _read_json(text: bytes, path: str, data: int, size: int) -> dict[str, StoredTensor]:
+def _read_json(
+    text: bytes, path: str, data: int, seen: FileIdentity
+) -> dict[str, StoredTensor]:
     """The tensors of a header in any spelling; ConversionError for whatever is wrong with it."""
     entries = parse_object(text, path)
     if b"\\" in text:
         _check_unicode(path, entries)
     _check_metadata(path, entries.pop("__metadata__", {}))
     tensors = {
-        name: _stored_tensor(path, name, entry, data) for name, entry in entries.items()
+        name: _stored_tensor(path, name, entry, data, seen)
+        for name, entry in entries.items()
     }
-    _check_cover(path, tensors, data, size)
+    _check_cover(path, tensors, data, seen.size)
     return tensors
 
 
@@ -4287,11 +4481,11 @@ def make_header(tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> bytes:
     return len(header).to_bytes(8, "little") + header
 
 
-def _header_text(path: str) -> tuple[bytes, int, int]:
-    """The JSON text, the first byte of the data, and the length of the file."""
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        start = file.read(8)
+def _header_text(path: str) -> tuple[bytes, FileIdentity]:
+    """The JSON text, behind which the data begin, and which file it was read of."""
+    descriptor, seen = open_regular(path)
+    with open(descriptor, "rb") as file:
+        size, start = seen.size, file.read(8)
         length = int.from_bytes(start, "little")
         if start == b"version ":
             raise ConversionError(
@@ -4307,11 +4501,13 @@ def _header_text(path: str) -> tuple[bytes, int, int]:
                 f"{path}: expected a header of at most {HEADER_LIMIT} bytes, found {length}"
             )
         text = file.read(length)
+    if len(text) < length:
+        raise changed_meanwhile(path, f"{size} bytes", f"{8 + len(text)}")
     if text[:1] != b"{":
         raise ConversionError(
             f"{path}: expected a header that begins with `{{`, found {text[:1]!r}; it is no safetensors file"
         )
-    return text, 8 + length, size
+    return text, seen
 
 
 def _check_metadata(path: str, found: Any) -> None:
@@ -4332,7 +4528,9 @@ def _check_unicode(path: str, entries: dict[str, Any]) -> None:
         raise ConversionError(f"{path}: expected UTF-8, found {error}") from None
 
 
-def _stored_tensor(path: str, name: str, entry: Any, data: int) -> StoredTensor:
+def _stored_tensor(
+    path: str, name: str, entry: Any, data: int, seen: FileIdentity
+) -> StoredTensor:
     """The tensor of one header entry; `data` is where the data begin in the file."""
     where = f"{path}: {name}"
     if not isinstance(entry, dict) or entry.keys() != {
@@ -4356,21 +4554,23 @@ def _stored_tensor(path: str, name: str, entry: Any, data: int) -> StoredTensor:
         raise ConversionError(
             f"{where}: expected data_offsets [begin, end] with begin <= end, found {offsets!r}"
         )
-    size, expected = offsets[1] - offsets[0], prod(shape) * item_size(dtype)
-    if size != expected:
+    size, spanned = offsets[1] - offsets[0], bytes_spanned(dtype, tuple(shape))
+    expected = 0 if 0 in shape else spanned
+    if size != expected and spanned <= FAR:
         raise ConversionError(
             f"{where}: expected {expected} bytes for {dtype} {shape}, found {size}"
         )
-    if bytes_spanned(dtype, tuple(shape)) >= 2**64:
+    if spanned >= 2**64:
         raise ConversionError(
             f"{where}: expected a shape of fewer than 2**64 bytes, sizes of 0 aside, found {shape!r}"
         )
-    return StoredTensor(dtype, tuple(shape), path, data + offsets[0], size)
+    begin = data + offsets[0]
+    return StoredTensor(dtype, tuple(shape), path, begin, size, None, seen)
 
 
 def _are_sizes(found: Any) -> bool:
     return isinstance(found, list) and all(
-        type(item) is int and item >= 0 for item in found
+        type(item) is int and 0 <= item < 2**64 for item in found
     )
 
 
@@ -4491,9 +4691,12 @@ class SourceFolder(NamedTuple):
     mesh: Any
     files: tuple[str, ...]  # of weights, and the index; relative to path
     tensors: dict[Any, dict[str, StoredTensor]]  # by rank, None without ranks
+    folder: SourceFiles  # what has been read of it
 
 
-def open_source(path: str, side: Side, mesh_class: Any, claimed: Any) -> SourceFolder:
+def open_source(
+    path: str, side: Side, mesh_class: Any, claimed: Any, follow_links: bool = False
+) -> SourceFolder:
     """Read the headers of a checkpoint directory.
 
     `claimed` is the mesh that the caller says the files have, or None. Raises ConversionError where the
@@ -4503,52 +4706,59 @@ def open_source(path: str, side: Side, mesh_class: Any, claimed: Any) -> SourceF
         raise FileNotFoundError(
             f"{path}: expected the directory of a checkpoint, found none"
         )
-    config = _read_config(path)
+    files = SourceFiles(path, follow_links)
+    config = _read_config(files)
     if side.file is None:
-        files, tensors = _read_shards(path)
-        return SourceFolder(path, config, None, files, {None: tensors})
+        names, tensors = _read_shards(files)
+        return SourceFolder(path, config, None, names, {None: tensors}, files)
     mesh = _source_mesh(path, side, mesh_class, claimed, config)
-    names = {rank: _found(path, side.file(rank)) for rank in mesh.ranks()}
-    _check_rank_files(path, names, mesh)
+    of_rank = {rank: _found(path, side.file(rank)) for rank in mesh.ranks()}
+    _check_rank_files(path, of_rank, mesh)
     read = {
-        name: _read_weights(os.path.join(path, name))
-        for name in dict.fromkeys(names.values())
+        name: _read_weights(files, name) for name in dict.fromkeys(of_rank.values())
     }
-    ranks = {rank: read[name] for rank, name in names.items()}
-    return SourceFolder(path, config, mesh, tuple(read), ranks)
+    ranks = {rank: read[name] for rank, name in of_rank.items()}
+    return SourceFolder(path, config, mesh, tuple(read), ranks, files)
 
 
-def _read_config(path: str) -> dict[str, Any]:
-    file = os.path.join(path, CONFIG_FILE)
+def _read_config(files: SourceFiles) -> dict[str, Any]:
+    file = os.path.join(files.path, CONFIG_FILE)
     if not os.path.isfile(file):
         raise ConversionError(
-            f"{path}: expected a {CONFIG_FILE}, found none; it says what the tensors are"
+            f"{files.path}: expected a {CONFIG_FILE}, found {what_is(file)}; it says what the tensors are"
         )
-    return read_object(file)
+    return files.document(CONFIG_FILE)
 
 
-def _read_weights(path: str) -> dict[str, StoredTensor]:
+def _read_weights(files: SourceFiles, name: str) -> dict[str, StoredTensor]:
+    path = files.place(name)
     if not os.path.isfile(path):
-        raise ConversionError(f"{path}: expected a file of tensors, found none")
-    if path.endswith(".safetensors"):
-        return read_header(path)
-    return read_torch_file(path)
+        raise ConversionError(
+            f"{path}: expected a file of tensors, found {what_is(path)}"
+        )
+    is_safe = path.endswith(".safetensors")
+    tensors = read_header(path) if is_safe else read_torch_file(path)
+    for tensor in tensors.values():
+        if tensor.seen is not None:
+            files.seen[path] = tensor.seen
+        break
+    return tensors
 
 
 # ---- one file, or shards with an index
 
 
-def _read_shards(path: str) -> tuple[tuple[str, ...], dict[str, StoredTensor]]:
+def _read_shards(files: SourceFiles) -> tuple[tuple[str, ...], dict[str, StoredTensor]]:
     """The weight files of a directory without ranks, its index among them, and their tensors."""
+    path = files.path
     for whole in WHOLE_FILES:
         index, here = f"{whole}.index.json", _weight_files(path, whole)
         if os.path.isfile(os.path.join(path, index)):
-            weight_map = _read_index(path, index, here)
-            return (index, *dict.fromkeys(weight_map.values())), _read_all(
-                path, index, weight_map
-            )
+            weight_map = _read_index(files, index, here)
+            names = (index, *dict.fromkeys(weight_map.values()))
+            return names, _read_all(files, index, weight_map)
         if here == [whole]:
-            return (whole,), _read_weights(os.path.join(path, whole))
+            return (whole,), _read_weights(files, whole)
         if here:
             raise ConversionError(
                 f"{path}: {here[0]}: expected {index} to say which shards there are, found none"
@@ -4565,10 +4775,10 @@ def _weight_files(path: str, whole: str) -> list[str]:
     return sorted(name for name in os.listdir(path) if pattern.fullmatch(name))
 
 
-def _read_index(path: str, index: str, here: list[str]) -> dict[str, str]:
+def _read_index(files: SourceFiles, index: str, here: list[str]) -> dict[str, str]:
     """The file of every tensor, all of them beside the index and none of `here` left over."""
-    where = os.path.join(path, index)
-    weight_map = read_object(where).get("weight_map")
+    where = os.path.join(files.path, index)
+    weight_map = files.document(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ConversionError(
             f"{where}: expected a weight_map of tensor names and files, found {weight_map!r}"
@@ -4584,20 +4794,20 @@ def _read_index(path: str, index: str, here: list[str]) -> dict[str, str]:
         named.add(file)
     for file in sorted(set(here) - named):
         raise ConversionError(
-            f"{os.path.join(path, file)}: no tensor of {index} is in it; remove it or mend the index"
+            f"{os.path.join(files.path, file)}: no tensor of {index} is in it; remove it or mend the index"
         )
     return weight_map
 
 
 def _read_all(
-    path: str, index: str, weight_map: dict[str, str]
+    files: SourceFiles, index: str, weight_map: dict[str, str]
 ) -> dict[str, StoredTensor]:
     """The tensors of all shards, which must be where the index says, and no others."""
     tensors: dict[str, StoredTensor] = {}
     for file in sorted(set(weight_map.values())):
-        read = _read_weights(os.path.join(path, file))
+        read = _read_weights(files, file)
         for name in [name for name in read if weight_map.get(name) != file]:
-            where, said = os.path.join(path, file), weight_map.get(name)
+            where, said = os.path.join(files.path, file), weight_map.get(name)
             found = (
                 f"expected in {said} by {index}, found here"
                 if said
@@ -4607,7 +4817,7 @@ def _read_all(
         tensors.update(read)
     for name, file in weight_map.items():
         if name not in tensors:
-            where = os.path.join(path, file)
+            where = os.path.join(files.path, file)
             raise ConversionError(
                 f"{where}: {name}: expected here by {index}, found nowhere"
             )
@@ -4615,7 +4825,8 @@ def _read_all(
 
 
 def _is_plain_name(file: str) -> bool:
-    return file not in ("", ".", "..") and not set(file) & set("/\\\0")
+    hidden = file in ("", ".", "..") or set(file) & set("/\\")
+    return not hidden and file.isprintable()
 
 
 # ---- a file a rank
@@ -5040,16 +5251,30 @@ MAPPED = 1 << 26  # bytes of a file that stay mapped, unless more are needed at 
 
 
 class OpenFile:
-    """A source file that is open for reading; mapped when that is first asked for."""
+    """A source file that is open for reading; mapped when that is first asked for.
 
-    def __init__(self, path: str) -> None:
-        self.descriptor = os.open(path, os.O_RDONLY)
+    ConversionError where it is not the file whose header was read: `seen` is what that was, None if it does not matter.
+    """
+
+    def __init__(self, path: str, seen: FileIdentity | None) -> None:
+        self.path = path
+        self.descriptor, found = open_regular(path)
+        self._seen = seen or found
+        try:
+            check_identity(path, self._seen, found)
+        except BaseException:
+            os.close(self.descriptor)
+            raise
         self._map: mmap.mmap | None = None
         self._view = memoryview(b"")
         self._first, self._last = 0, 0  # what may be mapped of it
 
     def memory(self, begin: int, end: int) -> memoryview:
-        """These bytes as read-only memory, until the next are asked for."""
+        """These bytes as read-only memory, until the next are asked for.
+
+        The file has just been seen to be whole: touching what is mapped behind its end would kill the process.
+        """
+        check_identity(self.path, self._seen, identity_of(os.fstat(self.descriptor)))
         if self._map is None:
             self._map = mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_READ)
             self._view = memoryview(self._map)
@@ -5088,13 +5313,13 @@ class SourceReader:
         if tensor.memory is not None:
             view[:] = tensor.memory.view[position : position + len(view)]
         else:
-            _fill_from(self._file(tensor.path), tensor.path, position, view)
+            _fill_from(self._file(tensor), position, view)
 
     def memory(self, tensor: StoredTensor, begin: int, end: int) -> memoryview:
         """Some bytes of a tensor as read-only memory, until the next are asked for."""
         if tensor.memory is not None:
             return tensor.memory.view[tensor.begin + begin : tensor.begin + end]
-        file = self._file(tensor.path)
+        file = self._file(tensor)
         return file.memory(tensor.begin + begin, tensor.begin + end)
 
     def close(self) -> None:
@@ -5102,30 +5327,29 @@ class SourceReader:
         while self._files:
             self._files.popitem()[1].close()
 
-    def _file(self, path: str) -> OpenFile:
+    def _file(self, tensor: StoredTensor) -> OpenFile:
+        path = tensor.path
         found = self._files.pop(path, None)
         if found is None:
             if len(self._files) >= OPEN_FILES:
                 longest_unused = next(iter(self._files))
                 self._files.pop(longest_unused).close()
-            found = OpenFile(path)
+            found = OpenFile(path, tensor.seen)
         self._files[path] = found
         return found
 
 
-def _fill_from(file: OpenFile, path: str, position: int, view: memoryview) -> None:
+def _fill_from(file: OpenFile, position: int, view: memoryview) -> None:
     done = 0
     while done < len(view):
         try:
             count = os.preadv(file.descriptor, [view[done:]], position + done)
         except OSError as error:
-            error.filename = path
+            error.filename = file.path
             raise
         if count == 0:
-            raise ConversionError(
-                f"{path}: expected {position + len(view)} bytes or more, found {position + done}; "
-                "the file was changed while it was read"
-            )
+            wanted = f"{position + len(view)} bytes or more"
+            raise changed_meanwhile(file.path, wanted, f"{position + done}")
         done += count
 
 
@@ -6066,10 +6290,9 @@ def verify_header(file: OutputFile, path: str, look: Callable[[], None]) -> None
             tensor.size,
             None,
         )
-        if tensors.get(name) != meant:
-            raise ConversionError(
-                f"{path}: {name}: expected {meant}, found {tensors.get(name)}"
-            )
+        read = tensors[name][: len(meant)] if name in tensors else None
+        if read != meant:
+            raise ConversionError(f"{path}: {name}: expected {meant}, found {read}")
 
 
 def verify_part(
@@ -6423,6 +6646,7 @@ def write_target(
                 verify_header(file, os.path.join(folder, file.name), account.look)
         copy_files(source.path, folder, content.copied, verify)
         write_documents(folder, content.documents, verify)
+        check_unchanged(source.folder.seen)
 
 
 def _write_files(
@@ -6605,7 +6829,7 @@ class Report:
         lines.append(
             f"{self.seconds:.2f} s, {rate}peak memory {size_text(self.peak_memory)}, bound by {self.bound_by}"
         )
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
 
 def _columns(rows: list[tuple[str, str, str]]) -> list[str]:
@@ -6634,6 +6858,7 @@ def convert_directory(
     dtype: str | None = None,
     max_memory: int | str | None = None,
     max_shard_size: int | str = "5GB",
+    follow_links: bool = False,
     overwrite: bool = False,
     resume: bool = False,
     fsync: bool = False,
@@ -6667,7 +6892,9 @@ def convert_directory(
 
     with _without_collecting():
         account.begin("reading headers")
-        source = open_source(os.fspath(source_dir), here, converter.mesh, mesh)
+        source = open_source(
+            os.fspath(source_dir), here, converter.mesh, mesh, follow_links
+        )
         target = TargetPlace(os.path.realpath(target_dir), overwrite, resume, fsync)
         check_target(target, source.path, source.files)
         account.begin("planning")
@@ -6801,6 +7028,8 @@ def _content(
         config = {**config, "mapc": {**config.get("mapc", {}), "mesh": asdict(mesh)}}
     documents[CONFIG_FILE] = config
     copied, _ = other_files(source.path, source.files)
+    for name in copied:
+        source.folder.place(name)  # or it is no file of this source
     return TargetContent(files, documents, copied, there.file is not None)
 
 
@@ -7004,7 +7233,7 @@ def run_command(made: Converter, arguments: list[str]) -> int:
 
 def _fail(arguments: list[str], code: int, kind: str, message: str) -> int:
     """Say what went wrong: on stderr, and with --json as an object on stdout."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     if "--json" in arguments:
         print(json.dumps({"error": {"kind": kind, "message": message}}))
     return code
@@ -7035,6 +7264,7 @@ def _convert(
         dtype=given.dtype,
         max_memory=given.max_memory,
         max_shard_size=given.max_shard_size,
+        follow_links=given.follow_links,
         overwrite=given.overwrite,
         resume=given.resume,
         fsync=given.fsync,
@@ -7143,6 +7373,11 @@ def _add_arguments(
         metavar="SIZE",
         default="5GB",
         help="size of a shard (default: 5GB)",
+    )
+    add(
+        "--follow-links",
+        action="store_true",
+        help="read what links of the source point to, wherever it is",
     )
     add("--overwrite", action="store_true", help="replace the target if it exists")
     add(

@@ -48,6 +48,7 @@ def convert_directory(
     dtype: str | None = None,
     max_memory: int | str | None = None,
     max_shard_size: int | str = "5GB",
+    follow_links: bool = False,
     overwrite: bool = False,
     resume: bool = False,
     fsync: bool = False,
@@ -81,7 +82,9 @@ def convert_directory(
 
     with _without_collecting():
         account.begin("reading headers")
-        source = open_source(os.fspath(source_dir), here, converter.mesh, mesh)
+        source = open_source(
+            os.fspath(source_dir), here, converter.mesh, mesh, follow_links
+        )
         target = TargetPlace(os.path.realpath(target_dir), overwrite, resume, fsync)
         check_target(target, source.path, source.files)
         account.begin("planning")
@@ -215,6 +218,8 @@ def _content(
         config = {**config, "mapc": {**config.get("mapc", {}), "mesh": asdict(mesh)}}
     documents[CONFIG_FILE] = config
     copied, _ = other_files(source.path, source.files)
+    for name in copied:
+        source.folder.place(name)  # or it is no file of this source
     return TargetContent(files, documents, copied, there.file is not None)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from .casting import CAST_DTYPES
 from .checkpoint import convert_directory
-from .errors import ConversionError
+from .errors import ConversionError, one_line
 from .interrupts import Terminated, ended_by_signals
 from .mapping import Converter
 from .progress import ProgressLine
@@ -63,7 +63,7 @@ def run_command(made: Converter, arguments: list[str]) -> int:
 
 def _fail(arguments: list[str], code: int, kind: str, message: str) -> int:
     """Say what went wrong: on stderr, and with --json as an object on stdout."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     if "--json" in arguments:
         print(json.dumps({"error": {"kind": kind, "message": message}}))
     return code
@@ -94,6 +94,7 @@ def _convert(
         dtype=given.dtype,
         max_memory=given.max_memory,
         max_shard_size=given.max_shard_size,
+        follow_links=given.follow_links,
         overwrite=given.overwrite,
         resume=given.resume,
         fsync=given.fsync,
@@ -202,6 +203,11 @@ def _add_arguments(
         metavar="SIZE",
         default="5GB",
         help="size of a shard (default: 5GB)",
+    )
+    add(
+        "--follow-links",
+        action="store_true",
+        help="read what links of the source point to, wherever it is",
     )
     add("--overwrite", action="store_true", help="replace the target if it exists")
     add(

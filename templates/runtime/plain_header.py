@@ -12,7 +12,7 @@ import re
 from math import prod
 
 from .errors import ConversionError
-from .stored import StoredTensor, item_size
+from .stored import FileIdentity, StoredTensor, item_size
 from .strict_json import parse_object
 
 # A name without escapes, then numbers that every reader takes; a space may follow a colon or a comma.
@@ -22,15 +22,16 @@ _ENTRY = re.compile(
     rf'"data_offsets": ?\[{_NUMBER}, ?{_NUMBER}\]\}}'
 )
 _METADATA = re.compile(r'\{"__metadata__": ?(\{[^{}\\]*\}), ?')
+FAR = 2**128  # bytes
 _COLUMNS = 6  # what stands before an entry, and its five values
 
 
 def plain_tensors(
-    header: bytes, path: str, data: int, size: int
+    header: bytes, path: str, data: int, seen: FileIdentity
 ) -> dict[str, StoredTensor] | None:
     """The tensors of a header, every check done; None where it has to be read as JSON.
 
-    The data begin at byte `data` of a file of `size` bytes.
+    The data begin at byte `data` of the file.
     """
     try:
         parts = _ENTRY.split(_without_metadata(header.decode("utf-8")))
@@ -44,9 +45,10 @@ def plain_tensors(
         dtype, shape, length = known[kind]
         if end - begin != length:
             return None
-        tensors[name] = StoredTensor(dtype, shape, path, data + begin, length)
+        begin += data
+        tensors[name] = StoredTensor(dtype, shape, path, begin, length, None, seen)
     once = len(tensors) == len(kinds) and "__metadata__" not in tensors
-    if once and _is_list(parts) and _are_joined(begins, ends, size - data):
+    if once and _is_list(parts) and _are_joined(begins, ends, seen.size - data):
         return tensors
     return None
 
@@ -71,8 +73,16 @@ def _dtype_shape_size(dtype: str, text: str) -> tuple[str, tuple[int, ...], int]
 
 
 def bytes_spanned(dtype: str, shape: tuple[int, ...]) -> int:
-    """The bytes of a shape whose sizes of 0 count as 1, since some readers multiply from the left."""
-    return prod(size or 1 for size in shape) * item_size(dtype)
+    """The bytes of a shape whose sizes of 0 count as 1, since some readers multiply from the left.
+
+    Of those who are more than FAR only that they are: there may be millions of sizes.
+    """
+    spanned = item_size(dtype)
+    for size in shape:
+        spanned *= size or 1
+        if spanned > FAR:
+            break
+    return spanned
 
 
 def _is_list(parts: list[str]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
+from .errors import printable
 from .sizes import size_text
 
 
@@ -98,7 +99,7 @@ class Report:
         lines.append(
             f"{self.seconds:.2f} s, {rate}peak memory {size_text(self.peak_memory)}, bound by {self.bound_by}"
         )
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
 
 def _columns(rows: list[tuple[str, str, str]]) -> list[str]:

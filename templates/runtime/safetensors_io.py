@@ -8,15 +8,15 @@ a hole or an overlap.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii
 from math import prod
 from typing import Any
 
 from .errors import ConversionError
-from .plain_header import bytes_spanned, plain_tensors
-from .stored import STORED_DTYPES, StoredTensor, item_size
+from .plain_header import FAR, bytes_spanned, plain_tensors
+from .source_files import changed_meanwhile, open_regular
+from .stored import STORED_DTYPES, FileIdentity, StoredTensor, item_size
 from .strict_json import parse_object
 
 HEADER_LIMIT = 100_000_000  # bytes, what the readers of safetensors accept
@@ -28,21 +28,25 @@ def read_header(path: str) -> dict[str, StoredTensor]:
 
     Raises ConversionError where the file breaks the format.
     """
-    text, data, size = _header_text(path)
-    plain = plain_tensors(text, path, data, size)
-    return _read_json(text, path, data, size) if plain is None else plain
+    text, seen = _header_text(path)
+    data = 8 + len(text)
+    plain = plain_tensors(text, path, data, seen)
+    return _read_json(text, path, data, seen) if plain is None else plain
 
 
-def _read_json(text: bytes, path: str, data: int, size: int) -> dict[str, StoredTensor]:
+def _read_json(
+    text: bytes, path: str, data: int, seen: FileIdentity
+) -> dict[str, StoredTensor]:
     """The tensors of a header in any spelling; ConversionError for whatever is wrong with it."""
     entries = parse_object(text, path)
     if b"\\" in text:
         _check_unicode(path, entries)
     _check_metadata(path, entries.pop("__metadata__", {}))
     tensors = {
-        name: _stored_tensor(path, name, entry, data) for name, entry in entries.items()
+        name: _stored_tensor(path, name, entry, data, seen)
+        for name, entry in entries.items()
     }
-    _check_cover(path, tensors, data, size)
+    _check_cover(path, tensors, data, seen.size)
     return tensors
 
 
@@ -71,11 +75,11 @@ def make_header(tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> bytes:
     return len(header).to_bytes(8, "little") + header
 
 
-def _header_text(path: str) -> tuple[bytes, int, int]:
-    """The JSON text, the first byte of the data, and the length of the file."""
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        start = file.read(8)
+def _header_text(path: str) -> tuple[bytes, FileIdentity]:
+    """The JSON text, behind which the data begin, and which file it was read of."""
+    descriptor, seen = open_regular(path)
+    with open(descriptor, "rb") as file:
+        size, start = seen.size, file.read(8)
         length = int.from_bytes(start, "little")
         if start == b"version ":
             raise ConversionError(
@@ -91,11 +95,13 @@ def _header_text(path: str) -> tuple[bytes, int, int]:
                 f"{path}: expected a header of at most {HEADER_LIMIT} bytes, found {length}"
             )
         text = file.read(length)
+    if len(text) < length:
+        raise changed_meanwhile(path, f"{size} bytes", f"{8 + len(text)}")
     if text[:1] != b"{":
         raise ConversionError(
             f"{path}: expected a header that begins with `{{`, found {text[:1]!r}; it is no safetensors file"
         )
-    return text, 8 + length, size
+    return text, seen
 
 
 def _check_metadata(path: str, found: Any) -> None:
@@ -116,7 +122,9 @@ def _check_unicode(path: str, entries: dict[str, Any]) -> None:
         raise ConversionError(f"{path}: expected UTF-8, found {error}") from None
 
 
-def _stored_tensor(path: str, name: str, entry: Any, data: int) -> StoredTensor:
+def _stored_tensor(
+    path: str, name: str, entry: Any, data: int, seen: FileIdentity
+) -> StoredTensor:
     """The tensor of one header entry; `data` is where the data begin in the file."""
     where = f"{path}: {name}"
     if not isinstance(entry, dict) or entry.keys() != {
@@ -140,21 +148,23 @@ def _stored_tensor(path: str, name: str, entry: Any, data: int) -> StoredTensor:
         raise ConversionError(
             f"{where}: expected data_offsets [begin, end] with begin <= end, found {offsets!r}"
         )
-    size, expected = offsets[1] - offsets[0], prod(shape) * item_size(dtype)
-    if size != expected:
+    size, spanned = offsets[1] - offsets[0], bytes_spanned(dtype, tuple(shape))
+    expected = 0 if 0 in shape else spanned
+    if size != expected and spanned <= FAR:
         raise ConversionError(
             f"{where}: expected {expected} bytes for {dtype} {shape}, found {size}"
         )
-    if bytes_spanned(dtype, tuple(shape)) >= 2**64:
+    if spanned >= 2**64:
         raise ConversionError(
             f"{where}: expected a shape of fewer than 2**64 bytes, sizes of 0 aside, found {shape!r}"
         )
-    return StoredTensor(dtype, tuple(shape), path, data + offsets[0], size)
+    begin = data + offsets[0]
+    return StoredTensor(dtype, tuple(shape), path, begin, size, None, seen)
 
 
 def _are_sizes(found: Any) -> bool:
     return isinstance(found, list) and all(
-        type(item) is int and item >= 0 for item in found
+        type(item) is int and 0 <= item < 2**64 for item in found
     )
 
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from .errors import ConversionError
 from .mapping import Side
 from .safetensors_io import read_header
+from .source_files import SourceFiles, what_is
 from .stored import StoredTensor
-from .strict_json import read_object
 from .torch_files import read_torch_file
 
 CONFIG_FILE = "config.json"
@@ -33,9 +33,12 @@ class SourceFolder(NamedTuple):
     mesh: Any
     files: tuple[str, ...]  # of weights, and the index; relative to path
     tensors: dict[Any, dict[str, StoredTensor]]  # by rank, None without ranks
+    folder: SourceFiles  # what has been read of it
 
 
-def open_source(path: str, side: Side, mesh_class: Any, claimed: Any) -> SourceFolder:
+def open_source(
+    path: str, side: Side, mesh_class: Any, claimed: Any, follow_links: bool = False
+) -> SourceFolder:
     """Read the headers of a checkpoint directory.
 
     `claimed` is the mesh that the caller says the files have, or None. Raises ConversionError where the
@@ -45,52 +48,59 @@ def open_source(path: str, side: Side, mesh_class: Any, claimed: Any) -> SourceF
         raise FileNotFoundError(
             f"{path}: expected the directory of a checkpoint, found none"
         )
-    config = _read_config(path)
+    files = SourceFiles(path, follow_links)
+    config = _read_config(files)
     if side.file is None:
-        files, tensors = _read_shards(path)
-        return SourceFolder(path, config, None, files, {None: tensors})
+        names, tensors = _read_shards(files)
+        return SourceFolder(path, config, None, names, {None: tensors}, files)
     mesh = _source_mesh(path, side, mesh_class, claimed, config)
-    names = {rank: _found(path, side.file(rank)) for rank in mesh.ranks()}
-    _check_rank_files(path, names, mesh)
+    of_rank = {rank: _found(path, side.file(rank)) for rank in mesh.ranks()}
+    _check_rank_files(path, of_rank, mesh)
     read = {
-        name: _read_weights(os.path.join(path, name))
-        for name in dict.fromkeys(names.values())
+        name: _read_weights(files, name) for name in dict.fromkeys(of_rank.values())
     }
-    ranks = {rank: read[name] for rank, name in names.items()}
-    return SourceFolder(path, config, mesh, tuple(read), ranks)
+    ranks = {rank: read[name] for rank, name in of_rank.items()}
+    return SourceFolder(path, config, mesh, tuple(read), ranks, files)
 
 
-def _read_config(path: str) -> dict[str, Any]:
-    file = os.path.join(path, CONFIG_FILE)
+def _read_config(files: SourceFiles) -> dict[str, Any]:
+    file = os.path.join(files.path, CONFIG_FILE)
     if not os.path.isfile(file):
         raise ConversionError(
-            f"{path}: expected a {CONFIG_FILE}, found none; it says what the tensors are"
+            f"{files.path}: expected a {CONFIG_FILE}, found {what_is(file)}; it says what the tensors are"
         )
-    return read_object(file)
+    return files.document(CONFIG_FILE)
 
 
-def _read_weights(path: str) -> dict[str, StoredTensor]:
+def _read_weights(files: SourceFiles, name: str) -> dict[str, StoredTensor]:
+    path = files.place(name)
     if not os.path.isfile(path):
-        raise ConversionError(f"{path}: expected a file of tensors, found none")
-    if path.endswith(".safetensors"):
-        return read_header(path)
-    return read_torch_file(path)
+        raise ConversionError(
+            f"{path}: expected a file of tensors, found {what_is(path)}"
+        )
+    is_safe = path.endswith(".safetensors")
+    tensors = read_header(path) if is_safe else read_torch_file(path)
+    for tensor in tensors.values():
+        if tensor.seen is not None:
+            files.seen[path] = tensor.seen
+        break
+    return tensors
 
 
 # ---- one file, or shards with an index
 
 
-def _read_shards(path: str) -> tuple[tuple[str, ...], dict[str, StoredTensor]]:
+def _read_shards(files: SourceFiles) -> tuple[tuple[str, ...], dict[str, StoredTensor]]:
     """The weight files of a directory without ranks, its index among them, and their tensors."""
+    path = files.path
     for whole in WHOLE_FILES:
         index, here = f"{whole}.index.json", _weight_files(path, whole)
         if os.path.isfile(os.path.join(path, index)):
-            weight_map = _read_index(path, index, here)
-            return (index, *dict.fromkeys(weight_map.values())), _read_all(
-                path, index, weight_map
-            )
+            weight_map = _read_index(files, index, here)
+            names = (index, *dict.fromkeys(weight_map.values()))
+            return names, _read_all(files, index, weight_map)
         if here == [whole]:
-            return (whole,), _read_weights(os.path.join(path, whole))
+            return (whole,), _read_weights(files, whole)
         if here:
             raise ConversionError(
                 f"{path}: {here[0]}: expected {index} to say which shards there are, found none"
@@ -107,10 +117,10 @@ def _weight_files(path: str, whole: str) -> list[str]:
     return sorted(name for name in os.listdir(path) if pattern.fullmatch(name))
 
 
-def _read_index(path: str, index: str, here: list[str]) -> dict[str, str]:
+def _read_index(files: SourceFiles, index: str, here: list[str]) -> dict[str, str]:
     """The file of every tensor, all of them beside the index and none of `here` left over."""
-    where = os.path.join(path, index)
-    weight_map = read_object(where).get("weight_map")
+    where = os.path.join(files.path, index)
+    weight_map = files.document(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ConversionError(
             f"{where}: expected a weight_map of tensor names and files, found {weight_map!r}"
@@ -126,20 +136,20 @@ def _read_index(path: str, index: str, here: list[str]) -> dict[str, str]:
         named.add(file)
     for file in sorted(set(here) - named):
         raise ConversionError(
-            f"{os.path.join(path, file)}: no tensor of {index} is in it; remove it or mend the index"
+            f"{os.path.join(files.path, file)}: no tensor of {index} is in it; remove it or mend the index"
         )
     return weight_map
 
 
 def _read_all(
-    path: str, index: str, weight_map: dict[str, str]
+    files: SourceFiles, index: str, weight_map: dict[str, str]
 ) -> dict[str, StoredTensor]:
     """The tensors of all shards, which must be where the index says, and no others."""
     tensors: dict[str, StoredTensor] = {}
     for file in sorted(set(weight_map.values())):
-        read = _read_weights(os.path.join(path, file))
+        read = _read_weights(files, file)
         for name in [name for name in read if weight_map.get(name) != file]:
-            where, said = os.path.join(path, file), weight_map.get(name)
+            where, said = os.path.join(files.path, file), weight_map.get(name)
             found = (
                 f"expected in {said} by {index}, found here"
                 if said
@@ -149,7 +159,7 @@ def _read_all(
         tensors.update(read)
     for name, file in weight_map.items():
         if name not in tensors:
-            where = os.path.join(path, file)
+            where = os.path.join(files.path, file)
             raise ConversionError(
                 f"{where}: {name}: expected here by {index}, found nowhere"
             )
@@ -157,7 +167,8 @@ def _read_all(
 
 
 def _is_plain_name(file: str) -> bool:
-    return file not in ("", ".", "..") and not set(file) & set("/\\\0")
+    hidden = file in ("", ".", "..") or set(file) & set("/\\")
+    return not hidden and file.isprintable()
 
 
 # ---- a file a rank

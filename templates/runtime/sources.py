@@ -9,24 +9,38 @@ from __future__ import annotations
 import mmap
 import os
 
-from .errors import ConversionError
-from .stored import StoredTensor
+from .source_files import changed_meanwhile, check_identity, identity_of, open_regular
+from .stored import FileIdentity, StoredTensor
 
 OPEN_FILES = 48  # a reader; each holds two descriptors once it is mapped
 MAPPED = 1 << 26  # bytes of a file that stay mapped, unless more are needed at once
 
 
 class OpenFile:
-    """A source file that is open for reading; mapped when that is first asked for."""
+    """A source file that is open for reading; mapped when that is first asked for.
 
-    def __init__(self, path: str) -> None:
-        self.descriptor = os.open(path, os.O_RDONLY)
+    ConversionError where it is not the file whose header was read: `seen` is what that was, None if it does not matter.
+    """
+
+    def __init__(self, path: str, seen: FileIdentity | None) -> None:
+        self.path = path
+        self.descriptor, found = open_regular(path)
+        self._seen = seen or found
+        try:
+            check_identity(path, self._seen, found)
+        except BaseException:
+            os.close(self.descriptor)
+            raise
         self._map: mmap.mmap | None = None
         self._view = memoryview(b"")
         self._first, self._last = 0, 0  # what may be mapped of it
 
     def memory(self, begin: int, end: int) -> memoryview:
-        """These bytes as read-only memory, until the next are asked for."""
+        """These bytes as read-only memory, until the next are asked for.
+
+        The file has just been seen to be whole: touching what is mapped behind its end would kill the process.
+        """
+        check_identity(self.path, self._seen, identity_of(os.fstat(self.descriptor)))
         if self._map is None:
             self._map = mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_READ)
             self._view = memoryview(self._map)
@@ -65,13 +79,13 @@ class SourceReader:
         if tensor.memory is not None:
             view[:] = tensor.memory.view[position : position + len(view)]
         else:
-            _fill_from(self._file(tensor.path), tensor.path, position, view)
+            _fill_from(self._file(tensor), position, view)
 
     def memory(self, tensor: StoredTensor, begin: int, end: int) -> memoryview:
         """Some bytes of a tensor as read-only memory, until the next are asked for."""
         if tensor.memory is not None:
             return tensor.memory.view[tensor.begin + begin : tensor.begin + end]
-        file = self._file(tensor.path)
+        file = self._file(tensor)
         return file.memory(tensor.begin + begin, tensor.begin + end)
 
     def close(self) -> None:
@@ -79,28 +93,27 @@ class SourceReader:
         while self._files:
             self._files.popitem()[1].close()
 
-    def _file(self, path: str) -> OpenFile:
+    def _file(self, tensor: StoredTensor) -> OpenFile:
+        path = tensor.path
         found = self._files.pop(path, None)
         if found is None:
             if len(self._files) >= OPEN_FILES:
                 longest_unused = next(iter(self._files))
                 self._files.pop(longest_unused).close()
-            found = OpenFile(path)
+            found = OpenFile(path, tensor.seen)
         self._files[path] = found
         return found
 
 
-def _fill_from(file: OpenFile, path: str, position: int, view: memoryview) -> None:
+def _fill_from(file: OpenFile, position: int, view: memoryview) -> None:
     done = 0
     while done < len(view):
         try:
             count = os.preadv(file.descriptor, [view[done:]], position + done)
         except OSError as error:
-            error.filename = path
+            error.filename = file.path
             raise
         if count == 0:
-            raise ConversionError(
-                f"{path}: expected {position + len(view)} bytes or more, found {position + done}; "
-                "the file was changed while it was read"
-            )
+            wanted = f"{position + len(view)} bytes or more"
+            raise changed_meanwhile(file.path, wanted, f"{position + done}")
         done += count

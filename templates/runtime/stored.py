@@ -40,8 +40,20 @@ class TorchMemory(NamedTuple):
     mapped: bool
 
 
+class FileIdentity(NamedTuple):
+    """Which file it is, and when it was last written, in nanoseconds."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+
+
 class StoredTensor(NamedTuple):
-    """A tensor of `size` bytes, row-major, from byte `begin` of the file or, where it is set, of `memory`."""
+    """A tensor of `size` bytes, row-major, from byte `begin` of the file or, where it is set, of `memory`.
+
+    `seen` is what the file was when it was found there; None where that does not matter.
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -49,6 +61,7 @@ class StoredTensor(NamedTuple):
     begin: int
     size: int
     memory: TorchMemory | None = None
+    seen: FileIdentity | None = None
 
 
 def item_size(dtype: str) -> int:

@@ -1,4 +1,4 @@
-"""JSON as a checkpoint may hold it: one object, no name twice, no NaN, no -0.
+"""JSON as a checkpoint may hold it: one object, no name twice, no NaN, no infinity, no -0, not nested deeply.
 
 config.json, the index of the shards and the header of a safetensors file are all read here.
 """
@@ -6,9 +6,12 @@ config.json, the index of the shards and the header of a safetensors file are al
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import Any
 
 from .errors import ConversionError
+
+DEEPEST = 100  # objects and lists in one another; other readers stop at 127
 
 
 def parse_object(text: bytes, where: str) -> dict[str, Any]:
@@ -18,12 +21,11 @@ def parse_object(text: bytes, where: str) -> dict[str, Any]:
             text.decode("utf-8"),
             object_pairs_hook=_once,
             parse_constant=_no_constant,
+            parse_float=_finite,
             parse_int=_whole_number if b"-0" in text else None,
         )
     except RecursionError:
-        raise ConversionError(
-            f"{where}: expected JSON, found it nested too deeply"
-        ) from None
+        raise _too_deep(where) from None
     except ValueError as error:
         raise ConversionError(
             f"{where}: expected JSON, found a mistake: {error}"
@@ -32,13 +34,26 @@ def parse_object(text: bytes, where: str) -> dict[str, Any]:
         raise ConversionError(
             f"{where}: expected a JSON object, found a {type(found).__name__} at the top"
         )
+    if text.count(b"[") + text.count(b"{") > DEEPEST and _is_deep(found):
+        raise _too_deep(where)
     return found
 
 
-def read_object(path: str) -> dict[str, Any]:
-    """The JSON object that a file holds."""
-    with open(path, "rb") as file:
-        return parse_object(file.read(), path)
+def _too_deep(where: str) -> ConversionError:
+    return ConversionError(f"{where}: expected JSON, found it nested too deeply")
+
+
+def _is_deep(found: Any) -> bool:
+    """Whether a value is nested deeper than can be copied, printed and written again without care."""
+    level = [found]
+    for _ in range(DEEPEST + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, (dict, list))
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return bool(level)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -56,6 +71,12 @@ def _whole_number(text: str) -> int:
     if text == "-0":
         raise ValueError("-0 is a whole number to some readers and none to others")
     return int(text)
+
+
+def _finite(text: str) -> float:
+    if not isfinite(float(text)):
+        raise ValueError(f"{text} is more than a number can be")
+    return float(text)
 
 
 def _no_constant(word: str) -> Any:

@@ -17,6 +17,7 @@ from .recipe import Copy
 from .resuming import keep_files, resume_file, resume_part
 from .runs import LONG_RUN
 from .sharing import Shares
+from .source_files import check_unchanged
 from .source_folder import SourceFolder
 from .stored import StoredTensor
 from .stream import CHUNK, Assembler, assembler_memory, create_file, write_part
@@ -98,6 +99,7 @@ def write_target(
                 verify_header(file, os.path.join(folder, file.name), account.look)
         copy_files(source.path, folder, content.copied, verify)
         write_documents(folder, content.documents, verify)
+        check_unchanged(source.folder.seen)
 
 
 def _write_files(

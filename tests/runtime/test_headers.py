@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from mapc.templates.runtime.errors import ConversionError
 from mapc.templates.runtime.safetensors_io import HEADER_LIMIT, make_header, read_header
+from mapc.templates.runtime.source_files import identity_of
 from mapc.templates.runtime.stored import STORED_DTYPES, StoredTensor
 from safetensors.torch import load_file, save_file
 
@@ -35,11 +36,12 @@ def test_tensors_in_the_order_of_the_header(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(with_header(header, bytes(31)))
     begin = 8 + len(json.dumps(header))
+    seen = identity_of(path.stat())
     assert list(read_header(str(path)).items()) == [
-        ("b", StoredTensor("BF16", (3,), str(path), begin + 24, 6)),
-        ("a", StoredTensor("F32", (2, 3), str(path), begin, 24)),
-        ("none", StoredTensor("I64", (5, 0), str(path), begin + 24, 0)),
-        ("scalar", StoredTensor("BOOL", (), str(path), begin + 30, 1)),
+        ("b", StoredTensor("BF16", (3,), str(path), begin + 24, 6, None, seen)),
+        ("a", StoredTensor("F32", (2, 3), str(path), begin, 24, None, seen)),
+        ("none", StoredTensor("I64", (5, 0), str(path), begin + 24, 0, None, seen)),
+        ("scalar", StoredTensor("BOOL", (), str(path), begin + 30, 1, None, seen)),
     ]
 
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from mapc.templates.runtime.errors import ConversionError
 from mapc.templates.runtime.plain_header import plain_tensors
 from mapc.templates.runtime.safetensors_io import read_header
-from mapc.templates.runtime.stored import STORED_DTYPES, StoredTensor
+from mapc.templates.runtime.source_files import identity_of
+from mapc.templates.runtime.stored import STORED_DTYPES, FileIdentity, StoredTensor
 from safetensors import SafetensorError, safe_open
 
 from .files import with_header
@@ -202,14 +203,16 @@ def test_columns_give_what_json_gives(drawn: tuple[bytes, int]) -> None:
     assume(text[:1] == b"{")
     with tempfile.TemporaryDirectory() as folder:
         path, data = write(folder, text, size), 8 + len(text)
-        plain = plain_tensors(text, str(path), data, data + size)
+        plain = plain_tensors(text, str(path), data, FileIdentity(0, 0, data + size, 0))
         if plain is None:
             return
         indented = b"{\t" + text[1:]  # which is left to JSON
-        assert plain_tensors(indented, str(path), data, data + size) is None
-        read = ours(write(folder, indented, size))
+        path, moved = write(folder, indented, size), len(indented) - len(text)
+        seen = identity_of(path.stat())
+        assert plain_tensors(indented, str(path), data + moved, seen) is None
+        read = ours(path)
         assert read is not None
-        moved = len(indented) - len(text)
-        assert [
-            (n, t._replace(begin=t.begin + moved)) for n, t in plain.items()
-        ] == list(read.items())
+        moved_plain = {
+            n: t._replace(begin=t.begin + moved, seen=seen) for n, t in plain.items()
+        }
+        assert list(moved_plain.items()) == list(read.items())

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mapc.templates.runtime.source_folder import open_source
 
 from .files import with_header, write
-from .source_folders import TENSORS, contents, opened, refused
+from .source_folders import HF, TENSORS, contents, opened, refused
 
 
 def shards(path: Path, names: str = "ab cd ef") -> dict[str, Any]:
@@ -49,13 +51,40 @@ def test_shards_in_the_order_of_the_index(tmp_path: Path) -> None:
     )
 
 
-def test_links_are_followed(tmp_path: Path) -> None:
-    """A cache of downloads keeps the files elsewhere."""
-    shards(tmp_path / "blobs")
-    (tmp_path / "snapshot").mkdir()
-    for file in (tmp_path / "blobs").iterdir():
-        (tmp_path / "snapshot" / file.name).symlink_to(file)
-    assert contents(opened(tmp_path / "snapshot")) == {None: TENSORS}
+def linked(path: Path, folder: Path) -> Path:
+    """A directory with links to the files of a checkpoint in another one, relative as in a cache of Hugging Face."""
+    shards(path / "blobs")
+    folder.mkdir(parents=True)
+    for file in (path / "blobs").iterdir():
+        (folder / file.name).symlink_to(os.path.relpath(file, folder))
+    return folder
+
+
+@pytest.mark.parametrize("below", ["", "transformer"])
+def test_a_snapshot_in_a_cache(tmp_path: Path, below: str) -> None:
+    """Its files are links to blobs beside the snapshots; the snapshot itself may be found by a link, too."""
+    linked(tmp_path, tmp_path / "snapshots" / "0123456789abcdef" / below)
+    (tmp_path / "model").symlink_to("snapshots/0123456789abcdef")
+    assert contents(opened(tmp_path / "model" / below)) == {None: TENSORS}
+
+
+def test_links_within_the_directory(tmp_path: Path) -> None:
+    folder = linked(tmp_path / "model" / "files", tmp_path / "model" / "links")
+    for file in folder.iterdir():
+        (tmp_path / "model" / file.name).symlink_to(f"links/{file.name}")
+    assert contents(opened(tmp_path / "model")) == {None: TENSORS}
+
+
+def test_a_link_out_of_the_directory(tmp_path: Path) -> None:
+    folder = linked(tmp_path, tmp_path / "snapshot")
+    refused(
+        folder,
+        "config.json",
+        f"expected a file in this directory, found a link to {tmp_path}/blobs/config.json; "
+        "--follow-links reads what is there",
+    )
+    followed = open_source(str(folder), HF, None, None, follow_links=True)
+    assert contents(followed) == {None: TENSORS}
 
 
 def test_other_weights_are_no_shards(tmp_path: Path) -> None:

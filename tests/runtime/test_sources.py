@@ -78,14 +78,30 @@ def test_more_files_than_may_be_open(
 def test_a_file_that_is_cut_off_meanwhile(tmp_path: Path) -> None:
     path = write(tmp_path / "model.safetensors", {"a": coded(1, "I32", 50)})
     tensor = read_header(str(path))["a"]
-    os.truncate(path, tensor.begin + 120)
     reader = SourceReader()
     view = memoryview(bytearray(100))
+    reader.read(tensor, 20, view)
+    os.truncate(path, tensor.begin + 120)
     reader.read(tensor, 20, view)
     with pytest.raises(ConversionError) as error:
         reader.read(tensor, 30, view)
     assert str(error.value) == (
         f"{path}: expected {tensor.begin + 130} bytes or more, found {tensor.begin + 120}; "
+        "the file was changed while it was read"
+    )
+
+
+def test_a_mapped_file_that_is_cut_off_meanwhile(tmp_path: Path) -> None:
+    """Touching what was mapped behind the end would kill the process."""
+    path = write(tmp_path / "model.safetensors", {"a": coded(1, "I32", 5000)})
+    tensor = read_header(str(path))["a"]
+    reader = SourceReader()
+    assert len(reader.memory(tensor, 0, 20_000)) == 20_000
+    os.truncate(path, tensor.begin + 120)
+    with pytest.raises(ConversionError) as error:
+        reader.memory(tensor, 0, 20_000)
+    assert str(error.value) == (
+        f"{path}: expected {tensor.begin + 20_000} bytes, found {tensor.begin + 120}; "
         "the file was changed while it was read"
     )
 

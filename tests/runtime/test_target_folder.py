@@ -105,6 +105,7 @@ def test_files_of_the_source_in_the_way(tmp_path: Path, name: str) -> None:
         f"{target}: expected a target apart from the source, found {target} in one line with it; "
         "choose another directory",
         overwrite=True,
+        follow_links=True,
     )
 
 
