@@ -62,6 +62,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "workers",
         "writing",
         "report",
+        "ledger",
         "checkpoint",
     ),
     "cli": ("progress", "interrupts", "cli"),

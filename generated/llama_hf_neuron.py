@@ -4444,6 +4444,10 @@ class Account:
         self._phase, self._began = "", now
         self.look()
 
+    def spent(self) -> float:
+        """The seconds until now."""
+        return sum(self.seconds.values()) + time.perf_counter() - self._began
+
     def look(self) -> None:
         """Look at the memory."""
         self._looked = time.perf_counter()
@@ -4856,9 +4860,14 @@ def _read_json(
     return tensors
 
 
-def make_header(tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> bytes:
-    """The header of tensors (name, dtype, shape) whose data follow in this order, padded to whole pages."""
-    entries = ['{"__metadata__":{"format":"pt"}']
+def make_header(
+    tensors: Iterable[tuple[str, str, tuple[int, ...]]], map_sha256: str
+) -> bytes:
+    """The header of tensors (name, dtype, shape) whose data follow in this order, padded to whole pages.
+
+    Its metadata are what loaders of Hugging Face ask for, and which map the file comes of.
+    """
+    entries = [f'{{"__metadata__":{{"format":"pt","mapc":"{map_sha256}"}}']
     end = 0
     said: dict[tuple[str, tuple[int, ...]], tuple[str, int]] = {}
     for name, dtype, shape in tensors:
@@ -5461,6 +5470,7 @@ def _rename(path: str, other: str, flag: int) -> bool:
 # ---- runtime: The target directory: written beside its place under another name, and moved there when it is whole.
 
 
+LEDGER_FILE = "mapc.json"  # of the run that wrote a directory; never of its source
 # Files beside the weights that mean the same in every layout.
 COPIED_FILES = (
     "tokenizer*",
@@ -5565,7 +5575,7 @@ def other_files(source: str, weights: tuple[str, ...]) -> tuple[list[str], list[
         for name in sorted(os.listdir(os.path.join(source, folder)))
         if not name.startswith(".")
     ]
-    read = {CONFIG_FILE, *weights}
+    read = {CONFIG_FILE, LEDGER_FILE, *weights}
     names = [name for name in others if name not in read and name not in folders]
     copied = [
         name
@@ -5803,8 +5813,9 @@ def rank_outputs(
                 f"{name}: expected a file name that ends in .safetensors, which alone can be written"
             )
     known: dict[int, Blocks] = {}
+    digest = plan.converter.digest
     return [
-        output_file(name, plan.transfers(rank), dtype, known)
+        output_file(name, plan.transfers(rank), dtype, known, digest)
         for name, rank in files.items()
     ]
 
@@ -5821,11 +5832,12 @@ def shard_outputs(plan: Plan, max_size: int, dtype: str | None) -> list[OutputFi
         shards[-1].append(transfer)
         room -= size
     known: dict[int, Blocks] = {}
+    digest = plan.converter.digest
     if len(shards) == 1:
-        return [output_file(SINGLE_FILE, shards[0], dtype, known)]
+        return [output_file(SINGLE_FILE, shards[0], dtype, known, digest)]
     return [
         output_file(
-            f"model-{n:05}-of-{len(shards):05}.safetensors", shard, dtype, known
+            f"model-{n:05}-of-{len(shards):05}.safetensors", shard, dtype, known, digest
         )
         for n, shard in enumerate(shards, 1)
     ]
@@ -5836,6 +5848,7 @@ def output_file(
     transfers: Iterable[Transfer],
     dtype: str | None,
     known: dict[int, Blocks],
+    map_sha256: str,
 ) -> OutputFile:
     """A file of these tensors. The larger elements come first, so that every tensor is aligned to its own.
 
@@ -5843,7 +5856,7 @@ def output_file(
     """
     typed = [(_dtype_in_file(t, dtype), t) for t in transfers]
     typed.sort(key=lambda pair: -item_size(pair[0]))
-    header = make_header((t.name, stored, t.shape) for stored, t in typed)
+    header = make_header(((t.name, stored, t.shape) for stored, t in typed), map_sha256)
     tensors = tuple(_placed(typed, len(header), known))
     size = tensors[-1].begin + tensors[-1].size if tensors else len(header)
     return OutputFile(name, header, tensors, tuple(t.begin for t in tensors), size)
@@ -7028,8 +7041,12 @@ def write_target(
     verify: bool,
     progress: Progress | None,
     account: Account,
+    ledger: Callable[[], Mapping[str, Any]],
 ) -> None:
-    """Write a target directory, whole or not at all; with `verify` its tensors are computed twice and compared."""
+    """Write a target directory, whole or not at all; with `verify` its tensors are computed twice and compared.
+
+    `ledger` is called when all the rest is written.
+    """
     total = sum(file.size - len(file.header) for file in content.files)
     meter = Meter(total * (2 if verify else 1), progress, account)
     with target_folder(target) as folder, _one_torch_thread():
@@ -7046,6 +7063,7 @@ def write_target(
                 verify_header(file, os.path.join(folder, file.name), account.look)
         copy_files(source.path, folder, content.copied, verify)
         write_documents(folder, content.documents, verify)
+        write_documents(folder, {LEDGER_FILE: ledger()}, verify)
         check_unchanged(source.folder.seen)
 
 
@@ -7163,7 +7181,7 @@ class Report:
     tensors_written: int
     bytes_written: int
     files: tuple[WrittenFile, ...]
-    other_files: tuple[str, ...]  # written besides: config, index
+    other_files: tuple[str, ...]  # written besides: index, config, ledger
     copied: tuple[str, ...]
     not_copied: tuple[str, ...]
     dropped: Mapping[str, int]  # tensors left behind, by `drop` statement
@@ -7245,6 +7263,116 @@ def _list(title: str, names: tuple[str, ...]) -> list[str]:
     return [f"{title}: {', '.join(names)}"] if names else []
 
 
+# ---- runtime: The ledger of a conversion, which stands beside what was written: by which map, of what, what was made, how fast.
+
+
+BLOCK = 1 << 16  # bytes that are read at once
+KINDS = ("moved", "cast", "computed", "made")
+
+
+def make_ledger(
+    plan: Plan,
+    source: SourceFolder,
+    files: list[OutputFile],
+    report: Report,
+    account: Account,
+    dtype: str | None,
+) -> dict[str, Any]:
+    """The ledger of a conversion whose files are written; `dtype` is the one that was asked for."""
+    converter, seconds = plan.converter, account.spent()
+    choices = [*converter.options, *converter.variants]
+    return {
+        "converter": converter.name,
+        "map_sha256": converter.digest,
+        "compiler": converter.version,
+        "direction": report.direction,
+        "mesh": {
+            side.name: None if side.file is None else dict(report.mesh)
+            for side in (converter.left, converter.right)
+        },
+        "settings": {
+            "dtype": dtype,
+            **{name: getattr(plan.config, name) for name in choices},
+        },
+        "source": {
+            name: _read_file(os.path.join(source.path, name))
+            for name in (CONFIG_FILE, *source.files)
+        },
+        "target": {file.name: _written_file(file) for file in files},
+        "counts": {
+            "tensors_read": report.tensors_read,
+            "bytes_read": report.bytes_read,
+            "tensors_written": report.tensors_written,
+            "bytes_written": report.bytes_written,
+            "written": _by_kind(tensor for file in files for tensor in file.tensors),
+            "dropped": dict(report.dropped),
+            "nonzero_padding": dict(report.nonzero_padding),
+        },
+        "run": {
+            "verified": report.verified,
+            "bytes_kept": account.kept,
+            "threads": report.threads,
+            "seconds": round(seconds, 6),
+            "gigabytes_per_second": round(report.bytes_written / 1e9 / seconds, 6),
+        },
+    }
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    """The size and a digest of a file of the source: of weights, that of what says which tensors are in it.
+
+    That is the header of a safetensors file, and the end of a file of torch.save, a zip file: it has a checksum for
+    each tensor.
+    """
+    descriptor, (_, _, size, _) = open_regular(path)
+    with open(descriptor, "rb") as file:
+        if path.endswith(".json"):
+            return {"bytes": size, "sha256": _digest(file, size)}
+        if path.endswith(".safetensors"):
+            length = int.from_bytes(file.read(8), "little")
+            file.seek(0)
+            return {"bytes": size, "header_sha256": _digest(file, 8 + length)}
+        file.seek(max(0, size - BLOCK))
+        return {"bytes": size, "end_sha256": _digest(file, BLOCK)}
+
+
+def _digest(file: Any, size: int) -> str:
+    """The sha256 of the next bytes of a file, so many or up to its end."""
+    found = sha256()
+    while size > 0 and (block := file.read(min(size, BLOCK))):
+        found.update(block)
+        size -= len(block)
+    return found.hexdigest()
+
+
+def _written_file(file: OutputFile) -> dict[str, Any]:
+    return {
+        "tensors": len(file.tensors),
+        "bytes": file.size,
+        "header_sha256": sha256(file.header).hexdigest(),
+    }
+
+
+def _by_kind(tensors: Iterable[OutputTensor]) -> dict[str, dict[str, int]]:
+    """Tensors and bytes, by what was done to them."""
+    found = {kind: {"tensors": 0, "bytes": 0} for kind in KINDS}
+    for tensor in tensors:
+        counts = found[_kind(tensor)]
+        counts["tensors"] += 1
+        counts["bytes"] += tensor.size
+    return found
+
+
+def _kind(tensor: OutputTensor) -> str:
+    """One of KINDS; of a tensor with several sources, the one furthest from moving them."""
+    changes = tensor.transfer.changes
+    if changes and all(change.filled is not None for change in changes):
+        return "made"
+    if any(change.steps or change.filled is not None for change in changes):
+        return "computed"
+    return "cast" if changes or tensor.dtype != tensor.transfer.dtype else "moved"
+
+
 # ---- runtime: Converting a checkpoint from one directory to another.
 
 
@@ -7318,16 +7446,22 @@ def convert_directory(
         content = _content(plan, source, there, mesh, files)
         report = _report(plan, source, content, target.path, (here, there), mesh)
     threads = prepare_writing(source, content, target, threads, verify, memory)
-    if not plan_only:
-        write_target(source, content, target, threads, verify, progress, account)
-    account.end()
-    return replace(
+    report = replace(
         report,
         written=not plan_only,
         verified=verify and not plan_only,
         nonzero_padding=nonzero,
-        bytes_kept=account.kept,
         threads=threads,
+    )
+    ledger = partial(make_ledger, plan, source, files, report, account, dtype)
+    if not plan_only:
+        write_target(
+            source, content, target, threads, verify, progress, account, ledger
+        )
+    account.end()
+    return replace(
+        report,
+        bytes_kept=account.kept,
         seconds=sum(account.seconds.values()),
         seconds_by_phase=account.seconds,
         peak_memory=account.peak_memory,
@@ -7459,7 +7593,7 @@ def _report(
             WrittenFile(file.name, len(file.tensors), file.size)
             for file in content.files
         ),
-        other_files=tuple(content.documents),
+        other_files=(*content.documents, LEDGER_FILE),
         copied=tuple(content.copied),
         not_copied=tuple(other_files(source.path, source.files)[1]),
         dropped=dict(plan.drops),

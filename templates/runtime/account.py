@@ -57,6 +57,10 @@ class Account:
         self._phase, self._began = "", now
         self.look()
 
+    def spent(self) -> float:
+        """The seconds until now."""
+        return sum(self.seconds.values()) + time.perf_counter() - self._began
+
     def look(self) -> None:
         """Look at the memory."""
         self._looked = time.perf_counter()

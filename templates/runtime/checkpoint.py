@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from .account import Account
@@ -18,6 +19,7 @@ from .casting import CAST_DTYPES, check_cast_library
 from .compare import check_equal, check_made, count_nonzero
 from .errors import ConversionError
 from .footprint import check_taken
+from .ledger import make_ledger
 from .mapping import Converter, Side
 from .output_files import (
     INDEX_FILE,
@@ -32,7 +34,7 @@ from .report import Report, WrittenFile
 from .sizes import parse_size
 from .source_folder import CONFIG_FILE, SourceFolder, open_source
 from .stored import StoredTensor
-from .target_folder import TargetPlace, check_target, other_files
+from .target_folder import LEDGER_FILE, TargetPlace, check_target, other_files
 from .usage import UsageError, check_known
 from .workers import Progress
 from .writing import TargetContent, prepare_writing, write_target
@@ -108,16 +110,22 @@ def convert_directory(
         content = _content(plan, source, there, mesh, files)
         report = _report(plan, source, content, target.path, (here, there), mesh)
     threads = prepare_writing(source, content, target, threads, verify, memory)
-    if not plan_only:
-        write_target(source, content, target, threads, verify, progress, account)
-    account.end()
-    return replace(
+    report = replace(
         report,
         written=not plan_only,
         verified=verify and not plan_only,
         nonzero_padding=nonzero,
-        bytes_kept=account.kept,
         threads=threads,
+    )
+    ledger = partial(make_ledger, plan, source, files, report, account, dtype)
+    if not plan_only:
+        write_target(
+            source, content, target, threads, verify, progress, account, ledger
+        )
+    account.end()
+    return replace(
+        report,
+        bytes_kept=account.kept,
         seconds=sum(account.seconds.values()),
         seconds_by_phase=account.seconds,
         peak_memory=account.peak_memory,
@@ -249,7 +257,7 @@ def _report(
             WrittenFile(file.name, len(file.tensors), file.size)
             for file in content.files
         ),
-        other_files=tuple(content.documents),
+        other_files=(*content.documents, LEDGER_FILE),
         copied=tuple(content.copied),
         not_copied=tuple(other_files(source.path, source.files)[1]),
         dropped=dict(plan.drops),

@@ -66,8 +66,9 @@ def rank_outputs(
                 f"{name}: expected a file name that ends in .safetensors, which alone can be written"
             )
     known: dict[int, Blocks] = {}
+    digest = plan.converter.digest
     return [
-        output_file(name, plan.transfers(rank), dtype, known)
+        output_file(name, plan.transfers(rank), dtype, known, digest)
         for name, rank in files.items()
     ]
 
@@ -84,11 +85,12 @@ def shard_outputs(plan: Plan, max_size: int, dtype: str | None) -> list[OutputFi
         shards[-1].append(transfer)
         room -= size
     known: dict[int, Blocks] = {}
+    digest = plan.converter.digest
     if len(shards) == 1:
-        return [output_file(SINGLE_FILE, shards[0], dtype, known)]
+        return [output_file(SINGLE_FILE, shards[0], dtype, known, digest)]
     return [
         output_file(
-            f"model-{n:05}-of-{len(shards):05}.safetensors", shard, dtype, known
+            f"model-{n:05}-of-{len(shards):05}.safetensors", shard, dtype, known, digest
         )
         for n, shard in enumerate(shards, 1)
     ]
@@ -99,6 +101,7 @@ def output_file(
     transfers: Iterable[Transfer],
     dtype: str | None,
     known: dict[int, Blocks],
+    map_sha256: str,
 ) -> OutputFile:
     """A file of these tensors. The larger elements come first, so that every tensor is aligned to its own.
 
@@ -106,7 +109,7 @@ def output_file(
     """
     typed = [(_dtype_in_file(t, dtype), t) for t in transfers]
     typed.sort(key=lambda pair: -item_size(pair[0]))
-    header = make_header((t.name, stored, t.shape) for stored, t in typed)
+    header = make_header(((t.name, stored, t.shape) for stored, t in typed), map_sha256)
     tensors = tuple(_placed(typed, len(header), known))
     size = tensors[-1].begin + tensors[-1].size if tensors else len(header)
     return OutputFile(name, header, tensors, tuple(t.begin for t in tensors), size)

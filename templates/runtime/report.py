@@ -33,7 +33,7 @@ class Report:
     tensors_written: int
     bytes_written: int
     files: tuple[WrittenFile, ...]
-    other_files: tuple[str, ...]  # written besides: config, index
+    other_files: tuple[str, ...]  # written besides: index, config, ledger
     copied: tuple[str, ...]
     not_copied: tuple[str, ...]
     dropped: Mapping[str, int]  # tensors left behind, by `drop` statement

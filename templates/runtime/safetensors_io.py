@@ -50,9 +50,14 @@ def _read_json(
     return tensors
 
 
-def make_header(tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> bytes:
-    """The header of tensors (name, dtype, shape) whose data follow in this order, padded to whole pages."""
-    entries = ['{"__metadata__":{"format":"pt"}']
+def make_header(
+    tensors: Iterable[tuple[str, str, tuple[int, ...]]], map_sha256: str
+) -> bytes:
+    """The header of tensors (name, dtype, shape) whose data follow in this order, padded to whole pages.
+
+    Its metadata are what loaders of Hugging Face ask for, and which map the file comes of.
+    """
+    entries = [f'{{"__metadata__":{{"format":"pt","mapc":"{map_sha256}"}}']
     end = 0
     said: dict[tuple[str, tuple[int, ...]], tuple[str, int]] = {}
     for name, dtype, shape in tensors:

@@ -20,6 +20,7 @@ from .sizes import size_text
 from .source_folder import CONFIG_FILE
 from .swapping import put_into_place, sync, sync_folder
 
+LEDGER_FILE = "mapc.json"  # of the run that wrote a directory; never of its source
 # Files beside the weights that mean the same in every layout.
 COPIED_FILES = (
     "tokenizer*",
@@ -124,7 +125,7 @@ def other_files(source: str, weights: tuple[str, ...]) -> tuple[list[str], list[
         for name in sorted(os.listdir(os.path.join(source, folder)))
         if not name.startswith(".")
     ]
-    read = {CONFIG_FILE, *weights}
+    read = {CONFIG_FILE, LEDGER_FILE, *weights}
     names = [name for name in others if name not in read and name not in folders]
     copied = [
         name

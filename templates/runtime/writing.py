@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from .source_folder import SourceFolder
 from .stored import StoredTensor
 from .stream import CHUNK, Assembler, assembler_memory, create_file, write_part
 from .strided import StridedBlock, copy_block
-from .target_folder import TargetPlace, check_room, target_folder
+from .target_folder import LEDGER_FILE, TargetPlace, check_room, target_folder
 from .torch_files import held_memory
 from .verifying import verify_header, verify_part
 from .workers import Meter, Needs, Progress, choose_threads, run_threads
@@ -81,8 +81,12 @@ def write_target(
     verify: bool,
     progress: Progress | None,
     account: Account,
+    ledger: Callable[[], Mapping[str, Any]],
 ) -> None:
-    """Write a target directory, whole or not at all; with `verify` its tensors are computed twice and compared."""
+    """Write a target directory, whole or not at all; with `verify` its tensors are computed twice and compared.
+
+    `ledger` is called when all the rest is written.
+    """
     total = sum(file.size - len(file.header) for file in content.files)
     meter = Meter(total * (2 if verify else 1), progress, account)
     with target_folder(target) as folder, _one_torch_thread():
@@ -99,6 +103,7 @@ def write_target(
                 verify_header(file, os.path.join(folder, file.name), account.look)
         copy_files(source.path, folder, content.copied, verify)
         write_documents(folder, content.documents, verify)
+        write_documents(folder, {LEDGER_FILE: ledger()}, verify)
         check_unchanged(source.folder.seen)
 
 

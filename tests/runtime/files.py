@@ -82,9 +82,9 @@ def read_folder(path: Path) -> dict[str, Stored]:
 
 
 def files_of(path: Path) -> dict[str, bytes]:
-    """Every file below a directory, by relative name."""
+    """Every file below a directory, by relative name; without ledgers, which say how long a run took."""
     return {
         file.relative_to(path).as_posix(): file.read_bytes()
         for file in sorted(path.rglob("*"))
-        if file.is_file()
+        if file.is_file() and file.name != "mapc.json"
     }

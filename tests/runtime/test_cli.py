@@ -122,7 +122,7 @@ def test_plan(script: Path, tmp_path: Path) -> None:
         "27 tensors read (3.89 KB), 26 to be written (3.86 KB)",
         "  model-00001-of-00002.safetensors  12 tensors  6.03 KB",
         "  model-00002-of-00002.safetensors  14 tensors  6.03 KB",
-        "besides: model.safetensors.index.json, config.json",
+        "besides: model.safetensors.index.json, config.json, mapc.json",
         "config keys kept: note, vocab_multiple",
     ]
     assert re.fullmatch(ENDING.replace("RATE", ""), last)

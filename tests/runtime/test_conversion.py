@@ -75,7 +75,11 @@ def test_data_start_on_a_page(tmp_path: Path) -> None:
     length = int.from_bytes(content[:8], "little")
     assert (8 + length) % 4096 == 0
     assert content[8 : 8 + length].rstrip(b" ")[-1:] == b"}"
-    assert json.loads(content[8 : 8 + length])["__metadata__"] == {"format": "pt"}
+    digest = load_toy().converter().digest
+    assert json.loads(content[8 : 8 + length])["__metadata__"] == {
+        "format": "pt",
+        "mapc": digest,
+    }
 
 
 def test_the_larger_elements_come_first(tmp_path: Path) -> None:
@@ -193,7 +197,7 @@ def test_report(tmp_path: Path) -> None:
         tensors_written=36,
         bytes_written=sum(written),
         files=tuple(toy.WrittenFile(name, 18, len(files[name])) for name in names),
-        other_files=("config.json",),
+        other_files=("config.json", "mapc.json"),
         copied=(),
         not_copied=(),
         dropped={"toy.map:35": 1},
@@ -218,7 +222,7 @@ def test_report(tmp_path: Path) -> None:
         "every element compared with the source",
         f"  {names[0]}  18 tensors  6.35 KB",
         f"  {names[1]}  18 tensors  6.35 KB",
-        "besides: config.json",
+        "besides: config.json, mapc.json",
         "config keys kept: model_type, note",
         "left behind: 1 by toy.map:35",
     ]

@@ -66,7 +66,7 @@ def test_every_dtype_is_the_one_of_torch(tmp_path: Path) -> None:
 def test_a_made_header_is_read_by_others(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     first, second = coded(0, "F32", 3, 5), coded(1, "BF16", 7)
-    header = make_header([("first", "F32", (3, 5)), ("second", "BF16", (7,))])
+    header = make_header([("first", "F32", (3, 5)), ("second", "BF16", (7,))], "5ha")
     assert len(header) == 4096
     path.write_bytes(header + first.data + second.data)
     found = load_file(path)

@@ -18,7 +18,7 @@ def left_halves() -> tuple[OutputFile, StoredTensor]:
     copy = Copy(0, 0, (2 * ROW, 1), 0, (ROW, 1), (ROWS, ROW))
     source, shape = Source(None, "wide"), (ROWS, ROW)
     transfer = Transfer("test", "left", shape, (source,), (copy,), (), "U8")
-    file = output_file("model.safetensors", [transfer], None, {})
+    file = output_file("model.safetensors", [transfer], None, {}, "")
     size = 2 * ROWS * ROW
     return file, StoredTensor("U8", (ROWS, 2 * ROW), "source", LATER, size)
 

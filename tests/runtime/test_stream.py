@@ -129,7 +129,7 @@ def drawn_file(
         )
         data = expected_bytes(target, stored)
         expected[f"target.{number}"] = Stored(target.dtype, target.shape, data)
-    file = output_files.output_file("model.safetensors", transfers, dtype, {})
+    file = output_files.output_file("model.safetensors", transfers, dtype, {}, "")
     scratch = cast_scratch({(t.transfer.dtype, t.dtype) for t in file.tensors}, 64)
     found = {None: read_header(str(write(folder / "source.safetensors", tensors)))}
     return file, expected, stream.Assembler(found, 64, scratch)
