@@ -44,6 +44,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "source_files",
         "plain_header",
         "safetensors_io",
+        "torch_pickle",
         "torch_files",
         "source_folder",
         "lock",

@@ -4057,14 +4057,6 @@ STORED_DTYPES: dict[str, tuple[int, str]] = {
 }
 
 
-class TorchMemory(NamedTuple):
-    """The bytes of a tensor that torch has loaded or mapped; `tensor` keeps them alive."""
-
-    view: memoryview
-    tensor: Any
-    mapped: bool
-
-
 class FileIdentity(NamedTuple):
     """Which file it is, and when it was last written, in nanoseconds."""
 
@@ -4085,7 +4077,7 @@ class StoredTensor(NamedTuple):
     path: str
     begin: int
     size: int
-    memory: TorchMemory | None = None
+    memory: memoryview | None = None
     seen: FileIdentity | None = None
 
 
@@ -4546,6 +4538,17 @@ def what_is(path: str) -> str:
     return kinds.get(stat.S_IFMT(mode), "a device or a socket")
 
 
+def check_is_fetched(path: str, start: bytes) -> None:
+    """ConversionError where a file begins as one that git-lfs has not fetched."""
+    if start == b"version ":
+        kind = "file of torch.save"
+        if path.endswith(".safetensors"):
+            kind = "safetensors file"
+        raise ConversionError(
+            f"{path}: expected a {kind}, found a pointer of git-lfs; `git lfs pull` fetches the file"
+        )
+
+
 def check_unchanged(seen: Mapping[str, FileIdentity]) -> None:
     """ConversionError where a path is no longer the file that it was, or that has been written since."""
     for path, expected in seen.items():
@@ -4694,7 +4697,7 @@ def _read_json(
     """The tensors of a header in any spelling; ConversionError for whatever is wrong with it."""
     entries = parse_object(text, path)
     if b"\\" in text:
-        _check_unicode(path, entries)
+        check_unicode(path, entries)
     _check_metadata(path, entries.pop("__metadata__", {}))
     tensors = {
         name: _stored_tensor(path, name, entry, data, seen)
@@ -4740,10 +4743,7 @@ def _header_text(path: str) -> tuple[bytes, FileIdentity]:
     with open(descriptor, "rb") as file:
         size, start = seen.size, file.read(8)
         length = int.from_bytes(start, "little")
-        if start == b"version ":
-            raise ConversionError(
-                f"{path}: expected a safetensors file, found a pointer of git-lfs; `git lfs pull` fetches the file"
-            )
+        check_is_fetched(path, start)
         if len(start) < 8 or length > size - 8:
             raise ConversionError(
                 f"{path}: expected a header of {length if len(start) == 8 else 8} bytes, found a file of {size}; "
@@ -4773,7 +4773,7 @@ def _check_metadata(path: str, found: Any) -> None:
         )
 
 
-def _check_unicode(path: str, entries: dict[str, Any]) -> None:
+def check_unicode(path: str, entries: dict[str, Any]) -> None:
     """Half a surrogate pair is no character; Python's JSON takes it, other readers do not."""
     try:
         json.dumps(entries, ensure_ascii=False).encode("utf-8")
@@ -4849,7 +4849,171 @@ def _check_cover(
         )
 
 
-# ---- runtime: Reading what torch.save wrote (`.bin`, `.pt`): a dictionary of tensors, mapped and never loaded whole.
+# ---- runtime: The pickle in a file of torch.save, read as data: nothing that it names is imported, and nothing is run.
+
+
+# What torch calls the dtypes: of a tensor, and of the storage that it is a view of.
+DTYPES = {f"torch.{spelled}": dtype for dtype, (_, spelled) in STORED_DTYPES.items()}
+STORAGES = {
+    "torch.BoolStorage": "BOOL",
+    "torch.ByteStorage": "U8",
+    "torch.CharStorage": "I8",
+    "torch.ShortStorage": "I16",
+    "torch.HalfStorage": "F16",
+    "torch.BFloat16Storage": "BF16",
+    "torch.IntStorage": "I32",
+    "torch.FloatStorage": "F32",
+    "torch.LongStorage": "I64",
+    "torch.DoubleStorage": "F64",
+    "torch.ComplexFloatStorage": "C64",
+    "torch.storage.UntypedStorage": "U8",
+}
+
+
+# What torch.save pickles with; other codes take memory as they please, or make what cannot be a tensor.
+CODES = (
+    "PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT "
+    "BINUNICODE SHORT_BINUNICODE BINBYTES SHORT_BINBYTES SHORT_BINSTRING BINSTRING EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 "
+    "TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS GLOBAL STACK_GLOBAL REDUCE NEWOBJ BUILD BINPERSID "
+    "BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET"
+)
+
+
+class TorchStorage(NamedTuple):
+    """The record of the file that holds the elements of tensors, as the pickle says."""
+
+    dtype: Any
+    key: str
+    elements: int
+
+
+class TorchView(NamedTuple):
+    """A tensor as the pickle says: elements of a storage. Nothing has been checked."""
+
+    dtype: Any
+    storage: Any
+    offset: Any  # in elements, as the strides are
+    shape: Any
+    strides: Any
+
+
+class Foreign:
+    """What stands for a thing that is not known here: it may be made and called, and does nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Take anything."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Take anything."""
+
+
+class StateDict(dict[Any, Any]):
+    """A dictionary with names for keys, each once; hashing what else a pickle has for them could take for ever."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Add an entry; ValueError where it cannot be."""
+        if type(key) is not str and not (type(key) is int and abs(key) < 2**63):
+            raise ValueError(f"a {type(key).__name__} for a name")
+        if key in self:
+            raise ValueError(f"`{key}`, which stands there twice")
+        super().__setitem__(key, value)
+
+    def __setstate__(self, state: Any) -> None:
+        """What torch notes beside the tensors is not needed."""
+
+
+def read_pickle(text: bytes) -> Any:
+    """What is pickled: StateDicts, lists, numbers, texts, TorchViews, Foreigns. Raises whatever its bytes lead into."""
+    import io
+    import pickle
+
+    # The reader that is written in Python: the other one takes as much memory as a pickle says.
+    plain: Any = pickle._Unpickler
+    codes = {name: getattr(pickle, name)[0] for name in CODES.split()}
+    reader = plain(io.BytesIO(text))
+    reader.dispatch = {code: plain.dispatch[code] for code in codes.values()}
+    reader.dispatch[codes["EMPTY_DICT"]] = lambda own: own.append(StateDict())
+    reader.find_class = _Names().find
+    reader.persistent_load = _storage
+    return reader.load()
+
+
+def _storage(found: Any) -> TorchStorage:
+    what, dtype, key, _, count = found
+    if what != "storage" or type(key) is not str or not are_numbers((count,)):
+        raise ValueError("no storage where a record is named")
+    return TorchStorage(dtype, key, count)
+
+
+def are_numbers(found: Any) -> bool:
+    """Whether something is a tuple of counts."""
+    return isinstance(found, tuple) and all(
+        type(one) is int and 0 <= one < 2**63 for one in found
+    )
+
+
+def _foreign(name: str) -> type[Foreign]:
+    return type(name, (Foreign,), {})
+
+
+class _Names:
+    """What the names in one pickle stand for. Bound methods, since a pickle could change functions and classes."""
+
+    def find(self, module: str, name: str) -> Any:
+        """What a name stands for, whatever the pickle does with it."""
+        full = f"{module}.{name}"
+        known: dict[str, Callable[..., Any]] = {
+            "collections.OrderedDict": self.ordered,
+            "torch._utils._rebuild_tensor_v2": self.tensor,
+            "torch._utils._rebuild_tensor_v3": self.tensor,
+            "torch._utils._rebuild_parameter": self.first,
+            "torch._utils._rebuild_parameter_with_state": self.first,
+            "torch._tensor._rebuild_from_type_v2": self.typed,
+        }
+        return (
+            known.get(full) or STORAGES.get(full) or DTYPES.get(full) or _foreign(full)
+        )
+
+    def ordered(self, pairs: Any = ()) -> StateDict:
+        """An OrderedDict."""
+        made = StateDict()
+        for name, value in pairs:
+            made[name] = value
+        return made
+
+    def tensor(
+        self, storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any
+    ) -> Any:
+        """A tensor: `rest` is whether it has a gradient, hooks, perhaps its dtype, and what has been put off."""
+        dtypes = [one for one in rest[2:3] if isinstance(one, str)]
+        if any(rest[2 + len(dtypes) :]):
+            return _foreign("a tensor to be conjugated or negated")()
+        dtype = dtypes[0] if dtypes else storage.dtype
+        return TorchView(dtype, storage, offset, shape, strides)
+
+    def first(self, tensor: Any, *_: Any) -> Any:
+        """A parameter is its tensor."""
+        return tensor
+
+    def typed(self, make: Any, kind: Any, arguments: Any, _: Any) -> Any:
+        """A tensor with attributes of its own, or of a class of its own."""
+        is_plain = getattr(make, "__self__", None) is self
+        return make(*arguments) if is_plain else kind
+
+
+# ---- runtime: Reading what torch.save wrote (`.bin`, `.pt`), without torch: a zip file that stores tensors as they are.
+
+
+PICKLE_LIMIT = 1 << 25  # bytes; 150,000 tensors take as many
+
+
+class TorchRecords(NamedTuple):
+    """A file of torch.save: where its records are, in bytes, and what its pickle holds."""
+
+    path: str
+    seen: FileIdentity
+    spans: Mapping[str, tuple[int, int]]  # begin and size, by name
+    pickled: Any
 
 
 def read_torch_file(path: str) -> dict[str, StoredTensor]:
@@ -4857,73 +5021,208 @@ def read_torch_file(path: str) -> dict[str, StoredTensor]:
 
     Raises ConversionError where the file is anything but a dictionary of dense tensors.
     """
-    tensors = _load(path)
-    if not isinstance(tensors, dict):
+    try:
+        file = _read_records(path)
+    except (ConversionError, OSError):
+        raise
+    # Reading bytes that nobody has checked raises whatever they lead it into.
+    except Exception as error:  # noqa: BLE001
+        raise _no_tensors(path, f"found {type(error).__name__}: {error}") from None
+    if not isinstance(file.pickled, StateDict):
         raise ConversionError(
-            f"{path}: expected a dictionary of tensors, found {type(tensors).__name__}"
+            f"{path}: expected a dictionary of tensors, found {_kind_found(file.pickled)}"
         )
-    return {
-        name: _mapped_tensor(path, name, tensor) for name, tensor in tensors.items()
-    }
+    check_unicode(path, dict.fromkeys(file.pickled))
+    storages: dict[str, TorchStorage] = {}
+    tensors, held = dict[str, StoredTensor](), 0
+    for name, view in file.pickled.items():
+        tensor = tensors[name] = _torch_tensor(file, name, view, storages)
+        held += tensor.size if tensor.memory is not None else 0
+        if held > file.seen.size:
+            raise ConversionError(
+                f"{path}: {name}: expected less to copy than the file has, {file.seen.size} bytes, found {held}; "
+                "save the tensors as they are, not views of each other"
+            )
+    return tensors
 
 
 def held_memory(tensors: dict[str, StoredTensor]) -> int:
     """The bytes of the tensors that are copied into memory."""
-    return sum(
-        t.size for t in tensors.values() if t.memory is not None and not t.memory.mapped
+    return sum(t.size for t in tensors.values() if t.memory is not None)
+
+
+def _no_tensors(path: str, found: str) -> ConversionError:
+    return ConversionError(
+        f"{path}: expected a zip file of plain tensors, as torch.save writes it, {found}"
     )
 
 
-def _load(path: str) -> Any:
-    try:
-        import torch
-    except ImportError:
-        raise ConversionError(
-            f"{path}: reading a file of torch.save needs torch, which is not installed; "
-            "install it, or save the checkpoint as safetensors"
-        ) from None
-    try:
-        return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except OSError:
-        raise
-    # torch raises whatever the bytes lead it into.
-    except Exception as error:  # noqa: BLE001
-        reason = str(error).strip().split("\n")[0]
-        raise ConversionError(
-            f"{path}: expected a zip file of plain tensors, torch.load refuses it: {reason}"
-        ) from None
+def _read_records(path: str) -> TorchRecords:
+    import zipfile
+
+    descriptor, seen = open_regular(path)
+    with open(descriptor, "rb") as file:
+        start = file.read(8)
+        check_is_fetched(path, start)
+        if start[:4] != b"PK\3\4":
+            raise _no_tensors(path, f"found a file that begins with {start!r}")
+        entries = zipfile.ZipFile(file).infolist()
+        folder = f"{entries[0].filename.partition('/')[0]}/"
+        spans: dict[str, tuple[int, int]] = {}
+        for entry in entries:
+            name = entry.filename.removeprefix(folder)
+            if entry.compress_type or entry.flag_bits & 1 or name in spans:
+                what = "twice" if name in spans else "packed"
+                raise _no_tensors(path, f"found {name} {what}")
+            spans[name] = _span(descriptor, entry, seen.size)
+        _check_kind(path, descriptor, spans)
+        text = _read_span(descriptor, spans["data.pkl"])
+    return TorchRecords(path, seen, spans, read_pickle(text))
 
 
-def _mapped_tensor(path: str, name: Any, tensor: Any) -> StoredTensor:
-    import torch
+def _span(descriptor: int, entry: Any, size: int) -> tuple[int, int]:
+    """Where a record begins, behind its own header, and its bytes."""
+    head = os.pread(descriptor, 30, entry.header_offset)
+    lengths = [int.from_bytes(head[at : at + 2], "little") for at in (26, 28)]
+    begin = entry.header_offset + 30 + sum(lengths)
+    if head[:4] != b"PK\3\4" or begin + entry.file_size > size:
+        raise ValueError(f"{entry.filename} outside of the file")
+    return begin, entry.file_size
 
-    if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
+
+def _check_kind(
+    path: str, descriptor: int, spans: Mapping[str, tuple[int, int]]
+) -> None:
+    """ConversionError for a file that other software wrote, or another function of torch."""
+    order = _read_span(descriptor, spans.get("byteorder", (0, 0)))
+    if "constants.pkl" in spans:
+        raise _no_tensors(path, "found a program of TorchScript, which is never run")
+    if "data.pkl" not in spans:
+        raise _no_tensors(path, "found no data.pkl in it")
+    if spans["data.pkl"][1] > PICKLE_LIMIT:
+        size = spans["data.pkl"][1]
+        raise _no_tensors(
+            path, f"with a data.pkl of at most {PICKLE_LIMIT} bytes, found {size}"
+        )
+    if order not in (b"", b"little"):
+        raise _no_tensors(
+            path, f"found the byte order {order.decode('ascii', 'replace')}"
+        )
+
+
+def _read_span(descriptor: int, span: tuple[int, int]) -> bytes:
+    begin, size = span
+    return os.pread(descriptor, min(size, PICKLE_LIMIT), begin)
+
+
+def _kind_found(found: Any) -> str:
+    names = {TorchView: "Tensor", StateDict: "dict"}
+    return names.get(type(found)) or type(found).__name__
+
+
+def _torch_tensor(
+    file: TorchRecords, name: Any, view: Any, storages: dict[str, TorchStorage]
+) -> StoredTensor:
+    """The tensor of one entry of the dictionary; ConversionError where it is none, or is more than its storage has."""
+    where = f"{file.path}: {name}"
+    if not isinstance(name, str) or not isinstance(view, TorchView):
         raise ConversionError(
-            f"{path}: {name}: expected a name and a tensor, found {type(tensor).__name__}; "
+            f"{where}: expected a name and a tensor, found {_kind_found(view)}; "
             "save a flat dictionary of tensors"
         )
-    dtypes = {
-        getattr(torch, spelled, None): dtype
-        for dtype, (_, spelled) in STORED_DTYPES.items()
-    }
-    if tensor.layout != torch.strided or tensor.dtype not in dtypes:
+    dtype, storage = view.dtype, view.storage
+    for one in (dtype, getattr(storage, "dtype", storage)):
+        if not isinstance(one, str) or one not in STORED_DTYPES:
+            found = getattr(one, "__name__", type(one).__name__)
+            raise ConversionError(
+                f"{where}: expected a dense tensor of a plain dtype, found {found}"
+            )
+    start, size = _storage_span(file, where, storage, storages)
+    shape, strides, last = _checked_view(where, view, size // item_size(dtype))
+    width = item_size(dtype)
+    begin, count = start + view.offset * width, bytes_spanned(dtype, shape)
+    if 0 in shape:
+        return StoredTensor(dtype, shape, file.path, start, 0, None, file.seen)
+    stored = StoredTensor(dtype, shape, file.path, begin, count, None, file.seen)
+    if _is_row_major(shape, strides):
+        return stored
+    span = stored._replace(size=(last + 1 - view.offset) * width)
+    return stored._replace(begin=0, memory=_gathered(span, strides, count))
+
+
+def _storage_span(
+    file: TorchRecords,
+    where: str,
+    storage: TorchStorage,
+    storages: dict[str, TorchStorage],
+) -> tuple[int, int]:
+    """Where the elements of a storage are, whose record must be as long as the pickle says, whoever says it."""
+    span = file.spans.get(f"data/{storage.key}", (0, -1))
+    width = item_size(storage.dtype)
+    if span[1] != storage.elements * width:
         raise ConversionError(
-            f"{path}: {name}: expected a dense tensor of a plain dtype, found {tensor.dtype}, {tensor.layout}"
+            f"{where}: expected {storage.elements} elements of {storage.dtype} in data/{storage.key}, "
+            f"found {'no such record' if span[1] < 0 else f'{span[1]} bytes'}"
         )
-    mapped = tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
-    if not mapped:
-        tensor = tensor.resolve_conj().resolve_neg().contiguous()
-    size = tensor.numel() * tensor.element_size()
-    memory = TorchMemory(_bytes_at(tensor.data_ptr(), size), tensor, mapped)
-    return StoredTensor(
-        dtypes[tensor.dtype], tuple(tensor.shape), path, 0, size, memory
+    if storages.setdefault(storage.key, storage) != storage:
+        raise ConversionError(
+            f"{where}: expected {storages[storage.key].dtype} in data/{storage.key}, as another tensor says, "
+            f"found {storage.dtype}"
+        )
+    return span
+
+
+def _checked_view(
+    where: str, view: TorchView, count: int
+) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """Shape, strides and last element of a tensor, which lies in a storage of so many elements and is not larger."""
+    shape, strides, offset = view.shape, view.strides, view.offset
+    plain = all(map(are_numbers, (shape, strides, (offset,))))
+    if not plain or len(shape) != len(strides):
+        raise ConversionError(
+            f"{where}: expected an offset and as many strides as sizes, all of them counts, "
+            f"found {f'{len(strides)} strides and {len(shape)} sizes' if plain else 'something else'}"
+        )
+    last = offset + sum((size - 1) * step for size, step in zip(shape, strides))
+    if 0 not in shape and (last >= count or bytes_spanned("U8", shape) > count):
+        raise ConversionError(
+            f"{where}: expected elements of a storage that has {count}, each once, "
+            f"found {list(shape)} with the strides {list(strides)} from element {offset} on"
+        )
+    return shape, strides, last
+
+
+def _is_row_major(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    expected = 1
+    for size, step in zip(reversed(shape), reversed(strides)):
+        if size != 1 and step != expected:
+            return False
+        expected *= size
+    return True
+
+
+def _gathered(span: StoredTensor, strides: tuple[int, ...], size: int) -> memoryview:
+    """The `size` bytes of a tensor in row-major order; `span` is all from its first element to its last."""
+    width, reader = item_size(span.dtype), SourceReader()
+    dims = [dim for dim, count in enumerate(span.shape) if count > 1]
+    counts, steps = [span.shape[dim] for dim in dims], [strides[dim] for dim in dims]
+    rows = [width]
+    for count in reversed(counts[1:]):
+        rows.append(rows[-1] * count)
+    block = StridedBlock(
+        0,
+        tuple(step * width for step in steps),
+        0,
+        tuple(reversed(rows)),
+        tuple(counts),
+        width,
     )
-
-
-def _bytes_at(address: int, size: int) -> memoryview:
-    if size == 0:
-        return memoryview(b"")
-    return memoryview((ctypes.c_ubyte * size).from_address(address)).cast("B")
+    made, scratch = memoryview(bytearray(size)), memoryview(bytearray(size))
+    try:
+        copy_block(block, reader.memory(span, 0, span.size), made, scratch)
+    finally:
+        reader.close()
+    return made
 
 
 # ---- runtime: The source directory: which files hold the checkpoint, and what is stored in them.
@@ -5565,14 +5864,14 @@ class SourceReader:
     def read_at(self, tensor: StoredTensor, position: int, view: memoryview) -> None:
         """Fill a view from a position in the file, or in the memory, that a tensor is stored in."""
         if tensor.memory is not None:
-            view[:] = tensor.memory.view[position : position + len(view)]
+            view[:] = tensor.memory[position : position + len(view)]
         else:
             _fill_from(self._file(tensor), position, view)
 
     def memory(self, tensor: StoredTensor, begin: int, end: int) -> memoryview:
         """Some bytes of a tensor as read-only memory, until the next are asked for."""
         if tensor.memory is not None:
-            return tensor.memory.view[tensor.begin + begin : tensor.begin + end]
+            return tensor.memory[tensor.begin + begin : tensor.begin + end]
         file = self._file(tensor)
         return file.memory(tensor.begin + begin, tensor.begin + end)
 

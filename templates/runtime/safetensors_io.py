@@ -15,7 +15,7 @@ from typing import Any
 
 from .errors import ConversionError
 from .plain_header import FAR, bytes_spanned, plain_tensors
-from .source_files import changed_meanwhile, open_regular
+from .source_files import changed_meanwhile, check_is_fetched, open_regular
 from .stored import STORED_DTYPES, FileIdentity, StoredTensor, item_size
 from .strict_json import parse_object
 
@@ -40,7 +40,7 @@ def _read_json(
     """The tensors of a header in any spelling; ConversionError for whatever is wrong with it."""
     entries = parse_object(text, path)
     if b"\\" in text:
-        _check_unicode(path, entries)
+        check_unicode(path, entries)
     _check_metadata(path, entries.pop("__metadata__", {}))
     tensors = {
         name: _stored_tensor(path, name, entry, data, seen)
@@ -86,10 +86,7 @@ def _header_text(path: str) -> tuple[bytes, FileIdentity]:
     with open(descriptor, "rb") as file:
         size, start = seen.size, file.read(8)
         length = int.from_bytes(start, "little")
-        if start == b"version ":
-            raise ConversionError(
-                f"{path}: expected a safetensors file, found a pointer of git-lfs; `git lfs pull` fetches the file"
-            )
+        check_is_fetched(path, start)
         if len(start) < 8 or length > size - 8:
             raise ConversionError(
                 f"{path}: expected a header of {length if len(start) == 8 else 8} bytes, found a file of {size}; "
@@ -119,7 +116,7 @@ def _check_metadata(path: str, found: Any) -> None:
         )
 
 
-def _check_unicode(path: str, entries: dict[str, Any]) -> None:
+def check_unicode(path: str, entries: dict[str, Any]) -> None:
     """Half a surrogate pair is no character; Python's JSON takes it, other readers do not."""
     try:
         json.dumps(entries, ensure_ascii=False).encode("utf-8")

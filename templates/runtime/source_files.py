@@ -85,6 +85,17 @@ def what_is(path: str) -> str:
     return kinds.get(stat.S_IFMT(mode), "a device or a socket")
 
 
+def check_is_fetched(path: str, start: bytes) -> None:
+    """ConversionError where a file begins as one that git-lfs has not fetched."""
+    if start == b"version ":
+        kind = "file of torch.save"
+        if path.endswith(".safetensors"):
+            kind = "safetensors file"
+        raise ConversionError(
+            f"{path}: expected a {kind}, found a pointer of git-lfs; `git lfs pull` fetches the file"
+        )
+
+
 def check_unchanged(seen: Mapping[str, FileIdentity]) -> None:
     """ConversionError where a path is no longer the file that it was, or that has been written since."""
     for path, expected in seen.items():

@@ -77,14 +77,14 @@ class SourceReader:
     def read_at(self, tensor: StoredTensor, position: int, view: memoryview) -> None:
         """Fill a view from a position in the file, or in the memory, that a tensor is stored in."""
         if tensor.memory is not None:
-            view[:] = tensor.memory.view[position : position + len(view)]
+            view[:] = tensor.memory[position : position + len(view)]
         else:
             _fill_from(self._file(tensor), position, view)
 
     def memory(self, tensor: StoredTensor, begin: int, end: int) -> memoryview:
         """Some bytes of a tensor as read-only memory, until the next are asked for."""
         if tensor.memory is not None:
-            return tensor.memory.view[tensor.begin + begin : tensor.begin + end]
+            return tensor.memory[tensor.begin + begin : tensor.begin + end]
         file = self._file(tensor)
         return file.memory(tensor.begin + begin, tensor.begin + end)
 

@@ -6,7 +6,7 @@ elements are whole bytes.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 # By the name in a safetensors header: the bytes of an element, and what torch calls the dtype.
 STORED_DTYPES: dict[str, tuple[int, str]] = {
@@ -32,14 +32,6 @@ STORED_DTYPES: dict[str, tuple[int, str]] = {
 }
 
 
-class TorchMemory(NamedTuple):
-    """The bytes of a tensor that torch has loaded or mapped; `tensor` keeps them alive."""
-
-    view: memoryview
-    tensor: Any
-    mapped: bool
-
-
 class FileIdentity(NamedTuple):
     """Which file it is, and when it was last written, in nanoseconds."""
 
@@ -60,7 +52,7 @@ class StoredTensor(NamedTuple):
     path: str
     begin: int
     size: int
-    memory: TorchMemory | None = None
+    memory: memoryview | None = None
     seen: FileIdentity | None = None
 
 

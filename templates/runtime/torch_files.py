@@ -1,15 +1,34 @@
-"""Reading what torch.save wrote (`.bin`, `.pt`): a dictionary of tensors, mapped and never loaded whole.
+"""Reading what torch.save wrote (`.bin`, `.pt`), without torch: a zip file that stores tensors as they are.
 
-Only plain data is unpickled (weights_only), and the bytes are taken from the mapped storage as they are.
+Where the elements of a tensor lie in the file is worked out from its pickle, so they are read like those of any other
+file. Only tensors that are not row-major are copied into memory.
 """
 
 from __future__ import annotations
 
-import ctypes
-from typing import Any
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from .errors import ConversionError
-from .stored import STORED_DTYPES, StoredTensor, TorchMemory
+from .plain_header import bytes_spanned
+from .safetensors_io import check_unicode
+from .source_files import check_is_fetched, open_regular
+from .sources import SourceReader
+from .stored import STORED_DTYPES, FileIdentity, StoredTensor, item_size
+from .strided import StridedBlock, copy_block
+from .torch_pickle import StateDict, TorchStorage, TorchView, are_numbers, read_pickle
+
+PICKLE_LIMIT = 1 << 25  # bytes; 150,000 tensors take as many
+
+
+class TorchRecords(NamedTuple):
+    """A file of torch.save: where its records are, in bytes, and what its pickle holds."""
+
+    path: str
+    seen: FileIdentity
+    spans: Mapping[str, tuple[int, int]]  # begin and size, by name
+    pickled: Any
 
 
 def read_torch_file(path: str) -> dict[str, StoredTensor]:
@@ -17,70 +36,205 @@ def read_torch_file(path: str) -> dict[str, StoredTensor]:
 
     Raises ConversionError where the file is anything but a dictionary of dense tensors.
     """
-    tensors = _load(path)
-    if not isinstance(tensors, dict):
+    try:
+        file = _read_records(path)
+    except (ConversionError, OSError):
+        raise
+    # Reading bytes that nobody has checked raises whatever they lead it into.
+    except Exception as error:  # noqa: BLE001
+        raise _no_tensors(path, f"found {type(error).__name__}: {error}") from None
+    if not isinstance(file.pickled, StateDict):
         raise ConversionError(
-            f"{path}: expected a dictionary of tensors, found {type(tensors).__name__}"
+            f"{path}: expected a dictionary of tensors, found {_kind_found(file.pickled)}"
         )
-    return {
-        name: _mapped_tensor(path, name, tensor) for name, tensor in tensors.items()
-    }
+    check_unicode(path, dict.fromkeys(file.pickled))
+    storages: dict[str, TorchStorage] = {}
+    tensors, held = dict[str, StoredTensor](), 0
+    for name, view in file.pickled.items():
+        tensor = tensors[name] = _torch_tensor(file, name, view, storages)
+        held += tensor.size if tensor.memory is not None else 0
+        if held > file.seen.size:
+            raise ConversionError(
+                f"{path}: {name}: expected less to copy than the file has, {file.seen.size} bytes, found {held}; "
+                "save the tensors as they are, not views of each other"
+            )
+    return tensors
 
 
 def held_memory(tensors: dict[str, StoredTensor]) -> int:
     """The bytes of the tensors that are copied into memory."""
-    return sum(
-        t.size for t in tensors.values() if t.memory is not None and not t.memory.mapped
+    return sum(t.size for t in tensors.values() if t.memory is not None)
+
+
+def _no_tensors(path: str, found: str) -> ConversionError:
+    return ConversionError(
+        f"{path}: expected a zip file of plain tensors, as torch.save writes it, {found}"
     )
 
 
-def _load(path: str) -> Any:
-    try:
-        import torch
-    except ImportError:
-        raise ConversionError(
-            f"{path}: reading a file of torch.save needs torch, which is not installed; "
-            "install it, or save the checkpoint as safetensors"
-        ) from None
-    try:
-        return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except OSError:
-        raise
-    # torch raises whatever the bytes lead it into.
-    except Exception as error:  # noqa: BLE001
-        reason = str(error).strip().split("\n")[0]
-        raise ConversionError(
-            f"{path}: expected a zip file of plain tensors, torch.load refuses it: {reason}"
-        ) from None
+def _read_records(path: str) -> TorchRecords:
+    import zipfile
+
+    descriptor, seen = open_regular(path)
+    with open(descriptor, "rb") as file:
+        start = file.read(8)
+        check_is_fetched(path, start)
+        if start[:4] != b"PK\3\4":
+            raise _no_tensors(path, f"found a file that begins with {start!r}")
+        entries = zipfile.ZipFile(file).infolist()
+        folder = f"{entries[0].filename.partition('/')[0]}/"
+        spans: dict[str, tuple[int, int]] = {}
+        for entry in entries:
+            name = entry.filename.removeprefix(folder)
+            if entry.compress_type or entry.flag_bits & 1 or name in spans:
+                what = "twice" if name in spans else "packed"
+                raise _no_tensors(path, f"found {name} {what}")
+            spans[name] = _span(descriptor, entry, seen.size)
+        _check_kind(path, descriptor, spans)
+        text = _read_span(descriptor, spans["data.pkl"])
+    return TorchRecords(path, seen, spans, read_pickle(text))
 
 
-def _mapped_tensor(path: str, name: Any, tensor: Any) -> StoredTensor:
-    import torch
+def _span(descriptor: int, entry: Any, size: int) -> tuple[int, int]:
+    """Where a record begins, behind its own header, and its bytes."""
+    head = os.pread(descriptor, 30, entry.header_offset)
+    lengths = [int.from_bytes(head[at : at + 2], "little") for at in (26, 28)]
+    begin = entry.header_offset + 30 + sum(lengths)
+    if head[:4] != b"PK\3\4" or begin + entry.file_size > size:
+        raise ValueError(f"{entry.filename} outside of the file")
+    return begin, entry.file_size
 
-    if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
+
+def _check_kind(
+    path: str, descriptor: int, spans: Mapping[str, tuple[int, int]]
+) -> None:
+    """ConversionError for a file that other software wrote, or another function of torch."""
+    order = _read_span(descriptor, spans.get("byteorder", (0, 0)))
+    if "constants.pkl" in spans:
+        raise _no_tensors(path, "found a program of TorchScript, which is never run")
+    if "data.pkl" not in spans:
+        raise _no_tensors(path, "found no data.pkl in it")
+    if spans["data.pkl"][1] > PICKLE_LIMIT:
+        size = spans["data.pkl"][1]
+        raise _no_tensors(
+            path, f"with a data.pkl of at most {PICKLE_LIMIT} bytes, found {size}"
+        )
+    if order not in (b"", b"little"):
+        raise _no_tensors(
+            path, f"found the byte order {order.decode('ascii', 'replace')}"
+        )
+
+
+def _read_span(descriptor: int, span: tuple[int, int]) -> bytes:
+    begin, size = span
+    return os.pread(descriptor, min(size, PICKLE_LIMIT), begin)
+
+
+def _kind_found(found: Any) -> str:
+    names = {TorchView: "Tensor", StateDict: "dict"}
+    return names.get(type(found)) or type(found).__name__
+
+
+def _torch_tensor(
+    file: TorchRecords, name: Any, view: Any, storages: dict[str, TorchStorage]
+) -> StoredTensor:
+    """The tensor of one entry of the dictionary; ConversionError where it is none, or is more than its storage has."""
+    where = f"{file.path}: {name}"
+    if not isinstance(name, str) or not isinstance(view, TorchView):
         raise ConversionError(
-            f"{path}: {name}: expected a name and a tensor, found {type(tensor).__name__}; "
+            f"{where}: expected a name and a tensor, found {_kind_found(view)}; "
             "save a flat dictionary of tensors"
         )
-    dtypes = {
-        getattr(torch, spelled, None): dtype
-        for dtype, (_, spelled) in STORED_DTYPES.items()
-    }
-    if tensor.layout != torch.strided or tensor.dtype not in dtypes:
+    dtype, storage = view.dtype, view.storage
+    for one in (dtype, getattr(storage, "dtype", storage)):
+        if not isinstance(one, str) or one not in STORED_DTYPES:
+            found = getattr(one, "__name__", type(one).__name__)
+            raise ConversionError(
+                f"{where}: expected a dense tensor of a plain dtype, found {found}"
+            )
+    start, size = _storage_span(file, where, storage, storages)
+    shape, strides, last = _checked_view(where, view, size // item_size(dtype))
+    width = item_size(dtype)
+    begin, count = start + view.offset * width, bytes_spanned(dtype, shape)
+    if 0 in shape:
+        return StoredTensor(dtype, shape, file.path, start, 0, None, file.seen)
+    stored = StoredTensor(dtype, shape, file.path, begin, count, None, file.seen)
+    if _is_row_major(shape, strides):
+        return stored
+    span = stored._replace(size=(last + 1 - view.offset) * width)
+    return stored._replace(begin=0, memory=_gathered(span, strides, count))
+
+
+def _storage_span(
+    file: TorchRecords,
+    where: str,
+    storage: TorchStorage,
+    storages: dict[str, TorchStorage],
+) -> tuple[int, int]:
+    """Where the elements of a storage are, whose record must be as long as the pickle says, whoever says it."""
+    span = file.spans.get(f"data/{storage.key}", (0, -1))
+    width = item_size(storage.dtype)
+    if span[1] != storage.elements * width:
         raise ConversionError(
-            f"{path}: {name}: expected a dense tensor of a plain dtype, found {tensor.dtype}, {tensor.layout}"
+            f"{where}: expected {storage.elements} elements of {storage.dtype} in data/{storage.key}, "
+            f"found {'no such record' if span[1] < 0 else f'{span[1]} bytes'}"
         )
-    mapped = tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
-    if not mapped:
-        tensor = tensor.resolve_conj().resolve_neg().contiguous()
-    size = tensor.numel() * tensor.element_size()
-    memory = TorchMemory(_bytes_at(tensor.data_ptr(), size), tensor, mapped)
-    return StoredTensor(
-        dtypes[tensor.dtype], tuple(tensor.shape), path, 0, size, memory
+    if storages.setdefault(storage.key, storage) != storage:
+        raise ConversionError(
+            f"{where}: expected {storages[storage.key].dtype} in data/{storage.key}, as another tensor says, "
+            f"found {storage.dtype}"
+        )
+    return span
+
+
+def _checked_view(
+    where: str, view: TorchView, count: int
+) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """Shape, strides and last element of a tensor, which lies in a storage of so many elements and is not larger."""
+    shape, strides, offset = view.shape, view.strides, view.offset
+    plain = all(map(are_numbers, (shape, strides, (offset,))))
+    if not plain or len(shape) != len(strides):
+        raise ConversionError(
+            f"{where}: expected an offset and as many strides as sizes, all of them counts, "
+            f"found {f'{len(strides)} strides and {len(shape)} sizes' if plain else 'something else'}"
+        )
+    last = offset + sum((size - 1) * step for size, step in zip(shape, strides))
+    if 0 not in shape and (last >= count or bytes_spanned("U8", shape) > count):
+        raise ConversionError(
+            f"{where}: expected elements of a storage that has {count}, each once, "
+            f"found {list(shape)} with the strides {list(strides)} from element {offset} on"
+        )
+    return shape, strides, last
+
+
+def _is_row_major(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    expected = 1
+    for size, step in zip(reversed(shape), reversed(strides)):
+        if size != 1 and step != expected:
+            return False
+        expected *= size
+    return True
+
+
+def _gathered(span: StoredTensor, strides: tuple[int, ...], size: int) -> memoryview:
+    """The `size` bytes of a tensor in row-major order; `span` is all from its first element to its last."""
+    width, reader = item_size(span.dtype), SourceReader()
+    dims = [dim for dim, count in enumerate(span.shape) if count > 1]
+    counts, steps = [span.shape[dim] for dim in dims], [strides[dim] for dim in dims]
+    rows = [width]
+    for count in reversed(counts[1:]):
+        rows.append(rows[-1] * count)
+    block = StridedBlock(
+        0,
+        tuple(step * width for step in steps),
+        0,
+        tuple(reversed(rows)),
+        tuple(counts),
+        width,
     )
-
-
-def _bytes_at(address: int, size: int) -> memoryview:
-    if size == 0:
-        return memoryview(b"")
-    return memoryview((ctypes.c_ubyte * size).from_address(address)).cast("B")
+    made, scratch = memoryview(bytearray(size)), memoryview(bytearray(size))
+    try:
+        copy_block(block, reader.memory(span, 0, span.size), made, scratch)
+    finally:
+        reader.close()
+    return made
