@@ -76,7 +76,15 @@ import time
 import warnings
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -4302,6 +4310,8 @@ PHASES = (
 MEMORY, DISK = "memory and the page cache", "the disk"
 OTHERS = "waiting, for a disk or for each other"
 BETWEEN_LOOKS = 0.02  # seconds; a look takes 10 us
+SAMPLE = 8  # of so many chunks, the steps of one are timed
+TOLD = 1 << 22  # bytes; progress is told of so many at once
 
 
 class Account:
@@ -4403,26 +4413,42 @@ class Clock:
         self.fetched = 0  # bytes of the source that were not in the page cache
         self.written = 0  # bytes
         self.kept = 0  # bytes of them that were there already
-        self._add = add
+        self._add, self._told = add, 0
         self.start()
 
     def start(self) -> None:
-        """The next step begins now."""
-        self._now, self._ran = time.perf_counter(), time.thread_time()
-        self._used = _used()
+        """A part begins now."""
+        self._steps = (
+            Spent(),
+            Spent(),
+        )  # filling and writing, of the chunks that are timed
+        self._chunks, self._used = 0, _used()
+        self._began = self._last = time.perf_counter(), time.thread_time()
 
     def filled(self) -> None:
         """A chunk has been put together."""
-        self._lap(self.filling)
+        if self._chunks % SAMPLE == 0:
+            self._lap(self._steps[0])
 
     def wrote(self, count: int) -> None:
         """A chunk of some bytes has been written."""
-        self._lap(self.writing)
+        if self._chunks % SAMPLE == 0:
+            self._lap(self._steps[1])
+        self._chunks += 1
+        if self._chunks % SAMPLE == 0:
+            self._last = time.perf_counter(), time.thread_time()
         self.written += count
-        self._add(count)
+        if self.written - self._told >= TOLD:
+            self._tell()
 
     def stop(self) -> None:
         """The last chunk of a part has been written."""
+        self._tell()
+        whole, self._last = Spent(), self._began
+        self._lap(whole)
+        filling, writing = self._steps
+        _add_share(self.filling, whole, filling, writing)
+        _add_share(self.writing, whole, writing, filling)
         (user, fetched), (user_before, fetched_before) = _used(), self._used
         self.computed = min(self.computed + user - user_before, self.filling.ran)
         self.fetched += fetched - fetched_before
@@ -4431,11 +4457,26 @@ class Clock:
         """What was written since `stop` has been compared."""
         self._lap(self.verifying)
 
+    def _tell(self) -> None:
+        self._add(self.written - self._told)
+        self._told = self.written
+
     def _lap(self, spent: Spent) -> None:
-        now, ran = time.perf_counter(), time.thread_time()
-        spent.seconds += now - self._now
-        spent.ran += ran - self._ran
-        self._now, self._ran = now, ran
+        (now, ran), (before, ran_before) = (
+            (time.perf_counter(), time.thread_time()),
+            self._last,
+        )
+        spent.seconds += now - before
+        spent.ran += ran - ran_before
+        self._last = now, ran
+
+
+def _add_share(spent: Spent, whole: Spent, one: Spent, other: Spent) -> None:
+    """Of the time of a part, what one of two steps took, as they did in the chunks that were timed."""
+    if one.seconds:
+        spent.seconds += whole.seconds * one.seconds / (one.seconds + other.seconds)
+    if one.ran:
+        spent.ran += whole.ran * one.ran / (one.ran + other.ran)
 
 
 def _used() -> tuple[float, int]:
@@ -5848,6 +5889,59 @@ def _clear_away(folder: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+# ---- runtime: Scattering: bytes that lie together in the source go to many places of buffers, with one read.
+
+
+SHORT_RUN = 1 << 8  # bytes; shorter ones are copied from mapped memory in less time
+AT_ONCE = 1024  # pieces that one system call fills: what Linux and macOS allow
+KEPT = 1 << 12  # pieces that stay
+KEPT_SIZE = 256 * KEPT  # bytes
+
+
+class Pieces(NamedTuple):
+    """Pieces of buffers that one read fills in this order, and the bytes they have."""
+
+    views: list[memoryview]
+    size: int
+
+
+class KnownPieces:
+    """The pieces of the buffers of one thread, by what they depend on."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, list[Pieces]] = {}
+        self._count = 0
+
+    def get(self, key: Hashable, make: Callable[[], list[memoryview]]) -> list[Pieces]:
+        """The pieces that are kept under a key, or else made, as reads that a system takes."""
+        found = self._known.get(key)
+        if found is None:
+            views = make()
+            if self._count + len(views) > KEPT:
+                self._known.clear()
+                self._count = 0
+            found = self._known[key] = in_reads(views)
+            self._count += len(views)
+        return found
+
+
+def in_reads(views: list[memoryview]) -> list[Pieces]:
+    """As many reads as it takes to fill all views."""
+    reads = [views[i : i + AT_ONCE] for i in range(0, len(views), AT_ONCE)]
+    return [Pieces(some, sum(map(len, some))) for some in reads]
+
+
+def row_pieces(
+    view: memoryview, first: int, stride: int, run: int, rows: int
+) -> list[memoryview]:
+    """`run` bytes of every `stride` of a view, from byte `first` on, as far as they lie in it.
+
+    `first` may be negative: the view then begins in the first row.
+    """
+    begins = range(first, first + rows * stride, stride)
+    return [view[max(begin, 0) : begin + run] for begin in begins]
+
+
 # ---- runtime: Reading the bytes of stored tensors: straight into a buffer, or as memory that the file is mapped to.
 
 
@@ -5907,7 +6001,8 @@ class SourceReader:
     """The source files of one thread. Positions are in bytes from the beginning of the tensor."""
 
     def __init__(self) -> None:
-        self._files: dict[str, OpenFile] = {}
+        self._files: dict[str, OpenFile] = {}  # the one used last stands at the end
+        self._last = ""
 
     def read(self, tensor: StoredTensor, begin: int, view: memoryview) -> None:
         """Fill a view with the bytes of a tensor from `begin` on."""
@@ -5920,6 +6015,13 @@ class SourceReader:
         else:
             _fill_from(self._file(tensor), position, view)
 
+    def scatter(self, tensor: StoredTensor, begin: int, reads: list[Pieces]) -> None:
+        """Fill pieces of buffers, one after the other, with the bytes of a stored tensor from `begin` on."""
+        file, position = self._file(tensor), tensor.begin + begin
+        for pieces in reads:
+            _scatter_from(file, position, pieces)
+            position += pieces.size
+
     def memory(self, tensor: StoredTensor, begin: int, end: int) -> memoryview:
         """Some bytes of a tensor as read-only memory, until the next are asked for."""
         if tensor.memory is not None:
@@ -5929,33 +6031,50 @@ class SourceReader:
 
     def close(self) -> None:
         """Close every file."""
+        self._last = ""
         while self._files:
             self._files.popitem()[1].close()
 
     def _file(self, tensor: StoredTensor) -> OpenFile:
         path = tensor.path
+        if path == self._last:
+            return self._files[path]
         found = self._files.pop(path, None)
         if found is None:
             if len(self._files) >= OPEN_FILES:
                 longest_unused = next(iter(self._files))
                 self._files.pop(longest_unused).close()
             found = OpenFile(path, tensor.seen)
-        self._files[path] = found
+        self._files[path], self._last = found, path
         return found
 
 
 def _fill_from(file: OpenFile, position: int, view: memoryview) -> None:
-    done = 0
+    done = _read_into(file, [view], position)
     while done < len(view):
-        try:
-            count = os.preadv(file.descriptor, [view[done:]], position + done)
-        except OSError as error:
-            error.filename = file.path
-            raise
+        count = _read_into(file, [view[done:]], position + done)
         if count == 0:
             wanted = f"{position + len(view)} bytes or more"
             raise changed_meanwhile(file.path, wanted, f"{position + done}")
         done += count
+
+
+def _scatter_from(file: OpenFile, position: int, pieces: Pieces) -> None:
+    count = _read_into(file, pieces.views, position)
+    if count == pieces.size:
+        return
+    for view in pieces.views:  # a read may end early
+        _fill_from(file, position + count, view[count:])
+        position += len(view)
+        count = max(0, count - len(view))
+
+
+def _read_into(file: OpenFile, views: list[memoryview], position: int) -> int:
+    try:
+        return os.preadv(file.descriptor, views, position)
+    except OSError as error:
+        error.filename = file.path
+        raise
 
 
 # ---- runtime: The files that a conversion writes: which tensors each holds, in which order, and its header.
@@ -6394,11 +6513,13 @@ def _every(
 CHUNK = 768 << 10
 # What a disk, a quota or a limit says that has no room for a file.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# bytes for rows that siblings share: what is written at once, and two rows
+ROWS = (1 << 20) + 2 * CHUNK
 
 
 def assembler_memory(chunk: int, cast_scratch: int) -> int:
-    """The bytes that one thread takes: an assembler's buffers, and two chunks for comparing."""
-    return 3 * chunk + max(chunk, cast_scratch) + cast_scratch
+    """The bytes that one thread takes: an assembler's buffers and its lists, and two chunks for comparing."""
+    return 3 * chunk + ROWS + KEPT_SIZE + max(chunk, cast_scratch) + cast_scratch
 
 
 class Assembler:
@@ -6415,6 +6536,8 @@ class Assembler:
         self.buffer = memoryview(mmap.mmap(-1, chunk))
         self._turned = memoryview(mmap.mmap(-1, max(chunk, cast_scratch)))
         self._uncast = memoryview(mmap.mmap(-1, cast_scratch or 1))
+        self.rows = memoryview(mmap.mmap(-1, ROWS))  # untouched, it takes no memory
+        self.pieces = KnownPieces()
 
     def close(self) -> None:
         """Close the source files."""
@@ -6512,7 +6635,10 @@ class Assembler:
             self.reader.read(stored, (copy.start + begin - copy.offset) * width, piece)
             return
         if len(copy.counts) == 2 and copy.steps[1] == copy.strides[1] == 1:
-            self._fill_rows(copy, stored, first, last, view)
+            if _can_scatter(copy, stored):
+                self._scatter_rows(copy, stored, first, last, view)
+            else:
+                self._fill_rows(copy, stored, first, last, view)
             return
         for index, counts in boxes(copy.counts, copy.strides, copy.offset, first, last):
             start = copy.start + sum(i * step for i, step in zip(index, copy.steps))
@@ -6529,6 +6655,25 @@ class Assembler:
                 width,
             )
             self._fill_block(block, stored, view)
+
+    def _scatter_rows(
+        self, copy: Copy, stored: StoredTensor, first: int, last: int, view: memoryview
+    ) -> None:
+        """_fill_copy for rows that follow each other in the source, and are apart in the target."""
+        (count, run), stride = copy.counts, copy.strides[0]
+        width = item_size(stored.dtype)
+        low = max(0, (first - copy.offset - run) // stride + 1)
+        high = min(count, (last - copy.offset - 1) // stride + 1)
+        if low >= high:
+            return
+        begin = copy.offset + low * stride - first  # negative where the row is cut
+        places = (begin * width, stride * width, run * width, high - low)
+        if len(view) == len(self.buffer) and view.obj is self.buffer.obj:
+            reads = self.pieces.get(places, lambda: row_pieces(view, *places))
+        else:
+            reads = in_reads(row_pieces(view, *places))
+        start = copy.start + low * run + max(0, -begin)
+        self.reader.scatter(stored, start * width, reads)
 
     def _fill_rows(
         self, copy: Copy, stored: StoredTensor, first: int, last: int, view: memoryview
@@ -6571,6 +6716,13 @@ class Assembler:
                 self.reader.read(stored, start, view[offset : offset + run])
 
 
+def _can_scatter(copy: Copy, stored: StoredTensor) -> bool:
+    """Whether rows of elements lie together in a file, and are long enough to be read one by one."""
+    run = copy.counts[1]
+    long_enough = run * item_size(stored.dtype) >= SHORT_RUN
+    return stored.memory is None and copy.steps[0] == run and long_enough
+
+
 def _touched(blocks: Blocks, first: int, last: int) -> Iterator[Copy]:
     """The copies with elements in [first, last)."""
     for number in range(
@@ -6600,29 +6752,38 @@ def create_file(file: OutputFile, path: str) -> None:
         os.close(descriptor)
 
 
+class OpenOutput:
+    """An output file that has been created, open to be written to by one thread."""
+
+    flags = os.O_WRONLY
+
+    def __init__(self, path: str, clock: Clock) -> None:
+        self.path, self.clock = path, clock
+        self.descriptor = os.open(path, self.flags | os.O_NOFOLLOW)
+
+    def write(self, view: memoryview, position: int) -> None:
+        """Write all of a view at a position."""
+        write_at(self.descriptor, view, position, self.path)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.descriptor)
+
+
 def write_part(
-    assembler: Assembler,
-    file: OutputFile,
-    begin: int,
-    end: int,
-    path: str,
-    clock: Clock,
+    assembler: Assembler, file: OutputFile, part: tuple[int, int], output: OpenOutput
 ) -> None:
-    """Write the bytes [begin, end) of a file that has been created; the clock is told of every step."""
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        for low, view in assembler.chunks(file, begin, end):
-            clock.filled()
-            write_at(descriptor, view, low, path)
-            clock.wrote(len(view))
-    finally:
-        os.close(descriptor)
+    """Write a part of a file; the clock of the output is told of every step."""
+    for low, view in assembler.chunks(file, *part):
+        output.clock.filled()
+        output.write(view, low)
+        output.clock.wrote(len(view))
 
 
 def write_at(descriptor: int, view: memoryview, position: int, path: str) -> None:
     """Write all of a view at a position of a file; an OSError names its path."""
-    done = 0
     try:
+        done = os.pwrite(descriptor, view, position)
         while done < len(view):
             done += os.pwrite(descriptor, view[done:], position + done)
     except OSError as error:
@@ -6673,29 +6834,40 @@ def resume_file(file: OutputFile, path: str) -> None:
         os.close(descriptor)
 
 
-def resume_part(
-    assembler: Assembler,
-    file: OutputFile,
-    begin: int,
-    end: int,
-    path: str,
-    clock: Clock,
-) -> None:
-    """Write what differs of the bytes [begin, end) of a file; the clock is told of every step."""
-    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+class ResumedOutput(OpenOutput):
+    """A file that may hold some of its bytes already: what differs is written."""
+
+    flags = os.O_RDWR
+
+    def __init__(self, path: str, clock: Clock) -> None:
+        super().__init__(path, clock)
+        self._found = bytearray()
+
+    def write(self, view: memoryview, position: int) -> None:
+        """Write a view at a position, unless the same is there."""
+        if len(self._found) != len(view):
+            self._found = bytearray(len(view))
+        count = os.preadv(self.descriptor, [self._found], position)
+        if count == len(view) and self._found == view:
+            self.clock.kept += len(view)
+        else:
+            super().write(view, position)
+
+
+@contextmanager
+def open_outputs(
+    folder: str, files: Sequence[OutputFile], kept: Collection[str], clock: Clock
+) -> Iterator[list[OpenOutput]]:
+    """These files of a folder, open to be written to; in those that are kept only what differs is."""
+    outputs: list[OpenOutput] = []
     try:
-        found = bytearray()
-        for low, view in assembler.chunks(file, begin, end):
-            clock.filled()
-            if len(found) != len(view):
-                found = bytearray(len(view))
-            if os.preadv(descriptor, [found], low) == len(view) and found == view:
-                clock.kept += len(view)
-            else:
-                write_at(descriptor, view, low, path)
-            clock.wrote(len(view))
+        for file in files:
+            opened = ResumedOutput if file.name in kept else OpenOutput
+            outputs.append(opened(os.path.join(folder, file.name), clock))
+        yield outputs
     finally:
-        os.close(descriptor)
+        for output in outputs:
+            output.close()
 
 
 def _is_own_file(path: str) -> bool:
@@ -6714,6 +6886,214 @@ def _remove_empty(folder: str) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
+
+
+# ---- runtime: Siblings: rank files that are alike, and hold the columns of the same tensors of the source.
+
+
+MOST = 16  # files that share a buffer; each then gets 64 KiB of it
+
+
+class Columns(NamedTuple):
+    """A tensor of a file that is some columns of a matrix of the source; all but `stored` in bytes."""
+
+    stored: StoredTensor
+    start: int  # of the first element, in the source tensor
+    step: int  # from row to row there
+    run: int  # of a row, in the file
+    rows: int
+
+
+class Siblings(NamedTuple):
+    """Files whose tensors lie at the same places.
+
+    `shared` has, by the number of a tensor in each of the files, the columns that the first of them holds; the others
+    hold the next ones, in their order, and all together whole rows.
+    """
+
+    files: tuple[OutputFile, ...]
+    shared: Mapping[int, Columns]
+    numbers: tuple[int, ...]  # of the shared tensors
+
+    def stretches(self, begin: int, end: int) -> Iterator[tuple[int, int, int | None]]:
+        """The bytes [begin, end) of the files, as stretches [low, high) with the number of the shared tensor, if any.
+
+        A row belongs to where it begins, so those of shared tensors may end behind `end`, and begin behind `begin`.
+        """
+        tensors, low = self.files[0].tensors, begin
+        first = bisect_right(self.files[0].starts, begin) - 1  # where `begin` is
+        for number in self.numbers[bisect_left(self.numbers, first) :]:
+            tensor, run = tensors[number], self.shared[number].run
+            if tensor.begin >= end:
+                break
+            if low < tensor.begin:
+                yield low, tensor.begin, None
+            low = tensor.begin + tensor.size
+            row, stop = (
+                tensor.begin - (tensor.begin - place) // run * run
+                for place in (max(begin, tensor.begin), min(end, low))
+            )
+            if row < stop:
+                yield row, stop, number
+        if low < end:
+            yield low, end, None
+
+
+def find_siblings(
+    found: Mapping[Any, Mapping[str, StoredTensor]], files: Sequence[OutputFile]
+) -> list[Siblings]:
+    """The files, each with its siblings, in the order of the first of them."""
+    alike: dict[Hashable, list[tuple[OutputFile, dict[int, Columns]]]] = {}
+    for file in files:
+        columns = dict(_column_tensors(found, file))
+        key: Hashable = file.name
+        if columns:
+            key = (file.starts, file.size, *_rows_of(columns))
+        alike.setdefault(key, []).append((file, columns))
+    return [siblings for group in alike.values() for siblings in _grouped(group)]
+
+
+def alone(file: OutputFile) -> Siblings:
+    """A file without siblings."""
+    return Siblings((file,), {}, ())
+
+
+def _column_tensors(
+    found: Mapping[Any, Mapping[str, StoredTensor]], file: OutputFile
+) -> Iterator[tuple[int, Columns]]:
+    """The tensors of a file that are columns of a matrix, in runs that are neither long nor very short."""
+    for number, tensor in enumerate(file.tensors):
+        copies = tensor.blocks.copies
+        if len(copies) != 1 or len(copies[0].counts) != 2:
+            continue
+        columns = _as_columns(found, tensor)
+        if (
+            columns is not None
+            and SHORT_RUN <= columns.run < LONG_RUN
+            and columns.run < columns.step <= CHUNK
+        ):
+            yield number, columns
+
+
+def _as_columns(
+    found: Mapping[Any, Mapping[str, StoredTensor]], tensor: OutputTensor
+) -> Columns | None:
+    """The columns that a tensor of one copy is, where it is that, as stored and in a file."""
+    transfer, (copy,) = tensor.transfer, tensor.blocks.copies
+    (rows, run), width = copy.counts, item_size(tensor.dtype)
+    if (
+        transfer.dtype != tensor.dtype
+        or transfer.changes
+        or (copy.offset, *copy.strides) != (0, run, 1)
+        or copy.steps[1] != 1
+        or rows * run * width != tensor.size
+    ):
+        return None
+    source = transfer.sources[copy.source]
+    stored = found[source.rank][source.name]
+    if stored.memory is not None:
+        return None
+    return Columns(stored, copy.start * width, copy.steps[0] * width, run * width, rows)
+
+
+def _rows_of(columns: Mapping[int, Columns]) -> Iterator[Hashable]:
+    """What siblings have in common: the same rows of the same matrices."""
+    for number, one in columns.items():
+        place = one.stored.path, one.stored.begin
+        yield (number, *place, one.start // one.step, one.step, one.run, one.rows)
+
+
+def _grouped(
+    group: Sequence[tuple[OutputFile, dict[int, Columns]]],
+) -> Iterator[Siblings]:
+    """Files that may be siblings, as siblings if they share whole rows, or else each alone.
+
+    Several may have the same columns, as ranks have that differ in something else: each is then in another set.
+    """
+    same: dict[tuple[int, ...], int] = {}
+    sets: dict[int, list[tuple[OutputFile, dict[int, Columns]]]] = {}
+    for file, columns in group:
+        starts = tuple(one.start for one in columns.values())
+        number = same[starts] = same.get(starts, 0) + 1
+        sets.setdefault(number, []).append((file, columns))
+    for some in sets.values():
+        ordered = sorted(some, key=lambda one: [c.start for c in one[1].values()])
+        shared = dict(_whole_rows([columns for _, columns in ordered]))
+        if shared and len(some) <= MOST:
+            files = tuple(file for file, _ in ordered)
+            yield Siblings(files, shared, tuple(shared))
+        else:
+            yield from (alone(file) for file, _ in some)
+
+
+def _whole_rows(all_columns: list[dict[int, Columns]]) -> Iterator[tuple[int, Columns]]:
+    """The tensors of files, in the order of their columns, that together are whole rows: the columns of the first."""
+    for number, first in all_columns[0].items():
+        starts = [columns[number].start for columns in all_columns]
+        if starts == list(range(first.start, first.start + first.step, first.run)):
+            yield number, first
+
+
+# ---- runtime: Writing siblings: their own bytes file after file, and the rows that they share into all files at once.
+
+
+ALIGNED = 64 << 10  # bytes; what is written at once is a multiple
+
+
+def write_siblings(
+    assembler: Assembler,
+    siblings: Siblings,
+    part: tuple[int, int],
+    outputs: Sequence[OpenOutput],
+    clock: Clock,
+) -> None:
+    """Write a part of all siblings; the clock is told of every step."""
+    for low, high, number in siblings.stretches(*part):
+        if number is None:
+            for file, output in zip(siblings.files, outputs):
+                write_part(assembler, file, (low, high), output)
+            continue
+        for place, views in shared_chunks(assembler, siblings, number, low, high):
+            clock.filled()
+            for output, view in zip(outputs, views):
+                output.write(view, place)
+            clock.wrote(sum(map(len, views)))
+
+
+def shared_chunks(
+    assembler: Assembler, siblings: Siblings, number: int, low: int, end: int
+) -> Iterator[tuple[int, list[memoryview]]]:
+    """The bytes [low, end) of a shared tensor of all siblings, which are whole rows.
+
+    Chunk by chunk: where it begins in every file, and what each gets until the next is asked for.
+    """
+    columns, run = siblings.shared[number], siblings.shared[number].run
+    count, begin = len(siblings.files), siblings.files[0].tensors[number].begin
+    size = (ROWS - 2 * CHUNK) // count // ALIGNED * ALIGNED
+    room = size + 2 * run
+    views = [assembler.rows[share * room :][:room] for share in range(count)]
+    start = columns.start + (low - begin) // run * columns.step
+    kept = 0  # bytes of a row that was read and not yet written: they stand before the rows
+    while low < end:
+        high = min(low - low % size + size, end)
+        rows = -((low + kept - high) // run)
+        reads = assembler.pieces.get(
+            (count, run, rows), partial(_pieces_of_rows, views, run, rows)
+        )
+        assembler.reader.scatter(columns.stored, start, reads)
+        first, last = run - kept, run - kept + high - low
+        yield low, [view[first:last] for view in views]
+        kept += rows * run - (high - low)
+        for view in views:
+            view[run - kept : run] = view[last : last + kept]
+        start += rows * columns.step
+        low = high
+
+
+def _pieces_of_rows(views: list[memoryview], run: int, rows: int) -> list[memoryview]:
+    """The runs of all views, row by row, behind the first `run` bytes of each."""
+    begins = range(run, run + rows * run, run)
+    return [view[begin : begin + run] for begin in begins for view in views]
 
 
 # ---- runtime: Comparing bytes of the source: tensors that must be equal, padding that should be zero, values that a map makes.
@@ -6903,6 +7283,20 @@ def verify_header(file: OutputFile, path: str, look: Callable[[], None]) -> None
             raise ConversionError(f"{path}: {name}: expected {meant}, found {read}")
 
 
+def verify_siblings(
+    assembler: Assembler,
+    siblings: Siblings,
+    part: tuple[int, int],
+    folder: str,
+    progress: Callable[[int], None],
+) -> None:
+    """verify_part for a part of siblings: of each the bytes that were written with that part."""
+    for low, high, _ in siblings.stretches(*part):
+        for file in siblings.files:
+            path = os.path.join(folder, file.name)
+            verify_part(assembler, file, low, high, path, progress)
+
+
 def verify_part(
     assembler: Assembler,
     file: OutputFile,
@@ -7028,17 +7422,20 @@ PART = 12 * CHUNK  # bytes; to begin one takes a fraction of that
 
 
 class Shares:
-    """The parts of some files that are left to do; at most so many files are open together."""
+    """The parts of some files that are left to do; at most so many siblings are open together."""
 
-    def __init__(self, files: Sequence[OutputFile], together: int) -> None:
-        self._files = files
+    def __init__(self, groups: Sequence[Siblings], together: int) -> None:
+        self._groups = groups
         self._together = together
-        self._left = [deque(file_parts(file, PART)) for file in files]
-        self._writers = [0] * len(files)
+        self._left = [
+            deque(file_parts(group.files[0], PART // min(2, len(group.files))))
+            for group in groups
+        ]
+        self._writers = [0] * len(groups)
         self._lock = Lock()
         self.count = sum(map(len, self._left))
 
-    def take(self) -> Iterator[tuple[OutputFile, int, int]]:
+    def take(self) -> Iterator[tuple[Siblings, tuple[int, int]]]:
         """Parts for one thread, as long as there are any; whoever asks for the next one has done the last."""
         number = None
         while True:
@@ -7050,7 +7447,7 @@ class Shares:
                     return
                 self._writers[number] += 1
                 part = self._left[number].popleft()
-            yield self._files[number], *part
+            yield self._groups[number], part
 
     def _open(self) -> Iterator[int]:
         undone = (number for number, parts in enumerate(self._left) if parts)
@@ -7058,7 +7455,7 @@ class Shares:
 
     def _order(self, number: int) -> tuple[int, int]:
         begin, _ = self._left[number][0]
-        return self._writers[number], begin - self._files[number].size
+        return self._writers[number], begin - self._groups[number].files[0].size
 
 
 def file_parts(file: OutputFile, size: int) -> Iterator[tuple[int, int]]:
@@ -7274,7 +7671,8 @@ def _write_files(
     """Fill the files of a folder, which have been created; of those in `kept` what differs."""
     # The ranks take their shares of the same tensors, which are read once if all files grow together. Shards do not.
     files, together = content.files, len(content.files) if content.by_rank else threads
-    shares, scratch = Shares(files, together), _cast_scratch(files)
+    groups = find_siblings(found, files) if content.by_rank else list(map(alone, files))
+    shares, scratch = Shares(groups, together), _cast_scratch(files)
     clocks: list[Clock] = []
 
     def work() -> None:
@@ -7282,14 +7680,13 @@ def _write_files(
         clocks.append(clock)
         assembler = Assembler(found, CHUNK, scratch)
         try:
-            for file, begin, end in shares.take():
-                path = os.path.join(folder, file.name)
+            for siblings, part in shares.take():
                 clock.start()
-                write = resume_part if file.name in kept else write_part
-                write(assembler, file, begin, end, path, clock)
+                with open_outputs(folder, siblings.files, kept, clock) as outputs:
+                    write_siblings(assembler, siblings, part, outputs, clock)
                 clock.stop()
                 if verify:
-                    verify_part(assembler, file, begin, end, path, meter.add)
+                    verify_siblings(assembler, siblings, part, folder, meter.add)
                     clock.verified()
             meter.account.look()
         finally:

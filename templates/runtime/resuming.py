@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 from .account import Clock
 from .output_files import OutputFile
-from .stream import Assembler, preallocate, write_at
+from .stream import OpenOutput, preallocate, write_at
 from .swapping import raise_error
 
 
@@ -43,29 +44,40 @@ def resume_file(file: OutputFile, path: str) -> None:
         os.close(descriptor)
 
 
-def resume_part(
-    assembler: Assembler,
-    file: OutputFile,
-    begin: int,
-    end: int,
-    path: str,
-    clock: Clock,
-) -> None:
-    """Write what differs of the bytes [begin, end) of a file; the clock is told of every step."""
-    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+class ResumedOutput(OpenOutput):
+    """A file that may hold some of its bytes already: what differs is written."""
+
+    flags = os.O_RDWR
+
+    def __init__(self, path: str, clock: Clock) -> None:
+        super().__init__(path, clock)
+        self._found = bytearray()
+
+    def write(self, view: memoryview, position: int) -> None:
+        """Write a view at a position, unless the same is there."""
+        if len(self._found) != len(view):
+            self._found = bytearray(len(view))
+        count = os.preadv(self.descriptor, [self._found], position)
+        if count == len(view) and self._found == view:
+            self.clock.kept += len(view)
+        else:
+            super().write(view, position)
+
+
+@contextmanager
+def open_outputs(
+    folder: str, files: Sequence[OutputFile], kept: Collection[str], clock: Clock
+) -> Iterator[list[OpenOutput]]:
+    """These files of a folder, open to be written to; in those that are kept only what differs is."""
+    outputs: list[OpenOutput] = []
     try:
-        found = bytearray()
-        for low, view in assembler.chunks(file, begin, end):
-            clock.filled()
-            if len(found) != len(view):
-                found = bytearray(len(view))
-            if os.preadv(descriptor, [found], low) == len(view) and found == view:
-                clock.kept += len(view)
-            else:
-                write_at(descriptor, view, low, path)
-            clock.wrote(len(view))
+        for file in files:
+            opened = ResumedOutput if file.name in kept else OpenOutput
+            outputs.append(opened(os.path.join(folder, file.name), clock))
+        yield outputs
     finally:
-        os.close(descriptor)
+        for output in outputs:
+            output.close()
 
 
 def _is_own_file(path: str) -> bool:

@@ -1,7 +1,7 @@
 """Sharing the files out among threads, part by part, so that all threads end at nearly the same time.
 
-Those who write to one file wait for each other in the kernel. So a thread takes a part of the file that has the
-fewest writers, and of these files of the one with the most left: files that are open together grow side by side.
+Those who write to one file wait for each other in the kernel. So a thread takes a part of the siblings that have the
+fewest writers, and of these of the ones with the most left: files that are open together grow side by side.
 """
 
 from __future__ import annotations
@@ -12,23 +12,27 @@ from itertools import islice
 from threading import Lock
 
 from .output_files import OutputFile
+from .siblings import Siblings
 from .stream import CHUNK
 
 PART = 12 * CHUNK  # bytes; to begin one takes a fraction of that
 
 
 class Shares:
-    """The parts of some files that are left to do; at most so many files are open together."""
+    """The parts of some files that are left to do; at most so many siblings are open together."""
 
-    def __init__(self, files: Sequence[OutputFile], together: int) -> None:
-        self._files = files
+    def __init__(self, groups: Sequence[Siblings], together: int) -> None:
+        self._groups = groups
         self._together = together
-        self._left = [deque(file_parts(file, PART)) for file in files]
-        self._writers = [0] * len(files)
+        self._left = [
+            deque(file_parts(group.files[0], PART // min(2, len(group.files))))
+            for group in groups
+        ]
+        self._writers = [0] * len(groups)
         self._lock = Lock()
         self.count = sum(map(len, self._left))
 
-    def take(self) -> Iterator[tuple[OutputFile, int, int]]:
+    def take(self) -> Iterator[tuple[Siblings, tuple[int, int]]]:
         """Parts for one thread, as long as there are any; whoever asks for the next one has done the last."""
         number = None
         while True:
@@ -40,7 +44,7 @@ class Shares:
                     return
                 self._writers[number] += 1
                 part = self._left[number].popleft()
-            yield self._files[number], *part
+            yield self._groups[number], part
 
     def _open(self) -> Iterator[int]:
         undone = (number for number, parts in enumerate(self._left) if parts)
@@ -48,7 +52,7 @@ class Shares:
 
     def _order(self, number: int) -> tuple[int, int]:
         begin, _ = self._left[number][0]
-        return self._writers[number], begin - self._files[number].size
+        return self._writers[number], begin - self._groups[number].files[0].size
 
 
 def file_parts(file: OutputFile, size: int) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 
+from .scatter import Pieces
 from .source_files import changed_meanwhile, check_identity, identity_of, open_regular
 from .stored import FileIdentity, StoredTensor
 
@@ -68,7 +69,8 @@ class SourceReader:
     """The source files of one thread. Positions are in bytes from the beginning of the tensor."""
 
     def __init__(self) -> None:
-        self._files: dict[str, OpenFile] = {}
+        self._files: dict[str, OpenFile] = {}  # the one used last stands at the end
+        self._last = ""
 
     def read(self, tensor: StoredTensor, begin: int, view: memoryview) -> None:
         """Fill a view with the bytes of a tensor from `begin` on."""
@@ -81,6 +83,13 @@ class SourceReader:
         else:
             _fill_from(self._file(tensor), position, view)
 
+    def scatter(self, tensor: StoredTensor, begin: int, reads: list[Pieces]) -> None:
+        """Fill pieces of buffers, one after the other, with the bytes of a stored tensor from `begin` on."""
+        file, position = self._file(tensor), tensor.begin + begin
+        for pieces in reads:
+            _scatter_from(file, position, pieces)
+            position += pieces.size
+
     def memory(self, tensor: StoredTensor, begin: int, end: int) -> memoryview:
         """Some bytes of a tensor as read-only memory, until the next are asked for."""
         if tensor.memory is not None:
@@ -90,30 +99,47 @@ class SourceReader:
 
     def close(self) -> None:
         """Close every file."""
+        self._last = ""
         while self._files:
             self._files.popitem()[1].close()
 
     def _file(self, tensor: StoredTensor) -> OpenFile:
         path = tensor.path
+        if path == self._last:
+            return self._files[path]
         found = self._files.pop(path, None)
         if found is None:
             if len(self._files) >= OPEN_FILES:
                 longest_unused = next(iter(self._files))
                 self._files.pop(longest_unused).close()
             found = OpenFile(path, tensor.seen)
-        self._files[path] = found
+        self._files[path], self._last = found, path
         return found
 
 
 def _fill_from(file: OpenFile, position: int, view: memoryview) -> None:
-    done = 0
+    done = _read_into(file, [view], position)
     while done < len(view):
-        try:
-            count = os.preadv(file.descriptor, [view[done:]], position + done)
-        except OSError as error:
-            error.filename = file.path
-            raise
+        count = _read_into(file, [view[done:]], position + done)
         if count == 0:
             wanted = f"{position + len(view)} bytes or more"
             raise changed_meanwhile(file.path, wanted, f"{position + done}")
         done += count
+
+
+def _scatter_from(file: OpenFile, position: int, pieces: Pieces) -> None:
+    count = _read_into(file, pieces.views, position)
+    if count == pieces.size:
+        return
+    for view in pieces.views:  # a read may end early
+        _fill_from(file, position + count, view[count:])
+        position += len(view)
+        count = max(0, count - len(view))
+
+
+def _read_into(file: OpenFile, views: list[memoryview], position: int) -> int:
+    try:
+        return os.preadv(file.descriptor, views, position)
+    except OSError as error:
+        error.filename = file.path
+        raise

@@ -22,6 +22,7 @@ from .grid import boxes, dot
 from .output_files import Blocks, OutputFile, OutputTensor
 from .recipe import Copy
 from .runs import LONG_RUN, Run, file_runs
+from .scatter import KEPT_SIZE, SHORT_RUN, KnownPieces, in_reads, row_pieces
 from .sources import SourceReader
 from .stored import StoredTensor, item_size
 from .strided import StridedBlock, copy_block
@@ -31,11 +32,13 @@ from .values import fill_block
 CHUNK = 768 << 10
 # What a disk, a quota or a limit says that has no room for a file.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# bytes for rows that siblings share: what is written at once, and two rows
+ROWS = (1 << 20) + 2 * CHUNK
 
 
 def assembler_memory(chunk: int, cast_scratch: int) -> int:
-    """The bytes that one thread takes: an assembler's buffers, and two chunks for comparing."""
-    return 3 * chunk + max(chunk, cast_scratch) + cast_scratch
+    """The bytes that one thread takes: an assembler's buffers and its lists, and two chunks for comparing."""
+    return 3 * chunk + ROWS + KEPT_SIZE + max(chunk, cast_scratch) + cast_scratch
 
 
 class Assembler:
@@ -52,6 +55,8 @@ class Assembler:
         self.buffer = memoryview(mmap.mmap(-1, chunk))
         self._turned = memoryview(mmap.mmap(-1, max(chunk, cast_scratch)))
         self._uncast = memoryview(mmap.mmap(-1, cast_scratch or 1))
+        self.rows = memoryview(mmap.mmap(-1, ROWS))  # untouched, it takes no memory
+        self.pieces = KnownPieces()
 
     def close(self) -> None:
         """Close the source files."""
@@ -149,7 +154,10 @@ class Assembler:
             self.reader.read(stored, (copy.start + begin - copy.offset) * width, piece)
             return
         if len(copy.counts) == 2 and copy.steps[1] == copy.strides[1] == 1:
-            self._fill_rows(copy, stored, first, last, view)
+            if _can_scatter(copy, stored):
+                self._scatter_rows(copy, stored, first, last, view)
+            else:
+                self._fill_rows(copy, stored, first, last, view)
             return
         for index, counts in boxes(copy.counts, copy.strides, copy.offset, first, last):
             start = copy.start + sum(i * step for i, step in zip(index, copy.steps))
@@ -166,6 +174,25 @@ class Assembler:
                 width,
             )
             self._fill_block(block, stored, view)
+
+    def _scatter_rows(
+        self, copy: Copy, stored: StoredTensor, first: int, last: int, view: memoryview
+    ) -> None:
+        """_fill_copy for rows that follow each other in the source, and are apart in the target."""
+        (count, run), stride = copy.counts, copy.strides[0]
+        width = item_size(stored.dtype)
+        low = max(0, (first - copy.offset - run) // stride + 1)
+        high = min(count, (last - copy.offset - 1) // stride + 1)
+        if low >= high:
+            return
+        begin = copy.offset + low * stride - first  # negative where the row is cut
+        places = (begin * width, stride * width, run * width, high - low)
+        if len(view) == len(self.buffer) and view.obj is self.buffer.obj:
+            reads = self.pieces.get(places, lambda: row_pieces(view, *places))
+        else:
+            reads = in_reads(row_pieces(view, *places))
+        start = copy.start + low * run + max(0, -begin)
+        self.reader.scatter(stored, start * width, reads)
 
     def _fill_rows(
         self, copy: Copy, stored: StoredTensor, first: int, last: int, view: memoryview
@@ -208,6 +235,13 @@ class Assembler:
                 self.reader.read(stored, start, view[offset : offset + run])
 
 
+def _can_scatter(copy: Copy, stored: StoredTensor) -> bool:
+    """Whether rows of elements lie together in a file, and are long enough to be read one by one."""
+    run = copy.counts[1]
+    long_enough = run * item_size(stored.dtype) >= SHORT_RUN
+    return stored.memory is None and copy.steps[0] == run and long_enough
+
+
 def _touched(blocks: Blocks, first: int, last: int) -> Iterator[Copy]:
     """The copies with elements in [first, last)."""
     for number in range(
@@ -237,29 +271,38 @@ def create_file(file: OutputFile, path: str) -> None:
         os.close(descriptor)
 
 
+class OpenOutput:
+    """An output file that has been created, open to be written to by one thread."""
+
+    flags = os.O_WRONLY
+
+    def __init__(self, path: str, clock: Clock) -> None:
+        self.path, self.clock = path, clock
+        self.descriptor = os.open(path, self.flags | os.O_NOFOLLOW)
+
+    def write(self, view: memoryview, position: int) -> None:
+        """Write all of a view at a position."""
+        write_at(self.descriptor, view, position, self.path)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.descriptor)
+
+
 def write_part(
-    assembler: Assembler,
-    file: OutputFile,
-    begin: int,
-    end: int,
-    path: str,
-    clock: Clock,
+    assembler: Assembler, file: OutputFile, part: tuple[int, int], output: OpenOutput
 ) -> None:
-    """Write the bytes [begin, end) of a file that has been created; the clock is told of every step."""
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        for low, view in assembler.chunks(file, begin, end):
-            clock.filled()
-            write_at(descriptor, view, low, path)
-            clock.wrote(len(view))
-    finally:
-        os.close(descriptor)
+    """Write a part of a file; the clock of the output is told of every step."""
+    for low, view in assembler.chunks(file, *part):
+        output.clock.filled()
+        output.write(view, low)
+        output.clock.wrote(len(view))
 
 
 def write_at(descriptor: int, view: memoryview, position: int, path: str) -> None:
     """Write all of a view at a position of a file; an OSError names its path."""
-    done = 0
     try:
+        done = os.pwrite(descriptor, view, position)
         while done < len(view):
             done += os.pwrite(descriptor, view[done:], position + done)
     except OSError as error:

@@ -12,6 +12,7 @@ from .compare import element_difference, first_difference
 from .errors import ConversionError
 from .output_files import OutputFile
 from .safetensors_io import read_header
+from .siblings import Siblings
 from .stream import CHUNK, Assembler
 
 LENGTH = 8  # bytes; what a safetensors file begins with is the length of its header
@@ -43,6 +44,20 @@ def verify_header(file: OutputFile, path: str, look: Callable[[], None]) -> None
         read = tensors[name][: len(meant)] if name in tensors else None
         if read != meant:
             raise ConversionError(f"{path}: {name}: expected {meant}, found {read}")
+
+
+def verify_siblings(
+    assembler: Assembler,
+    siblings: Siblings,
+    part: tuple[int, int],
+    folder: str,
+    progress: Callable[[int], None],
+) -> None:
+    """verify_part for a part of siblings: of each the bytes that were written with that part."""
+    for low, high, _ in siblings.stretches(*part):
+        for file in siblings.files:
+            path = os.path.join(folder, file.name)
+            verify_part(assembler, file, low, high, path, progress)
 
 
 def verify_part(

@@ -11,20 +11,22 @@ from typing import Any, NamedTuple
 from .account import Account, Clock
 from .beside import copy_files, write_documents
 from .casting import cast_scratch, computing_memory
+from .columns import write_siblings
 from .footprint import taken_memory
 from .output_files import OutputFile
 from .recipe import Copy
-from .resuming import keep_files, resume_file, resume_part
+from .resuming import keep_files, open_outputs, resume_file
 from .runs import LONG_RUN
 from .sharing import Shares
+from .siblings import alone, find_siblings
 from .source_files import check_unchanged
 from .source_folder import SourceFolder
 from .stored import StoredTensor
-from .stream import CHUNK, Assembler, assembler_memory, create_file, write_part
+from .stream import CHUNK, Assembler, assembler_memory, create_file
 from .strided import StridedBlock, copy_block
 from .target_folder import LEDGER_FILE, TargetPlace, check_room, target_folder
 from .torch_files import held_memory
-from .verifying import verify_header, verify_part
+from .verifying import verify_header, verify_siblings
 from .workers import Meter, Needs, Progress, choose_threads, run_threads
 
 THREAD = 1 << 20  # bytes of a thread besides its buffers: stack, heap of its own
@@ -119,7 +121,8 @@ def _write_files(
     """Fill the files of a folder, which have been created; of those in `kept` what differs."""
     # The ranks take their shares of the same tensors, which are read once if all files grow together. Shards do not.
     files, together = content.files, len(content.files) if content.by_rank else threads
-    shares, scratch = Shares(files, together), _cast_scratch(files)
+    groups = find_siblings(found, files) if content.by_rank else list(map(alone, files))
+    shares, scratch = Shares(groups, together), _cast_scratch(files)
     clocks: list[Clock] = []
 
     def work() -> None:
@@ -127,14 +130,13 @@ def _write_files(
         clocks.append(clock)
         assembler = Assembler(found, CHUNK, scratch)
         try:
-            for file, begin, end in shares.take():
-                path = os.path.join(folder, file.name)
+            for siblings, part in shares.take():
                 clock.start()
-                write = resume_part if file.name in kept else write_part
-                write(assembler, file, begin, end, path, clock)
+                with open_outputs(folder, siblings.files, kept, clock) as outputs:
+                    write_siblings(assembler, siblings, part, outputs, clock)
                 clock.stop()
                 if verify:
-                    verify_part(assembler, file, begin, end, path, meter.add)
+                    verify_siblings(assembler, siblings, part, folder, meter.add)
                     clock.verified()
             meter.account.look()
         finally:

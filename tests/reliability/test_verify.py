@@ -32,7 +32,7 @@ from .commands import everything_below, run
 # By the name of a function that writes: which file it is given, and which bytes of it.
 WRITERS: dict[str, Any] = {
     "create_file": lambda file, path: (path, 0, len(file.header)),
-    "write_part": lambda _, file, begin, end, path, clock: (path, begin, end),
+    "write_part": lambda _, file, part, output: (output.path, *part),
     "write_document": lambda path, text: (path, 0, len(text)),
 }
 

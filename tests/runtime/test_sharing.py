@@ -7,6 +7,7 @@ import heapq
 import pytest
 from mapc.templates.runtime.output_files import OutputFile
 from mapc.templates.runtime.sharing import PART, Shares, file_parts
+from mapc.templates.runtime.siblings import Siblings, alone
 
 HEADER = b"x" * 4096
 
@@ -19,11 +20,17 @@ def files(*sizes: int) -> list[OutputFile]:
     ]
 
 
+def name_of(siblings: Siblings) -> str:
+    """The name of a file without siblings."""
+    (file,) = siblings.files
+    return file.name
+
+
 def shared_out(
     sizes: list[int], threads: int, together: int
 ) -> tuple[list[tuple[str, int, int]], list[int], list[int]]:
     """Threads of one speed: the parts in the order of taking, when each thread ends, the most writers to each file."""
-    shares = Shares(files(*sizes), together)
+    shares = Shares(list(map(alone, files(*sizes))), together)
     taken, ends, most = [], [0] * threads, [0] * len(sizes)
     takers = [shares.take() for _ in range(threads)]
     writing: dict[int, int] = {}
@@ -34,12 +41,11 @@ def shared_out(
         ends[thread] = now
         found = next(takers[thread], None)
         if found is not None:
-            file, begin, end = found
-            taken.append((file.name, begin, end))
-            writing[thread] = int(file.name)
-            most[int(file.name)] = max(
-                most[int(file.name)], list(writing.values()).count(int(file.name))
-            )
+            siblings, (begin, end) = found
+            name = name_of(siblings)
+            taken.append((name, begin, end))
+            number = writing[thread] = int(name)
+            most[number] = max(most[number], list(writing.values()).count(number))
             heapq.heappush(waiting, (now + end - begin, thread))
     return taken, ends, most
 
@@ -85,21 +91,21 @@ def test_files_that_are_open_together_grow_side_by_side() -> None:
 def test_threads_write_to_different_files(sizes: list[int]) -> None:
     """Two threads share a file only where what is left of the others is less than a part or two."""
     sizes = [size * PART for size in sizes]
-    shares = Shares(files(*sizes), len(sizes))
+    shares = Shares(list(map(alone, files(*sizes))), len(sizes))
     one, other = shares.take(), shares.take()
     together = 0
     while True:
         first, second = next(one, None), next(other, None)
         if first is None or second is None:
             break
-        together += first[0].name == second[0].name
+        together += first[0] is second[0]
     assert together <= 2
 
 
 def test_the_largest_begins() -> None:
-    shares = Shares(files(*(n * PART for n in (20, 60, 40))), 3)
+    shares = Shares([alone(file) for file in files(20 * PART, 60 * PART, 40 * PART)], 3)
     takers = [shares.take() for _ in range(4)]
-    assert [next(taker)[0].name for taker in takers] == ["1", "2", "0", "1"]
+    assert [name_of(next(taker)[0]) for taker in takers] == ["1", "2", "0", "1"]
 
 
 def test_parts() -> None:

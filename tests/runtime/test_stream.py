@@ -135,27 +135,36 @@ def drawn_file(
     return file, expected, stream.Assembler(found, 64, scratch)
 
 
-@pytest.mark.parametrize("long_run", [1, 16, 1 << 16])
+@pytest.mark.parametrize("short_run, long_run", [(256, 1), (1, 16), (256, 1 << 16)])
 @given(targets=st.lists(drawn_targets(), min_size=1, max_size=4))
 def test_every_element(
-    tmp_path_factory: pytest.TempPathFactory, long_run: int, targets: list[Drawn]
+    tmp_path_factory: pytest.TempPathFactory,
+    short_run: int,
+    long_run: int,
+    targets: list[Drawn],
 ) -> None:
     folder = tmp_path_factory.mktemp("stream")
     file, expected, assembler = drawn_file(folder, targets)
     path = folder / file.name
     with pytest.MonkeyPatch.context() as context:
+        context.setattr(stream, "SHORT_RUN", short_run)
         context.setattr(stream, "LONG_RUN", long_run)
         context.setattr(runs, "LONG_RUN", long_run)
-        stream.create_file(file, str(path))
-        for begin, end in file_parts(file, 3 * 64):
-            stream.write_part(assembler, file, begin, end, str(path), quiet_clock())
+        write_parts(assembler, file, path, 3 * 64)
     assembler.close()
     assert path.stat().st_size == file.size
     assert read(path) == expected
 
 
-def quiet_clock() -> Clock:
-    return Clock(lambda count: None)
+def write_parts(
+    assembler: stream.Assembler, file: OutputFile, path: Path, size: int
+) -> None:
+    """Write a file in parts that end on multiples of a size."""
+    stream.create_file(file, str(path))
+    output = stream.OpenOutput(str(path), Clock(lambda count: None))
+    for part in file_parts(file, size):
+        stream.write_part(assembler, file, part, output)
+    output.close()
 
 
 @given(targets=st.lists(drawn_targets(), min_size=1, max_size=3))
@@ -165,9 +174,7 @@ def test_cast(tmp_path_factory: pytest.TempPathFactory, targets: list[Drawn]) ->
     folder = tmp_path_factory.mktemp("cast")
     file, expected, assembler = drawn_file(folder, targets, "BF16")
     path = folder / file.name
-    stream.create_file(file, str(path))
-    for begin, end in file_parts(file, 5 * 64):
-        stream.write_part(assembler, file, begin, end, str(path), quiet_clock())
+    write_parts(assembler, file, path, 5 * 64)
     assembler.close()
     names = {"BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
     for name, found in read(path).items():
