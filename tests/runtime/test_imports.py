@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from mapc.compiler.driver import compile_text
+from mapc.templates import runtime
 
 from .files import coded, read, write
 from .toy import toy_text
@@ -107,3 +109,28 @@ def test_a_cast_needs_torch(script: Path, tmp_path: Path) -> None:
         running(script), "to-mcore", source, tmp_path / "mcore", "--dtype", "f32"
     )
     assert "torch" in found
+
+
+def test_runtime_modules_share_no_name() -> None:
+    """In a converter they stand in one file, where a second definition would take the place of the first."""
+    folder = Path(runtime.__file__).parent
+    defined: dict[str, list[str]] = {}
+    for path in sorted(folder.glob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            for name in names_of(node):
+                defined.setdefault(name, []).append(path.stem)
+    shared = {name: stems for name, stems in defined.items() if len(stems) > 1}
+    assert shared == {}
+    assert len(defined) > 300
+
+
+def names_of(node: ast.stmt) -> list[str]:
+    """What a statement of a module defines; imports are the same wherever they stand."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.Assign(targets=targets):
+            return [target.id for target in targets if isinstance(target, ast.Name)]
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            return [name]
+    return []
