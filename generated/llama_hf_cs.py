@@ -808,8 +808,10 @@ def check_kind(what: str, kind: str, value: Any) -> Any:
         isinstance(value, bool) and kind != "bool"
     ):
         raise ConversionError(f"{what}: expected {kind}, found {value!r}")
-    if kind == "int" and value < 0:
-        raise ConversionError(f"{what}: expected a size, 0 or more, found {value}")
+    if kind == "int" and not 0 <= value < 2**63:
+        found = value if abs(value) < 2**64 else f"one of {value.bit_length()} bits"
+        expected = "0 or more" if value < 0 else "below 2**63"
+        raise ConversionError(f"{what}: expected a size, {expected}, found {found}")
     return value
 
 
@@ -981,8 +983,9 @@ class ConfigReader:
         self._fields: dict[str, Any] = {}
         self._missing = ""  # the last key that was asked for and is not there
         self._rest = deepcopy(dict(config))
-        self.stored = self._rest.pop("mapc", None) or {}
         self._check_objects()
+        block = self._rest.pop("mapc", None) or {}
+        self.stored = {name: kept for name, kept in block.items() if kept is not None}
         for key, expected in table.constants.get(layout, {}).items():
             value = self.key(key)
             if value is not None and value != expected:
@@ -2398,11 +2401,15 @@ class Holders:
         return found
 
 
+# Statements that a source may have, whatever it holds. Of those that it need not have there are a few a tensor.
+LEAST_MOST = 10_000
+
+
 class Shapes:
     """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter.
 
     `prefix` is what the names of the source begin with and those of the map's statements do not. `asked`: what came
-    of them depends on these shapes.
+    of them depends on these shapes. `most`: more statements are not about this source, whatever its config says.
     """
 
     def __init__(
@@ -2410,7 +2417,11 @@ class Shapes:
         side: int | None,
         found: Mapping[Any, Mapping[str, Any]] | None,
         prefix: str = "",
+        most: int | None = None,
     ) -> None:
+        self.most = most
+        if most is None and found:
+            self.most = LEAST_MOST + 10 * sum(map(len, found.values()))
         self.side = side
         self.found = found
         self.prefix = prefix
@@ -2616,7 +2627,19 @@ def statements(
     if shapes.side is not None:
         prefixes[shapes.side] = shapes.prefix
     found = converter.statements(config, mesh, shapes)
+    if shapes.most is not None:
+        found = _few(found, converter.name, shapes.most)
     return _with_prefixes(found, prefixes) if any(prefixes) else found
+
+
+def _few(items: Iterator[Item], name: str, most: int) -> Iterator[Item]:
+    """The statements; ConversionError where there are more of them, as a config that counts too much has."""
+    yield from islice(items, most)
+    if next(items, None) is not None:
+        raise ConversionError(
+            f"{name}.map: expected at most {most} statements for the tensors of this source, found more; "
+            "its config says more layers, or more of something else, than it has"
+        )
 
 
 def _with_prefixes(items: Iterator[Item], prefixes: list[str]) -> Iterator[Item]:
@@ -3246,7 +3269,7 @@ class Reading:
         self, items: Callable[[Shapes], Iterator[Item]], shapes: Shapes, keep: bool
     ) -> None:
         self._items = items
-        self._shapes = Shapes(shapes.side, shapes.found, shapes.prefix)
+        self._shapes = Shapes(shapes.side, shapes.found, shapes.prefix, shapes.most)
         self.stated: tuple[set[str], set[str]] = (set(), set())
         self.others: list[Item] = []
         self.kept: list[Item] | None = [] if keep else None
@@ -3311,7 +3334,8 @@ def detected(
     """
     found, side = shapes.found or {}, shapes.side or 0
     names = set().union(*found.values()) if converter.variants else set()
-    by_names = Readings(converter, mesh, Shapes(shapes.side, None, prefix))
+    names_only = Shapes(shapes.side, None, prefix, shapes.most)
+    by_names = Readings(converter, mesh, names_only)
     open_: dict[str, dict[str, Reading]] = {}
     for variant, choices in converter.variants.items():
         readings = _read_each(by_names, config, variant, choices)

@@ -620,8 +620,10 @@ def check_kind(what: str, kind: str, value: Any) -> Any:
         isinstance(value, bool) and kind != "bool"
     ):
         raise ConversionError(f"{what}: expected {kind}, found {value!r}")
-    if kind == "int" and value < 0:
-        raise ConversionError(f"{what}: expected a size, 0 or more, found {value}")
+    if kind == "int" and not 0 <= value < 2**63:
+        found = value if abs(value) < 2**64 else f"one of {value.bit_length()} bits"
+        expected = "0 or more" if value < 0 else "below 2**63"
+        raise ConversionError(f"{what}: expected a size, {expected}, found {found}")
     return value
 
 
@@ -793,8 +795,9 @@ class ConfigReader:
         self._fields: dict[str, Any] = {}
         self._missing = ""  # the last key that was asked for and is not there
         self._rest = deepcopy(dict(config))
-        self.stored = self._rest.pop("mapc", None) or {}
         self._check_objects()
+        block = self._rest.pop("mapc", None) or {}
+        self.stored = {name: kept for name, kept in block.items() if kept is not None}
         for key, expected in table.constants.get(layout, {}).items():
             value = self.key(key)
             if value is not None and value != expected:
@@ -1048,6 +1051,9 @@ def solve(index: str, total: int, times: int, plus: int) -> int:
 # ---- runtime: Which layers a stage owns, and which values of an index a rank: stages as Megatron-Core counts them, equal shares.
 
 
+MOST_NUMBERED = 2**16  # layers, or values of an index: more than any model has
+
+
 def stages(
     layers: int,
     dim: str,
@@ -1070,6 +1076,7 @@ def stages(
         raise ConversionError(
             f"{dim}={pieces}: expected 1 virtual stage or more, found {rounds}"
         )
+    _check_count(f"{dim}={pieces}: layers and stages", max(layers, pieces * rounds))
     if by is not None:
         counts = _listed(by, dim, pieces, rounds)
     elif pieces == 1:
@@ -1101,8 +1108,16 @@ def shares(what: str, count: int, dim: str, pieces: int) -> list[tuple[int, int]
             f"{what} = {count} is not a multiple of {dim}={pieces}; "
             f"choose a size of {dim} that divides it"
         )
+    _check_count(what, count)
     size = count // pieces
     return [(rank, number) for rank in range(pieces) for number in range(size)]
+
+
+def _check_count(what: str, count: int) -> None:
+    if count > MOST_NUMBERED:
+        raise ConversionError(
+            f"{what}: expected at most {MOST_NUMBERED}, found {count}"
+        )
 
 
 def _listed(by: list[int], dim: str, pieces: int, rounds: int) -> list[int]:
@@ -2351,11 +2366,15 @@ class Holders:
         return found
 
 
+# Statements that a source may have, whatever it holds. Of those that it need not have there are a few a tensor.
+LEAST_MOST = 10_000
+
+
 class Shapes:
     """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter.
 
     `prefix` is what the names of the source begin with and those of the map's statements do not. `asked`: what came
-    of them depends on these shapes.
+    of them depends on these shapes. `most`: more statements are not about this source, whatever its config says.
     """
 
     def __init__(
@@ -2363,7 +2382,11 @@ class Shapes:
         side: int | None,
         found: Mapping[Any, Mapping[str, Any]] | None,
         prefix: str = "",
+        most: int | None = None,
     ) -> None:
+        self.most = most
+        if most is None and found:
+            self.most = LEAST_MOST + 10 * sum(map(len, found.values()))
         self.side = side
         self.found = found
         self.prefix = prefix
@@ -2569,7 +2592,19 @@ def statements(
     if shapes.side is not None:
         prefixes[shapes.side] = shapes.prefix
     found = converter.statements(config, mesh, shapes)
+    if shapes.most is not None:
+        found = _few(found, converter.name, shapes.most)
     return _with_prefixes(found, prefixes) if any(prefixes) else found
+
+
+def _few(items: Iterator[Item], name: str, most: int) -> Iterator[Item]:
+    """The statements; ConversionError where there are more of them, as a config that counts too much has."""
+    yield from islice(items, most)
+    if next(items, None) is not None:
+        raise ConversionError(
+            f"{name}.map: expected at most {most} statements for the tensors of this source, found more; "
+            "its config says more layers, or more of something else, than it has"
+        )
 
 
 def _with_prefixes(items: Iterator[Item], prefixes: list[str]) -> Iterator[Item]:
@@ -3199,7 +3234,7 @@ class Reading:
         self, items: Callable[[Shapes], Iterator[Item]], shapes: Shapes, keep: bool
     ) -> None:
         self._items = items
-        self._shapes = Shapes(shapes.side, shapes.found, shapes.prefix)
+        self._shapes = Shapes(shapes.side, shapes.found, shapes.prefix, shapes.most)
         self.stated: tuple[set[str], set[str]] = (set(), set())
         self.others: list[Item] = []
         self.kept: list[Item] | None = [] if keep else None
@@ -3264,7 +3299,8 @@ def detected(
     """
     found, side = shapes.found or {}, shapes.side or 0
     names = set().union(*found.values()) if converter.variants else set()
-    by_names = Readings(converter, mesh, Shapes(shapes.side, None, prefix))
+    names_only = Shapes(shapes.side, None, prefix, shapes.most)
+    by_names = Readings(converter, mesh, names_only)
     open_: dict[str, dict[str, Reading]] = {}
     for variant, choices in converter.variants.items():
         readings = _read_each(by_names, config, variant, choices)

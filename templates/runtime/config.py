@@ -34,8 +34,10 @@ def check_kind(what: str, kind: str, value: Any) -> Any:
         isinstance(value, bool) and kind != "bool"
     ):
         raise ConversionError(f"{what}: expected {kind}, found {value!r}")
-    if kind == "int" and value < 0:
-        raise ConversionError(f"{what}: expected a size, 0 or more, found {value}")
+    if kind == "int" and not 0 <= value < 2**63:
+        found = value if abs(value) < 2**64 else f"one of {value.bit_length()} bits"
+        expected = "0 or more" if value < 0 else "below 2**63"
+        raise ConversionError(f"{what}: expected a size, {expected}, found {found}")
     return value
 
 
@@ -207,8 +209,9 @@ class ConfigReader:
         self._fields: dict[str, Any] = {}
         self._missing = ""  # the last key that was asked for and is not there
         self._rest = deepcopy(dict(config))
-        self.stored = self._rest.pop("mapc", None) or {}
         self._check_objects()
+        block = self._rest.pop("mapc", None) or {}
+        self.stored = {name: kept for name, kept in block.items() if kept is not None}
         for key, expected in table.constants.get(layout, {}).items():
             value = self.key(key)
             if value is not None and value != expected:

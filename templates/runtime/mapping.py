@@ -199,11 +199,15 @@ class Holders:
         return found
 
 
+# Statements that a source may have, whatever it holds. Of those that it need not have there are a few a tensor.
+LEAST_MOST = 10_000
+
+
 class Shapes:
     """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter.
 
     `prefix` is what the names of the source begin with and those of the map's statements do not. `asked`: what came
-    of them depends on these shapes.
+    of them depends on these shapes. `most`: more statements are not about this source, whatever its config says.
     """
 
     def __init__(
@@ -211,7 +215,11 @@ class Shapes:
         side: int | None,
         found: Mapping[Any, Mapping[str, Any]] | None,
         prefix: str = "",
+        most: int | None = None,
     ) -> None:
+        self.most = most
+        if most is None and found:
+            self.most = LEAST_MOST + 10 * sum(map(len, found.values()))
         self.side = side
         self.found = found
         self.prefix = prefix

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, TypeAlias
 
 from .errors import ConversionError
@@ -55,7 +56,19 @@ def statements(
     if shapes.side is not None:
         prefixes[shapes.side] = shapes.prefix
     found = converter.statements(config, mesh, shapes)
+    if shapes.most is not None:
+        found = _few(found, converter.name, shapes.most)
     return _with_prefixes(found, prefixes) if any(prefixes) else found
+
+
+def _few(items: Iterator[Item], name: str, most: int) -> Iterator[Item]:
+    """The statements; ConversionError where there are more of them, as a config that counts too much has."""
+    yield from islice(items, most)
+    if next(items, None) is not None:
+        raise ConversionError(
+            f"{name}.map: expected at most {most} statements for the tensors of this source, found more; "
+            "its config says more layers, or more of something else, than it has"
+        )
 
 
 def _with_prefixes(items: Iterator[Item], prefixes: list[str]) -> Iterator[Item]:

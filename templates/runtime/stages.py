@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .errors import ConversionError
 
+MOST_NUMBERED = 2**16  # layers, or values of an index: more than any model has
+
 
 def stages(
     layers: int,
@@ -27,6 +29,7 @@ def stages(
         raise ConversionError(
             f"{dim}={pieces}: expected 1 virtual stage or more, found {rounds}"
         )
+    _check_count(f"{dim}={pieces}: layers and stages", max(layers, pieces * rounds))
     if by is not None:
         counts = _listed(by, dim, pieces, rounds)
     elif pieces == 1:
@@ -58,8 +61,16 @@ def shares(what: str, count: int, dim: str, pieces: int) -> list[tuple[int, int]
             f"{what} = {count} is not a multiple of {dim}={pieces}; "
             f"choose a size of {dim} that divides it"
         )
+    _check_count(what, count)
     size = count // pieces
     return [(rank, number) for rank in range(pieces) for number in range(size)]
+
+
+def _check_count(what: str, count: int) -> None:
+    if count > MOST_NUMBERED:
+        raise ConversionError(
+            f"{what}: expected at most {MOST_NUMBERED}, found {count}"
+        )
 
 
 def _listed(by: list[int], dim: str, pieces: int, rounds: int) -> list[int]:

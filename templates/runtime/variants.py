@@ -39,7 +39,7 @@ class Reading:
         self, items: Callable[[Shapes], Iterator[Item]], shapes: Shapes, keep: bool
     ) -> None:
         self._items = items
-        self._shapes = Shapes(shapes.side, shapes.found, shapes.prefix)
+        self._shapes = Shapes(shapes.side, shapes.found, shapes.prefix, shapes.most)
         self.stated: tuple[set[str], set[str]] = (set(), set())
         self.others: list[Item] = []
         self.kept: list[Item] | None = [] if keep else None
@@ -104,7 +104,8 @@ def detected(
     """
     found, side = shapes.found or {}, shapes.side or 0
     names = set().union(*found.values()) if converter.variants else set()
-    by_names = Readings(converter, mesh, Shapes(shapes.side, None, prefix))
+    names_only = Shapes(shapes.side, None, prefix, shapes.most)
+    by_names = Readings(converter, mesh, names_only)
     open_: dict[str, dict[str, Reading]] = {}
     for variant, choices in converter.variants.items():
         readings = _read_each(by_names, config, variant, choices)
