@@ -47,6 +47,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "torch_pickle",
         "torch_files",
         "source_folder",
+        "interrupts",
         "lock",
         "swapping",
         "target_folder",
@@ -69,7 +70,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "ledger",
         "checkpoint",
     ),
-    "cli": ("progress", "interrupts", "cli"),
+    "cli": ("progress", "signals", "cli"),
 }
 # Modules that only mapping parts call: they stand where a name of theirs is used.
 ON_DEMAND = ("formulas", "stages")

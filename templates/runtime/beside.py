@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .stream import write_at
 from .verifying import verify_copy, verify_document
 
 
@@ -34,5 +35,8 @@ def write_documents(
 
 def write_document(path: str, text: bytes) -> None:
     """Write a file that does not exist yet."""
-    with open(path, "xb") as file:
-        file.write(text)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        write_at(descriptor, memoryview(text), 0, path)
+    finally:
+        os.close(descriptor)

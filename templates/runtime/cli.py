@@ -12,10 +12,10 @@ from typing import Any, NoReturn
 from .casting import CAST_DTYPES
 from .checkpoint import convert_directory
 from .errors import ConversionError, one_line
-from .interrupts import Terminated, ended_by_signals
 from .mapping import Converter
 from .progress import ProgressLine
 from .report import Report
+from .signals import Terminated, ended_by_signals
 from .stand_in import converter
 from .usage import UsageError, check_known
 

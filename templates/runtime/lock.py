@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from .errors import ConversionError
+from .interrupts import uninterrupted
 
 
 @contextmanager
@@ -20,13 +21,17 @@ def locked(path: str, target: str) -> Iterator[None]:
 
     Raises ConversionError where another run holds it. Where the file system has no locks, nothing is held.
     """
-    descriptor = _take_lock(path, target)
+    descriptor = None
     try:
+        with uninterrupted():
+            descriptor = _take_lock(path, target)
         yield
     finally:
-        with suppress(OSError):
-            os.remove(path)
-        os.close(descriptor)
+        if descriptor is not None:
+            with uninterrupted():
+                with suppress(OSError):
+                    os.remove(path)
+                os.close(descriptor)
 
 
 def _take_lock(path: str, target: str) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -82,10 +81,10 @@ def open_outputs(
 
 def _is_own_file(path: str) -> bool:
     """Whether a path is a file that may be written to, and that no other name leads to."""
-    found = os.lstat(path)
     return (
-        stat.S_ISREG(found.st_mode)
-        and found.st_nlink == 1
+        os.path.isfile(path)
+        and not os.path.islink(path)
+        and os.stat(path).st_nlink == 1
         and os.access(path, os.R_OK | os.W_OK)
     )
 

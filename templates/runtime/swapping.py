@@ -29,11 +29,9 @@ def put_into_place(folder: str, place: str, aside: str, overwrite: bool) -> None
         try:
             os.rename(place, aside)
             os.rename(folder, place)
-        except BaseException:
-            if not os.path.lexists(place):
-                os.rename(aside, place)
-            raise
-        os.rename(aside, folder)
+        finally:  # also if an interrupt comes between
+            if os.path.lexists(aside):
+                os.rename(aside, folder if os.path.lexists(place) else place)
 
 
 def sync_folder(folder: str) -> None:

@@ -178,10 +178,12 @@ def _begin(target: TargetPlace, partial: str) -> None:
     aside = target.beside("replaced")
     if os.path.lexists(aside) and os.path.lexists(target.path):
         shutil.rmtree(aside)  # the new target was in its place already
-    if os.path.lexists(partial) and not target.resume:
+    is_folder = os.path.isdir(partial) and not os.path.islink(partial)
+    if is_folder and not target.resume:
         shutil.rmtree(partial)
-    if os.path.islink(partial) or not os.path.isdir(partial):
-        os.mkdir(partial)
+    elif os.path.lexists(partial) and not is_folder:
+        os.remove(partial)
+    os.makedirs(partial, exist_ok=True)
 
 
 def _finish(target: TargetPlace, partial: str) -> None:

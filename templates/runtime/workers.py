@@ -5,14 +5,13 @@ What is written does not depend on how many threads there are.
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from threading import Lock, Thread
 from typing import NamedTuple, TypeAlias
 
 from .account import Account
 from .footprint import too_little, usable_cores
+from .interrupts import uninterrupted
 from .sizes import size_text
 
 # progress(done, total), in bytes
@@ -91,7 +90,7 @@ def run_threads(work: Callable[[], None], threads: int, meter: Meter) -> None:
 
     others = [Thread(target=guarded, name="convert") for _ in range(threads - 1)]
     try:
-        with _no_interrupt():
+        with uninterrupted():
             for other in others:
                 other.start()
         guarded()
@@ -108,14 +107,3 @@ def _join(threads: list[Thread]) -> None:
     for thread in threads:
         if thread.ident is not None:  # it was started
             thread.join()
-
-
-@contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """An interrupt comes at the end: one that comes while a thread is being started would leave it half made."""
-    numbers = {signal.SIGINT, signal.SIGTERM}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
