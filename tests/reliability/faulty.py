@@ -34,7 +34,6 @@ STEPS = {
     "os.remove",
     "os.rmdir",
     "os.truncate",
-    "fcntl.flock",
     "shutil.copyfile",
 }
 
@@ -53,10 +52,10 @@ class Steps:
 
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         """The step that the interpreter is about to do, if it is one of STEPS."""
-        if event in STEPS:
-            path = os.fspath(arguments[0]) if event != "fcntl.flock" else self._below
-            if isinstance(path, str) and path.startswith(self._below):
-                self.step(f"{event} {path[len(self._below):]}")
+        if event == "fcntl.flock":
+            self.step(event)
+        elif event in STEPS and str(arguments[0]).startswith(self._below):
+            self.step(f"{event} {str(arguments[0])[len(self._below):]}")
 
     def step(self, name: str) -> None:
         """A step is about to be done."""

@@ -138,7 +138,9 @@ def test_a_disk_that_is_too_small(place: Place) -> None:
     "file, pages",
     [("model.safetensors", -9), ("tokenizer.json", 9), ("config.json", 25)],
 )
-def test_a_disk_that_becomes_full(place: Place, file: str, pages: int, reserve: bool) -> None:
+def test_a_disk_that_becomes_full(
+    place: Place, file: str, pages: int, reserve: bool
+) -> None:
     """There was room when the run began. A disk that holds the weights may not hold what stands beside them."""
     assert place.whole is not None
     weights = [data for name, data in place.whole.items() if name.endswith("tensors")]
@@ -281,8 +283,7 @@ def test_in_another_thread(place: Place) -> None:
 def test_two_runs_at_once(place: Place, arguments: tuple[str, ...]) -> None:
     process = start(place, {"told": True, "slow": 0.01}, *place.command(), "--quiet")
     assert process.stderr is not None
-    while "write" not in process.stderr.readline():
-        pass
+    assert any("write" in line for line in process.stderr)
     ended = convert(place, {}, *arguments)
     assert (ended.code, ended.out) == (1, "")
     assert ended.err == (
