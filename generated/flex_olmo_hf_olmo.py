@@ -66,7 +66,6 @@ import signal
 import stat
 import struct
 import sys
-import threading
 import time
 import warnings
 from bisect import bisect_left, bisect_right
@@ -90,7 +89,7 @@ from hashlib import sha256
 from itertools import accumulate, chain, islice
 from json.encoder import encode_basestring_ascii
 from math import isfinite, lcm, prod
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread, main_thread
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TextIO, TypeAlias
 
 if TYPE_CHECKING:
@@ -5440,6 +5439,20 @@ def rank_text(rank: Any) -> str:
     return " ".join(f"{dim}={position}" for dim, position in rank._asdict().items())
 
 
+# ---- runtime: Moments in which no interrupt comes, because what is begun would be left half done.
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """In the block no SIGINT and no SIGTERM comes to this thread: one that is sent comes at the end."""
+    numbers = {signal.SIGINT, signal.SIGTERM}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 # ---- runtime: A lock beside the target: of several runs that would make it at the same time, one goes on.
 
 
@@ -5449,13 +5462,17 @@ def locked(path: str, target: str) -> Iterator[None]:
 
     Raises ConversionError where another run holds it. Where the file system has no locks, nothing is held.
     """
-    descriptor = _take_lock(path, target)
+    descriptor = None
     try:
+        with uninterrupted():
+            descriptor = _take_lock(path, target)
         yield
     finally:
-        with suppress(OSError):
-            os.remove(path)
-        os.close(descriptor)
+        if descriptor is not None:
+            with uninterrupted():
+                with suppress(OSError):
+                    os.remove(path)
+                os.close(descriptor)
 
 
 def _take_lock(path: str, target: str) -> int:
@@ -5500,11 +5517,9 @@ def put_into_place(folder: str, place: str, aside: str, overwrite: bool) -> None
         try:
             os.rename(place, aside)
             os.rename(folder, place)
-        except BaseException:
-            if not os.path.lexists(place):
-                os.rename(aside, place)
-            raise
-        os.rename(aside, folder)
+        finally:  # also if an interrupt comes between
+            if os.path.lexists(aside):
+                os.rename(aside, folder if os.path.lexists(place) else place)
 
 
 def sync_folder(folder: str) -> None:
@@ -5707,10 +5722,12 @@ def _begin(target: TargetPlace, partial: str) -> None:
     aside = target.beside("replaced")
     if os.path.lexists(aside) and os.path.lexists(target.path):
         shutil.rmtree(aside)  # the new target was in its place already
-    if os.path.lexists(partial) and not target.resume:
+    is_folder = os.path.isdir(partial) and not os.path.islink(partial)
+    if is_folder and not target.resume:
         shutil.rmtree(partial)
-    if os.path.islink(partial) or not os.path.isdir(partial):
-        os.mkdir(partial)
+    elif os.path.lexists(partial) and not is_folder:
+        os.remove(partial)
+    os.makedirs(partial, exist_ok=True)
 
 
 def _finish(target: TargetPlace, partial: str) -> None:
@@ -6682,14 +6699,14 @@ class ResumedOutput(OpenOutput):
 
     flags = os.O_RDWR
 
-    def __init__(self, path: str, clock: Clock) -> None:
+    def __init__(self, path: str, clock: Clock, found: bytearray) -> None:
         super().__init__(path, clock)
-        self._found = bytearray()
+        self._found = found  # memory for what is there, which others use as well
 
     def write(self, view: memoryview, position: int) -> None:
         """Write a view at a position, unless the same is there."""
-        if len(self._found) != len(view):
-            self._found = bytearray(len(view))
+        del self._found[len(view) :]
+        self._found.extend(bytes(len(view) - len(self._found)))
         count = os.preadv(self.descriptor, [self._found], position)
         if count == len(view) and self._found == view:
             self.clock.kept += len(view)
@@ -6703,10 +6720,14 @@ def open_outputs(
 ) -> Iterator[list[OpenOutput]]:
     """These files of a folder, open to be written to; in those that are kept only what differs is."""
     outputs: list[OpenOutput] = []
+    found = bytearray()
     try:
         for file in files:
-            opened = ResumedOutput if file.name in kept else OpenOutput
-            outputs.append(opened(os.path.join(folder, file.name), clock))
+            path = os.path.join(folder, file.name)
+            if file.name in kept:
+                outputs.append(ResumedOutput(path, clock, found))
+            else:
+                outputs.append(OpenOutput(path, clock))
         yield outputs
     finally:
         for output in outputs:
@@ -6715,10 +6736,10 @@ def open_outputs(
 
 def _is_own_file(path: str) -> bool:
     """Whether a path is a file that may be written to, and that no other name leads to."""
-    found = os.lstat(path)
     return (
-        stat.S_ISREG(found.st_mode)
-        and found.st_nlink == 1
+        os.path.isfile(path)
+        and not os.path.islink(path)
+        and os.stat(path).st_nlink == 1
         and os.access(path, os.R_OK | os.W_OK)
     )
 
@@ -7254,8 +7275,11 @@ def write_documents(
 
 def write_document(path: str, text: bytes) -> None:
     """Write a file that does not exist yet."""
-    with open(path, "xb") as file:
-        file.write(text)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        write_at(descriptor, memoryview(text), 0, path)
+    finally:
+        os.close(descriptor)
 
 
 # ---- runtime: Sharing the files out among threads, part by part, so that all threads end at nearly the same time.
@@ -7389,7 +7413,7 @@ def run_threads(work: Callable[[], None], threads: int, meter: Meter) -> None:
 
     others = [Thread(target=guarded, name="convert") for _ in range(threads - 1)]
     try:
-        with _no_interrupt():
+        with uninterrupted():
             for other in others:
                 other.start()
         guarded()
@@ -7406,17 +7430,6 @@ def _join(threads: list[Thread]) -> None:
     for thread in threads:
         if thread.ident is not None:  # it was started
             thread.join()
-
-
-@contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """An interrupt comes at the end: one that comes while a thread is being started would leave it half made."""
-    numbers = {signal.SIGINT, signal.SIGTERM}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 # ---- runtime: Writing a checked conversion: the files of tensors on several threads, then what stands beside them.
@@ -8138,7 +8151,7 @@ def ended_by_signals() -> Iterator[None]:
         signal.SIGINT: signal.default_int_handler,
         signal.SIGTERM: signal.SIG_DFL,
     }
-    in_main = threading.current_thread() is threading.main_thread()
+    in_main = current_thread() is main_thread()
     taken = [n for n in usual if in_main and signal.getsignal(n) is usual[n]]
 
     def end(number: int, frame: Any) -> None:

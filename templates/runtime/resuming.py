@@ -48,14 +48,14 @@ class ResumedOutput(OpenOutput):
 
     flags = os.O_RDWR
 
-    def __init__(self, path: str, clock: Clock) -> None:
+    def __init__(self, path: str, clock: Clock, found: bytearray) -> None:
         super().__init__(path, clock)
-        self._found = bytearray()
+        self._found = found  # memory for what is there, which others use as well
 
     def write(self, view: memoryview, position: int) -> None:
         """Write a view at a position, unless the same is there."""
-        if len(self._found) != len(view):
-            self._found = bytearray(len(view))
+        del self._found[len(view) :]
+        self._found.extend(bytes(len(view) - len(self._found)))
         count = os.preadv(self.descriptor, [self._found], position)
         if count == len(view) and self._found == view:
             self.clock.kept += len(view)
@@ -69,10 +69,14 @@ def open_outputs(
 ) -> Iterator[list[OpenOutput]]:
     """These files of a folder, open to be written to; in those that are kept only what differs is."""
     outputs: list[OpenOutput] = []
+    found = bytearray()
     try:
         for file in files:
-            opened = ResumedOutput if file.name in kept else OpenOutput
-            outputs.append(opened(os.path.join(folder, file.name), clock))
+            path = os.path.join(folder, file.name)
+            if file.name in kept:
+                outputs.append(ResumedOutput(path, clock, found))
+            else:
+                outputs.append(OpenOutput(path, clock))
         yield outputs
     finally:
         for output in outputs:
