@@ -47,15 +47,20 @@ def owners(name: syntax.Name, layout: hir.Layout) -> str:
 
 
 def loop_text(
-    loop: hir.Loop, variable: str, used: bool, dims: tuple[str, ...], env: Env
+    loop: hir.Loop,
+    variable: str,
+    used: bool,
+    dims: tuple[str, ...],
+    env: Env,
+    in_names: bool = False,
 ) -> str:
     """What stands behind `for`: `x in range(config.X)`, or `x, (ep_of_x, x_in_ep) in enumerate(shares(..))`.
 
     `dims` are the dimensions that the loop's index is split over, `used` whether its value is asked for. The stages
-    are a dimension here that has a list of its own.
+    are a dimension here that has a list of its own. `in_names`: the names of one statement.
     """
     if not dims:
-        return f"{variable} in {range_text(loop.range, env)}"
+        return f"{variable} in {range_text(loop.range, env, in_names)}"
     count = f"{quoted(loop.range.span.words)}, {expression(loop.range, env)}"
     calls = [f"shares({count}, {quoted(dim)}, mesh.{dim})" for dim in dims]
     pairs = [f"{owner(loop.index, d)}, {local_number(loop.index, d)}" for d in dims]
@@ -88,7 +93,11 @@ def uses(lines: list[str], name: str) -> bool:
     return any(re.search(rf"\b{re.escape(name)}\b", line) for line in lines)
 
 
-def range_text(value: syntax.Expr, env: Env) -> str:
+def range_text(value: syntax.Expr, env: Env, in_names: bool = False) -> str:
     """What a loop runs over: 0 .. L-1, or the values of a list."""
     text = expression(value, env)
-    return text if infer(value, env.kinds) == "list" else f"range({text})"
+    if infer(value, env.kinds) == "list":
+        return text
+    return (
+        f"numbers({quoted(value.span.words)}, {text})" if in_names else f"range({text})"
+    )

@@ -153,14 +153,15 @@ class Names:
         return env.adding(names)
 
     def _over(self, bundle: tuple[hir.Loop, ...], env: Env, text: str) -> str:
-        """` each_x in range(config.X) for each_y in ..`: what stands behind the `for` of a comprehension."""
+        """` each_x in numbers("X", config.X) for each_y in ..`: what stands behind the `for` of a comprehension."""
         found = []
         for loop in bundle:
             variable, dims = each(loop.index), split_dims(loop, self.layouts, [text])
             if loop.staged and uses([text], "stage"):
                 dims = (STAGED, *dims)
             used = uses([text], variable)
-            found.append(f" {loop_text(loop, variable, used, dims, env)}")
+            text_of_loop = loop_text(loop, variable, used, dims, env, True)
+            found.append(f" {text_of_loop}")
         return " for".join(found)
 
     def _texts(

@@ -231,7 +231,7 @@ def _group(
         )
         if bundle != open_bundle:
             lines += [
-                f"{'    ' * n}for {each(i)} in range({identifier(i)}):"
+                f"{'    ' * n}for {each(i)} in numbers({quoted(i)}, {identifier(i)}):"
                 for n, i in enumerate(bundle)
             ]
             open_bundle, declared = bundle, set()

@@ -255,7 +255,7 @@ def _gate_up_proj(config: Config, mesh: None, where: str) -> Recipe:
     f, e, X = config.f, config.e, config.X
     recipe = Recipe(where, f=f, e=e, X=X)
     gate_up_proj = recipe.right(0, "[X (f + f) e]", X, 2 * f, e)
-    for each_X in range(X):
+    for each_X in numbers("X", X):
         experts = recipe.left(each_X, "[f e]", f, e)
         recipe.match(experts, gate_up_proj[:, :f][each_X])
         experts_hub = recipe.left(X + each_X, "[f e]", f, e)
@@ -269,7 +269,7 @@ def _down_proj(config: Config, mesh: None, where: str) -> Recipe:
     e, f, X = config.e, config.f, config.X
     recipe = Recipe(where, e=e, f=f, X=X)
     down_proj = recipe.right(0, "[X e f]", X, e, f)
-    for each_X in range(X):
+    for each_X in numbers("X", X):
         experts = recipe.left(each_X, "[e f]", e, f)
         recipe.match(experts, down_proj[each_X])
     return recipe
@@ -345,11 +345,11 @@ def _statements(config: Config, mesh: None, shapes: Shapes) -> Iterator[Item]:
                 places(
                     *[
                         f"{hub}.block_sparse_moe.experts.{each_X}.w1.weight"
-                        for each_X in range(config.X)
+                        for each_X in numbers("X", config.X)
                     ],
                     *[
                         f"{hub}.block_sparse_moe.experts.{each_X}.w3.weight"
-                        for each_X in range(config.X)
+                        for each_X in numbers("X", config.X)
                     ],
                 ),
                 places(f"{module}.mlp.experts.gate_up_proj"),
@@ -359,7 +359,7 @@ def _statements(config: Config, mesh: None, shapes: Shapes) -> Iterator[Item]:
                 places(
                     *[
                         f"{hub}.block_sparse_moe.experts.{each_X}.w2.weight"
-                        for each_X in range(config.X)
+                        for each_X in numbers("X", config.X)
                     ]
                 ),
                 places(f"{module}.mlp.experts.down_proj"),
@@ -2109,15 +2109,15 @@ class Holders:
         return found
 
 
-# Statements that a source may have, whatever it holds. Of those that it need not have there are a few a tensor.
-LEAST_MOST = 10_000
+# Names in the statements about a source: so many may stand for a few packed tensors, and a few more for each.
+LEAST_MOST, MOST_EACH = 500_000, 20
 
 
 class Shapes:
     """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter.
 
     `prefix` is what the names of the source begin with and those of the map's statements do not. `asked`: what came
-    of them depends on these shapes. `most`: more statements are not about this source, whatever its config says.
+    of them depends on these shapes. `most`: more names do not stand in statements about this source.
     """
 
     def __init__(
@@ -2129,7 +2129,7 @@ class Shapes:
     ) -> None:
         self.most = most
         if most is None and found:
-            self.most = LEAST_MOST + 10 * sum(map(len, found.values()))
+            self.most = LEAST_MOST + MOST_EACH * sum(map(len, found.values()))
         self.side = side
         self.found = found
         self.prefix = prefix
@@ -2234,6 +2234,7 @@ class Recipes:
 
 
 MOST_RANKS = 2**16
+MOST_NUMBERS = 2**16
 
 
 def check_ranks(sizes: Mapping[str, int], *countings: tuple[str, ...]) -> None:
@@ -2244,6 +2245,15 @@ def check_ranks(sizes: Mapping[str, int], *countings: tuple[str, ...]) -> None:
         raise ConversionError(
             f"{spelled}: expected at most {MOST_RANKS} ranks, found {count}"
         )
+
+
+def numbers(what: str, count: int) -> range:
+    """The values of an index that stands in the names of one statement; `what` is how the map writes their count."""
+    if count > MOST_NUMBERS:
+        raise ConversionError(
+            f"{what}: expected at most {MOST_NUMBERS} values of an index in names, found {count}"
+        )
+    return range(count)
 
 
 def places(*names: str | tuple[str, ...], when: bool = True, **at: int) -> Slots:
@@ -2341,13 +2351,15 @@ def statements(
 
 
 def _few(items: Iterator[Item], name: str, most: int) -> Iterator[Item]:
-    """The statements; ConversionError where there are more of them, as a config that counts too much has."""
-    yield from islice(items, most)
-    if next(items, None) is not None:
-        raise ConversionError(
-            f"{name}.map: expected at most {most} statements for the tensors of this source, found more; "
-            "its config says more layers, or more of something else, than it has"
-        )
+    """The statements; ConversionError where more names stand in them, as a config that counts too much has."""
+    for item in items:
+        most -= len(item.left) + len(item.right) if isinstance(item, Group) else 1
+        if most < 0:
+            raise ConversionError(
+                f"{name}.map: expected statements about the tensors of this source, found many times more; "
+                "its config says more layers, or more of something else, than it has"
+            )
+        yield item
 
 
 def _with_prefixes(items: Iterator[Item], prefixes: list[str]) -> Iterator[Item]:

@@ -2390,15 +2390,15 @@ class Holders:
         return found
 
 
-# Statements that a source may have, whatever it holds. Of those that it need not have there are a few a tensor.
-LEAST_MOST = 10_000
+# Names in the statements about a source: so many may stand for a few packed tensors, and a few more for each.
+LEAST_MOST, MOST_EACH = 500_000, 20
 
 
 class Shapes:
     """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter.
 
     `prefix` is what the names of the source begin with and those of the map's statements do not. `asked`: what came
-    of them depends on these shapes. `most`: more statements are not about this source, whatever its config says.
+    of them depends on these shapes. `most`: more names do not stand in statements about this source.
     """
 
     def __init__(
@@ -2410,7 +2410,7 @@ class Shapes:
     ) -> None:
         self.most = most
         if most is None and found:
-            self.most = LEAST_MOST + 10 * sum(map(len, found.values()))
+            self.most = LEAST_MOST + MOST_EACH * sum(map(len, found.values()))
         self.side = side
         self.found = found
         self.prefix = prefix
@@ -2515,6 +2515,7 @@ class Recipes:
 
 
 MOST_RANKS = 2**16
+MOST_NUMBERS = 2**16
 
 
 def check_ranks(sizes: Mapping[str, int], *countings: tuple[str, ...]) -> None:
@@ -2525,6 +2526,15 @@ def check_ranks(sizes: Mapping[str, int], *countings: tuple[str, ...]) -> None:
         raise ConversionError(
             f"{spelled}: expected at most {MOST_RANKS} ranks, found {count}"
         )
+
+
+def numbers(what: str, count: int) -> range:
+    """The values of an index that stands in the names of one statement; `what` is how the map writes their count."""
+    if count > MOST_NUMBERS:
+        raise ConversionError(
+            f"{what}: expected at most {MOST_NUMBERS} values of an index in names, found {count}"
+        )
+    return range(count)
 
 
 def places(*names: str | tuple[str, ...], when: bool = True, **at: int) -> Slots:
@@ -2622,13 +2632,15 @@ def statements(
 
 
 def _few(items: Iterator[Item], name: str, most: int) -> Iterator[Item]:
-    """The statements; ConversionError where there are more of them, as a config that counts too much has."""
-    yield from islice(items, most)
-    if next(items, None) is not None:
-        raise ConversionError(
-            f"{name}.map: expected at most {most} statements for the tensors of this source, found more; "
-            "its config says more layers, or more of something else, than it has"
-        )
+    """The statements; ConversionError where more names stand in them, as a config that counts too much has."""
+    for item in items:
+        most -= len(item.left) + len(item.right) if isinstance(item, Group) else 1
+        if most < 0:
+            raise ConversionError(
+                f"{name}.map: expected statements about the tensors of this source, found many times more; "
+                "its config says more layers, or more of something else, than it has"
+            )
+        yield item
 
 
 def _with_prefixes(items: Iterator[Item], prefixes: list[str]) -> Iterator[Item]:

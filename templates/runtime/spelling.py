@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any, TypeAlias
 
 from .errors import ConversionError
@@ -62,13 +61,15 @@ def statements(
 
 
 def _few(items: Iterator[Item], name: str, most: int) -> Iterator[Item]:
-    """The statements; ConversionError where there are more of them, as a config that counts too much has."""
-    yield from islice(items, most)
-    if next(items, None) is not None:
-        raise ConversionError(
-            f"{name}.map: expected at most {most} statements for the tensors of this source, found more; "
-            "its config says more layers, or more of something else, than it has"
-        )
+    """The statements; ConversionError where more names stand in them, as a config that counts too much has."""
+    for item in items:
+        most -= len(item.left) + len(item.right) if isinstance(item, Group) else 1
+        if most < 0:
+            raise ConversionError(
+                f"{name}.map: expected statements about the tensors of this source, found many times more; "
+                "its config says more layers, or more of something else, than it has"
+            )
+        yield item
 
 
 def _with_prefixes(items: Iterator[Item], prefixes: list[str]) -> Iterator[Item]:
