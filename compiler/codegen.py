@@ -237,6 +237,7 @@ def _exported(plan: Plan, parts: tuple[str, ...]) -> list[str]:
         for prefix in ("expected", "to")
         for side in plan.sides
     ]
+    names += ["Stream"]
     names += ["Report", "UsageError", "convert_checkpoint"] if "files" in parts else []
     names += ["main"] if "cli" in parts else []
     return sorted(names)

@@ -32,6 +32,8 @@ PARTS: dict[str, tuple[str, ...]] = {
         "transfers",
         "plan",
         "memory",
+        "awaiting",
+        "feeding",
     ),
     "files": (
         "usage",

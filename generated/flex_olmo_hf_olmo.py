@@ -100,6 +100,7 @@ __all__ = [
     "Config",
     "ConversionError",
     "Report",
+    "Stream",
     "UsageError",
     "convert_checkpoint",
     "expected_hf",
@@ -537,6 +538,18 @@ def expected_hf(config: Config) -> Expected:
 def expected_olmo(config: Config) -> Expected:
     """Name -> (shape, dtype) of every tensor that to_olmo yields; None: as the source has it."""
     return expected(converter(), "olmo", config, None, None)
+
+
+def Stream(
+    to: str, config: Config, *, out: Out | None = None, max_pending: int | None = None
+) -> TensorStream:
+    """A conversion to feed tensors to, in any order; `to` is "to_hf" or "to_olmo".
+
+    Each target comes out as soon as all that it needs is there.
+    `max_pending` is the most bytes that may wait for others; out(name, shape, dtype) supplies the memory of a target.
+    """
+    to = {"to_hf": "hf", "to_olmo": "olmo"}.get(to, to)
+    return TensorStream(converter(), to, config, None, None, out, max_pending)
 
 
 def convert_checkpoint(
@@ -2578,9 +2591,10 @@ class Patterns:
         self._single: dict[tuple[At, str, str], list[int]] = {}
         self._several: dict[tuple[At, str], list[tuple[int, list[str]]]] = {}
         for number, place in places:
-            self._add(number, place)
+            self.add(number, place)
 
-    def _add(self, number: int, place: Place) -> None:
+    def add(self, number: int, place: Place) -> None:
+        """Add a place."""
         at = tuple(sorted(place.at.items()))
         self._places[at] = place
         head, *rest = place.name.split("**")
@@ -3710,7 +3724,7 @@ class Plan:
         self.made = [
             pair
             for item, group in zip(made, made_groups)
-            for pair in self._made(item, group, transfers)
+            for pair in made_pairs(found, item, group, transfers)
         ]
         drops = [item for item in there if isinstance(item, Drop)]
         drops = [drop for drop in drops if drop.side == source]
@@ -3739,21 +3753,25 @@ class Plan:
         """The tensors of one target rank; rank is None where the target has no mesh."""
         return self._transfers[rank]
 
-    def _made(
-        self, item: Make, group: Group, transfers: Transfers
-    ) -> Iterator[tuple[Source, Transfer]]:
-        """The stored tensors of a `make` that must have its values, each with the transfer that would make it."""
-        for rank, tensors in self.found.items():
-            for transfer in transfers.of_group(group, item.side, rank):
-                if transfer.name not in tensors or item.lossy:
-                    continue
-                source = Source(rank, transfer.name)
-                dtype = tensors[transfer.name].dtype
-                if transfer.fixed and dtype_code(dtype) != transfer.dtype:
-                    raise ConversionError(
-                        f"{source}: expected {transfer.dtype}, which the map fixes, found {dtype} ({transfer.where})"
-                    )
-                yield source, transfer._replace(dtype=dtype)
+
+def made_pairs(
+    found: Mapping[Any, Mapping[str, Any]],
+    item: Make,
+    group: Group,
+    transfers: Transfers,
+) -> Iterator[tuple[Source, Transfer]]:
+    """The stored tensors of a `make` that must have its values, each with the transfer that would make it."""
+    for rank, tensors in found.items():
+        for transfer in transfers.of_group(group, item.side, rank):
+            if transfer.name not in tensors or item.lossy:
+                continue
+            source = Source(rank, transfer.name)
+            dtype = tensors[transfer.name].dtype
+            if transfer.fixed and dtype_code(dtype) != transfer.dtype:
+                raise ConversionError(
+                    f"{source}: expected {transfer.dtype}, which the map fixes, found {dtype} ({transfer.where})"
+                )
+            yield source, transfer._replace(dtype=dtype)
 
 
 def _is_there(item: Item, shapes: Shapes, source: int) -> bool:
@@ -3787,22 +3805,37 @@ def convert_tensors(
     """
     found = _by_rank(tensors, converter.ranks(1 - converter.side(to), mesh))
     plan = make_plan(converter, to, config, mesh, found)
-    for one, other in plan.ties:
+    check_ties(found, plan.ties)
+    for source, transfer in plan.made:
+        check_made_values(found, source, transfer)
+    return (
+        (transfer.name, make_tensor(transfer, found, out))
+        for transfer in plan.transfers(rank)
+    )
+
+
+def check_ties(
+    found: Mapping[Any, Mapping[str, Tensor]], ties: Iterable[tuple[Source, Source]]
+) -> None:
+    """ConversionError where tensors differ that are one in the map."""
+    for one, other in ties:
         if not _same_bytes(found[one.rank][one.name], found[other.rank][other.name]):
             raise ConversionError(
                 f"{one} and {other} are one tensor in this map, but their values differ"
             )
-    for source, transfer in plan.made:
-        stored = found[source.rank][source.name]
-        made = _make(transfer, [None], None).to(stored.device)
-        _check_made_tensor(source, transfer, stored.detach(), made)
-    return (
-        (
-            transfer.name,
-            _make(transfer, [found[s.rank].get(s.name) for s in transfer.sources], out),
+
+
+def check_made_values(
+    found: Mapping[Any, Mapping[str, Tensor]], source: Source, transfer: Transfer
+) -> None:
+    """ConversionError where a tensor of the source does not have the values that the map makes."""
+    stored = found[source.rank][source.name].detach()
+    made = make_tensor(transfer, None, None).to(stored.device)
+    at = unequal(stored.reshape(-1), made.reshape(-1), transfer.changes)
+    if at is not None:
+        raise made_differs(
+            source, transfer, at, made.view(-1)[at], stored.reshape(-1)[at]
         )
-        for transfer in plan.transfers(rank)
-    )
 
 
 def one_rank(rank: Any, mesh: Any) -> Any:
@@ -3840,23 +3873,17 @@ def _same_bytes(one: Tensor, other: Tensor) -> bool:
     return torch.equal(bits[0], bits[1].to(bits[0].device))
 
 
-def _check_made_tensor(
-    source: Source, transfer: Transfer, stored: Tensor, made: Tensor
-) -> None:
-    """ConversionError where a tensor of the source does not have the values that the map makes."""
-    at = unequal(stored.reshape(-1), made.reshape(-1), transfer.changes)
-    if at is not None:
-        raise made_differs(
-            source, transfer, at, made.view(-1)[at], stored.reshape(-1)[at]
-        )
-
-
-def _make(transfer: Transfer, found: list[Tensor | None], out: Out | None) -> Tensor:
+def make_tensor(
+    transfer: Transfer,
+    found: Mapping[Any, Mapping[str, Tensor]] | None,
+    out: Out | None,
+) -> Tensor:
     """A target; nothing is found of a source that is absent and has a default."""
     import torch
 
-    sources = [torch.empty(0) if source is None else source for source in found]
-    device = next((s.device for s in found if s is not None), torch.device("cpu"))
+    there = [found[s.rank].get(s.name) if found else None for s in transfer.sources]
+    sources = [torch.empty(0) if source is None else source for source in there]
+    device = next((s.device for s in there if s is not None), torch.device("cpu"))
     with torch.no_grad():
         if out is None and (view := _view(transfer, sources)) is not None:
             return view
@@ -3926,6 +3953,335 @@ def _target(transfer: Transfer, device: Any, out: Out | None) -> Tensor:
             f"found {list(target.shape)} of {target.dtype}"
         )
     return target
+
+
+# ---- runtime: What a stream waits for: the statements that read its source, and which tensors each of them lacks.
+
+
+Reader: TypeAlias = "Group | Make"  # a statement that reads; a make compares
+
+
+class FedHolders(Holders):
+    """The ranks that hold a place, as far as theirs has come; all of them where none has."""
+
+    def __init__(self, found: Mapping[Any, Mapping[str, Any]]) -> None:
+        super().__init__(list(found))
+        self._tensors = found
+
+    def of(self, place: Place, piece: At = ()) -> list[Any]:
+        """The ranks with these coordinates that the tensor has come from, else all that may hold it."""
+        ranks = super().of(place, piece)
+        return [rank for rank in ranks if self._has(place, rank)] or ranks
+
+    def fed(self, place: Place, piece: Piece) -> bool:
+        """Whether a place has come from a rank that holds this piece."""
+        ranks = super().of(place, piece.at)
+        return any(self._has(place, rank) for rank in ranks)
+
+    def _has(self, place: Place, rank: Any) -> bool:
+        return any(name in self._tensors[rank] for name in place.names)
+
+
+class Awaited:
+    """Statements that read a source, by number; open until their targets are made."""
+
+    def __init__(
+        self,
+        items: list[Reader],
+        side: int,
+        rank: Any,
+        found: Mapping[Any, Mapping[str, Any]],
+    ) -> None:
+        self.items: list[Reader] = []
+        self.holders = FedHolders(found)
+        self._side, self._rank = side, rank
+        self._names = Patterns(())
+        self._open: dict[int, None] = {}
+        self._added: set[int] = set()
+        self.add(items)
+
+    def add(self, items: Iterable[Reader]) -> None:
+        """Number the statements that are new; one is open where the rank of the target gets something of it."""
+        for item in items:
+            if id(item) in self._added:
+                continue
+            self._added.add(id(item))  # which stays its own, since the item is kept
+            number = len(self.items)
+            self.items.append(item)
+            if self._is_wanted(item):
+                self._open[number] = None
+            for place in _flat_places(_group_of(item).sides[self._side]):
+                for name in place.names:
+                    self._names.add(number, place._replace(name=name, spellings=()))
+
+    def number_of(self, source: Source) -> int | None:
+        """The statement that reads a tensor."""
+        return next(iter(self._names.of(*source)), None)
+
+    def groups(self) -> list[Group]:
+        """The groups of all statements."""
+        return [_group_of(item) for item in self.items]
+
+    def open_numbers(self) -> list[int]:
+        """The statements that are open, in order."""
+        return list(self._open)
+
+    def is_open(self, number: int) -> bool:
+        """Whether the targets of a statement are still to be made."""
+        return number in self._open
+
+    def finish(self, number: int) -> None:
+        """The targets of a statement are made."""
+        del self._open[number]
+
+    def optional(self, number: int) -> bool:
+        """Whether a source may do without what a statement reads."""
+        item = self.items[number]
+        return isinstance(item, Make) or item.optional
+
+    def is_unmeasured(self, number: int) -> bool:
+        """Whether nothing has said the shapes of a statement so far."""
+        return None in _group_of(self.items[number]).recipe.shapes.values()
+
+    def measure(self, number: int, items: list[Reader]) -> None:
+        """Take a statement anew from all of them, whose sizes have been measured."""
+        if number < len(items):  # else it is of a tail, whose tensors are whole
+            self.items[number] = items[number]
+
+    def lacks(self, number: int, at_end: bool) -> list[Source]:
+        """What a statement waits for; at the end neither for other names of what is there, nor where there is a default."""
+        group, lacks = _group_of(self.items[number]), []
+        for piece, *_ in group.recipe.stored(self._side):
+            places = group.sides[self._side][piece.position]
+            fed = [self.holders.fed(place, piece) for place in places]
+            values = places[0].values
+            spare = any(fed) or (values is not None and values.default is not None)
+            if not all(fed) and not (at_end and spare):
+                place = places[fed.index(False)]
+                rank = self.holders.of(place, piece.at)[0]
+                lacks.append(Source(rank, place.name))
+        return lacks
+
+    def _is_wanted(self, item: Reader) -> bool:
+        if isinstance(item, Make):
+            return not item.lossy
+        places = _flat_places(item.sides[1 - self._side])
+        return any(holds(self._rank, place) for place in places)
+
+
+def read_by(items: Iterable[Item], side: int) -> list[Reader]:
+    """The statements that read tensors of a side by their names."""
+    return [
+        item
+        for item in items
+        if isinstance(item, Group) or (isinstance(item, Make) and item.side == side)
+    ]
+
+
+def _group_of(item: Reader) -> Group:
+    return item.group if isinstance(item, Make) else item
+
+
+def _flat_places(slots: Iterable[tuple[Place, ...]]) -> Iterator[Place]:
+    return (place for places in slots for place in places)
+
+
+# ---- runtime: The stream: tensors in, one by one and in any order; out comes each target as soon as all that it needs is there.
+
+
+NamedTensor: TypeAlias = "tuple[str, Tensor]"
+
+
+class TensorStream:
+    """A conversion whose source comes tensor by tensor. Nothing is shared between streams.
+
+    `pending` is the bytes of the tensors that wait, `most_pending` the most that they have been.
+    """
+
+    def __init__(
+        self,
+        converter: Converter,
+        to: str,
+        config: Any,
+        mesh: Any,
+        rank: Any,
+        out: Out | None,
+        max_pending: int | None,
+    ) -> None:
+        self._converter, self._mesh = converter, mesh
+        self._target, self._source = converter.side(to), 1 - converter.side(to)
+        layouts = converter.left, converter.right
+        self._rank = one_rank(rank, mesh) if layouts[self._target].file else None
+        self._out, self._max_pending = out, max_pending
+        self._found: dict[Any, dict[str, Tensor]] = {
+            rank: {} for rank in converter.ranks(self._source, mesh)
+        }
+        prefix = layouts[self._source].prefixes[0]
+        self._shapes = Shapes(self._source, self._found, prefix)
+        self._config, _ = detected(converter, self._shapes, config, mesh, prefix)
+        self._begin(self._statements(self._shapes))
+        self.pending = self.most_pending = 0
+        self._seen: set[Source] = set()
+        self._waiting: dict[int, list[Source]] = {}
+        self._ready = deque[int]()
+
+    def _begin(self, items: list[Item]) -> None:
+        side, target = self._source, self._target
+        self._awaited = Awaited(read_by(items, side), side, self._rank, self._found)
+        self._made = [i for i in items if isinstance(i, Make) and i.side == target]
+        drops = [i for i in items if isinstance(i, Drop) and i.side == side]
+        self._drops = Patterns((n, drop.place) for n, drop in enumerate(drops))
+        shapes = Shapes(side, self._found)  # names have their prefix here
+        recipes = Recipes(self._config, self._mesh, shapes)
+        ranks = self._converter.ranks(target, self._mesh)
+        self._tails = Tails(items, target, ranks, recipes)
+        self._by_tail = {n: i for n, i in enumerate(items) if isinstance(i, Tail)}
+
+    def feed(
+        self, name: str, tensor: Tensor | Sequence[Tensor], rank: Any = None
+    ) -> Iterator[NamedTensor]:
+        """Take a tensor of the source; the targets that are complete with it, each made when it is asked for.
+
+        Where the source has several ranks, `rank` says whose it is; it may be a list, with a list of their tensors.
+        Of copies that several ranks hold one has to come, and they are not compared. Raises ConversionError for a
+        tensor that nothing reads, that comes again, that is not as the map says, or where more than `max_pending`
+        bytes wait.
+        """
+        for source, one in self._given(name, tensor, rank):
+            self._take(source, one)
+        self.most_pending = max(self.most_pending, self.pending)
+        if self._max_pending is not None:
+            self._check_pending(self._max_pending)
+        return self._outputs()
+
+    def close(self) -> Iterator[NamedTensor]:
+        """End the stream; the targets that did not need all that could have come, such as one with a default.
+
+        Raises ConversionError where a target misses something.
+        """
+        missing: list[Source] = []
+        for number in self._awaited.open_numbers():
+            lacks = self._awaited.lacks(number, at_end=True)
+            if not lacks:
+                self._finish(number)
+            elif number in self._waiting or not self._awaited.optional(number):
+                missing += lacks
+        if missing:
+            others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+            raise ConversionError(
+                f"{missing[0]}: missing when the stream was closed{others}; {self.pending} bytes wait for it"
+            )
+        return self._outputs()
+
+    def _given(
+        self, name: str, tensor: Tensor | Sequence[Tensor], rank: Any
+    ) -> list[tuple[Source, Tensor]]:
+        """The tensors that are given, with where they come from; ValueError where that is not said of each."""
+        several = isinstance(tensor, (list, tuple))
+        tensors: list[Any] = list(tensor) if several else [tensor]
+        if rank is None and len(self._found) == 1:
+            ranks = list(self._found)
+        else:
+            ranks = rank if isinstance(rank, list) else [rank]
+        if len(ranks) != len(tensors) or any(one not in self._found for one in ranks):
+            raise ValueError(
+                f"{name}: expected a tensor and its rank, or as many of both, found {len(tensors)} and {rank!r}; "
+                f"the source has {len(self._found)} ranks"
+            )
+        return [(Source(one, name), given) for one, given in zip(ranks, tensors)]
+
+    def _take(self, source: Source, tensor: Tensor) -> None:
+        if source in self._seen:
+            raise ConversionError(f"{source}: expected once, found again")
+        held = self._found[source.rank]
+        held[source.name] = tensor
+        number = self._number(source)
+        self._seen.add(source)
+        if number is None or not self._awaited.is_open(number):
+            del held[source.name]
+            return
+        self.pending += tensor.nbytes
+        self._waiting.setdefault(number, []).append(source)
+        if not self._awaited.lacks(number, at_end=False):
+            self._measure(number)
+        if not self._awaited.lacks(number, at_end=False):
+            self._finish(number)
+
+    def _measure(self, number: int) -> None:
+        """Take the sizes of a statement from its tensors, if nothing else says them."""
+        if self._awaited.is_unmeasured(number):
+            own: dict[Any, dict[str, Tensor]] = {rank: {} for rank in self._found}
+            for rank, name in self._waiting[number]:
+                own[rank][name] = self._found[rank][name]
+            items = self._statements(Shapes(self._source, own, self._shapes.prefix))
+            self._awaited.measure(number, read_by(items, self._source))
+
+    def _number(self, source: Source) -> int | None:
+        """What reads a tensor; None where it is dropped, ConversionError where nothing does."""
+        number = self._awaited.number_of(source)
+        if number is not None or self._drops.of(*source):
+            return number
+        if not self._tails.take(source):
+            del self._found[source.rank][source.name]
+            groups = self._awaited.groups()
+            raise leftover(self._converter.name, groups, self._source, [source])
+        for tail in self._by_tail.values():
+            self._awaited.add(self._tails.groups_of(tail))
+        return self._awaited.number_of(source)
+
+    def _finish(self, number: int) -> None:
+        self._awaited.finish(number)
+        self._ready.append(number)
+
+    def _check_pending(self, most: int) -> None:
+        """ConversionError where the tensors that wait for others are too many."""
+        waiting = [n for n in self._waiting if self._awaited.is_open(n)]
+        sources = [source for number in waiting for source in self._waiting[number]]
+        size = sum(self._found[source.rank][source.name].nbytes for source in sources)
+        if size > most:
+            lacks = self._awaited.lacks(waiting[0], at_end=False)
+            raise ConversionError(
+                f"{sources[0]}: waits for {lacks[0]}; {len(sources)} tensors wait with {size} bytes, "
+                f"more than the {most} of max_pending"
+            )
+
+    def _outputs(self) -> Iterator[NamedTensor]:
+        """The targets that are complete, and first of all those that need no source."""
+        while self._made:
+            yield from self._tensors_of(self._made.pop(0).group)
+        while self._ready:
+            number = self._ready.popleft()
+            yield from self._converted(number)
+            for rank, name in self._waiting.pop(number, ()):
+                self.pending -= self._found[rank].pop(name).nbytes
+
+    def _converted(self, number: int) -> Iterator[NamedTensor]:
+        """The targets of a statement whose sources are there, once these are checked."""
+        item = self._awaited.items[number]
+        group = item.group if isinstance(item, Make) else item
+        findings = Findings(self._found)
+        holders = self._awaited.holders
+        (checked,) = check_sources([group], self._source, holders, findings)
+        check_ties(self._found, findings.ties)
+        if isinstance(item, Group):
+            yield from self._tensors_of(checked.group)
+            return
+        for pair in made_pairs(self._found, item, checked.group, self._transfers()):
+            check_made_values(self._found, *pair)
+
+    def _tensors_of(self, group: Group) -> Iterator[NamedTensor]:
+        for transfer in self._transfers().of_group(group, self._target, self._rank):
+            yield transfer.name, make_tensor(transfer, self._found, self._out)
+
+    def _transfers(self) -> Transfers:
+        holders = self._awaited.holders
+        return Transfers(
+            self._converter, self._target, self._config, self._found, holders
+        )
+
+    def _statements(self, shapes: Shapes) -> list[Item]:
+        """The statements of the map, with the sizes that these shapes say."""
+        return list(statements(self._converter, self._config, self._mesh, shapes))
 
 
 # ---- runtime: Arguments that make no sense: the caller is mistaken, not the checkpoint.

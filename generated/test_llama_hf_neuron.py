@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import random
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -596,6 +597,40 @@ def test_every_element_arrives(config: Any, mesh: Any) -> None:
     assert values - {0} == {
         value for tensor in tensors.values() for value in tensor.flatten().tolist()
     }
+
+
+@pytest.mark.parametrize(("config", "mesh"), CASES)
+def test_stream(config: Any, mesh: Any) -> None:
+    """Fed one by one, in any order, the tensors are converted to the same."""
+    tensors = checkpoint(config, mesh)
+    found = there(tensors, config, mesh)
+    parts = found
+    for seed, (rank, part) in enumerate(parts.items()):
+        assert_equal(
+            streamed("to_neuron", {None: tensors}, config, mesh, rank, seed), part
+        )
+    expected = dict(m.to_hf(found, config, mesh))
+    for seed in range(3):
+        assert_equal(streamed("to_hf", parts, config, mesh, None, seed), expected)
+
+
+def streamed(
+    to: str, parts: Any, config: Any, mesh: Any, rank: Any, seed: int
+) -> dict[str, torch.Tensor]:
+    """What comes out of a stream; `parts` are the tensors that are fed, by rank."""
+    given = [
+        (name, tensor, holder)
+        for holder, part in parts.items()
+        for name, tensor in part.items()
+    ]
+    random.Random(seed).shuffle(given)
+    stream = m.Stream(to, config, mesh, rank)
+    found: dict[str, torch.Tensor] = {}
+    for step in [*(stream.feed(*one) for one in given), stream.close()]:
+        for name, tensor in step:
+            assert found.setdefault(name, tensor) is tensor, name
+    assert stream.pending == 0
+    return found
 
 
 @pytest.mark.parametrize(("config", "mesh"), CASES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -35,22 +35,37 @@ def convert_tensors(
     """
     found = _by_rank(tensors, converter.ranks(1 - converter.side(to), mesh))
     plan = make_plan(converter, to, config, mesh, found)
-    for one, other in plan.ties:
+    check_ties(found, plan.ties)
+    for source, transfer in plan.made:
+        check_made_values(found, source, transfer)
+    return (
+        (transfer.name, make_tensor(transfer, found, out))
+        for transfer in plan.transfers(rank)
+    )
+
+
+def check_ties(
+    found: Mapping[Any, Mapping[str, Tensor]], ties: Iterable[tuple[Source, Source]]
+) -> None:
+    """ConversionError where tensors differ that are one in the map."""
+    for one, other in ties:
         if not _same_bytes(found[one.rank][one.name], found[other.rank][other.name]):
             raise ConversionError(
                 f"{one} and {other} are one tensor in this map, but their values differ"
             )
-    for source, transfer in plan.made:
-        stored = found[source.rank][source.name]
-        made = _make(transfer, [None], None).to(stored.device)
-        _check_made_tensor(source, transfer, stored.detach(), made)
-    return (
-        (
-            transfer.name,
-            _make(transfer, [found[s.rank].get(s.name) for s in transfer.sources], out),
+
+
+def check_made_values(
+    found: Mapping[Any, Mapping[str, Tensor]], source: Source, transfer: Transfer
+) -> None:
+    """ConversionError where a tensor of the source does not have the values that the map makes."""
+    stored = found[source.rank][source.name].detach()
+    made = make_tensor(transfer, None, None).to(stored.device)
+    at = unequal(stored.reshape(-1), made.reshape(-1), transfer.changes)
+    if at is not None:
+        raise made_differs(
+            source, transfer, at, made.view(-1)[at], stored.reshape(-1)[at]
         )
-        for transfer in plan.transfers(rank)
-    )
 
 
 def one_rank(rank: Any, mesh: Any) -> Any:
@@ -88,23 +103,17 @@ def _same_bytes(one: Tensor, other: Tensor) -> bool:
     return torch.equal(bits[0], bits[1].to(bits[0].device))
 
 
-def _check_made_tensor(
-    source: Source, transfer: Transfer, stored: Tensor, made: Tensor
-) -> None:
-    """ConversionError where a tensor of the source does not have the values that the map makes."""
-    at = unequal(stored.reshape(-1), made.reshape(-1), transfer.changes)
-    if at is not None:
-        raise made_differs(
-            source, transfer, at, made.view(-1)[at], stored.reshape(-1)[at]
-        )
-
-
-def _make(transfer: Transfer, found: list[Tensor | None], out: Out | None) -> Tensor:
+def make_tensor(
+    transfer: Transfer,
+    found: Mapping[Any, Mapping[str, Tensor]] | None,
+    out: Out | None,
+) -> Tensor:
     """A target; nothing is found of a source that is absent and has a default."""
     import torch
 
-    sources = [torch.empty(0) if source is None else source for source in found]
-    device = next((s.device for s in found if s is not None), torch.device("cpu"))
+    there = [found[s.rank].get(s.name) if found else None for s in transfer.sources]
+    sources = [torch.empty(0) if source is None else source for source in there]
+    device = next((s.device for s in there if s is not None), torch.device("cpu"))
     with torch.no_grad():
         if out is None and (view := _view(transfer, sources)) is not None:
             return view

@@ -22,9 +22,10 @@ class Patterns:
         self._single: dict[tuple[At, str, str], list[int]] = {}
         self._several: dict[tuple[At, str], list[tuple[int, list[str]]]] = {}
         for number, place in places:
-            self._add(number, place)
+            self.add(number, place)
 
-    def _add(self, number: int, place: Place) -> None:
+    def add(self, number: int, place: Place) -> None:
+        """Add a place."""
         at = tuple(sorted(place.at.items()))
         self._places[at] = place
         head, *rest = place.name.split("**")

@@ -93,7 +93,7 @@ class Plan:
         self.made = [
             pair
             for item, group in zip(made, made_groups)
-            for pair in self._made(item, group, transfers)
+            for pair in made_pairs(found, item, group, transfers)
         ]
         drops = [item for item in there if isinstance(item, Drop)]
         drops = [drop for drop in drops if drop.side == source]
@@ -122,21 +122,25 @@ class Plan:
         """The tensors of one target rank; rank is None where the target has no mesh."""
         return self._transfers[rank]
 
-    def _made(
-        self, item: Make, group: Group, transfers: Transfers
-    ) -> Iterator[tuple[Source, Transfer]]:
-        """The stored tensors of a `make` that must have its values, each with the transfer that would make it."""
-        for rank, tensors in self.found.items():
-            for transfer in transfers.of_group(group, item.side, rank):
-                if transfer.name not in tensors or item.lossy:
-                    continue
-                source = Source(rank, transfer.name)
-                dtype = tensors[transfer.name].dtype
-                if transfer.fixed and dtype_code(dtype) != transfer.dtype:
-                    raise ConversionError(
-                        f"{source}: expected {transfer.dtype}, which the map fixes, found {dtype} ({transfer.where})"
-                    )
-                yield source, transfer._replace(dtype=dtype)
+
+def made_pairs(
+    found: Mapping[Any, Mapping[str, Any]],
+    item: Make,
+    group: Group,
+    transfers: Transfers,
+) -> Iterator[tuple[Source, Transfer]]:
+    """The stored tensors of a `make` that must have its values, each with the transfer that would make it."""
+    for rank, tensors in found.items():
+        for transfer in transfers.of_group(group, item.side, rank):
+            if transfer.name not in tensors or item.lossy:
+                continue
+            source = Source(rank, transfer.name)
+            dtype = tensors[transfer.name].dtype
+            if transfer.fixed and dtype_code(dtype) != transfer.dtype:
+                raise ConversionError(
+                    f"{source}: expected {transfer.dtype}, which the map fixes, found {dtype} ({transfer.where})"
+                )
+            yield source, transfer._replace(dtype=dtype)
 
 
 def _is_there(item: Item, shapes: Shapes, source: int) -> bool:
