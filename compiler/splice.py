@@ -30,6 +30,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "tails",
         "variants",
         "transfers",
+        "narrowing",
         "plan",
         "memory",
         "awaiting",

@@ -6,12 +6,15 @@ Numbers are rounded once, to the nearest, as torch does it. Integers and truth v
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import ConversionError
 from .fills import PIECE
+from .grid import Counts, dot
+from .narrowing import Narrowing, may_narrow
 from .recipe import Copy
 from .stored import STORED_DTYPES, item_size
+from .transfers import Transfer
 from .values import Change, compute
 
 CAST_DTYPES = {"f32": "F32", "bf16": "BF16", "f16": "F16"}
@@ -38,19 +41,46 @@ def cast_scratch(dtypes: set[tuple[str, str]], chunk: int) -> int:
     )
 
 
-def cast_elements(source: memoryview, dtype: str, target: memoryview, to: str) -> None:
+class Part(NamedTuple):
+    """Elements of a target from number `first` on, in the dtype `to`; `narrowing` looks at them."""
+
+    transfer: Transfer
+    first: int
+    to: str
+    narrowing: Narrowing | None
+
+
+def cast_elements(
+    source: memoryview, dtype: str, target: memoryview, part: Part
+) -> None:
     """Cast the elements of one memory into another of as many elements."""
-    as_tensor(target, to).copy_(as_tensor(source, dtype))
+    here, there = as_tensor(target, part.to), as_tensor(source, dtype)
+    here.copy_(there)
+    _look(part, Change(dtype, ()), there, here, 0, (1,))
 
 
 def compute_block(
-    source: memoryview, change: Change, target: memoryview, to: str, block: Copy
+    source: memoryview, change: Change, target: memoryview, block: Copy, part: Part
 ) -> None:
     """Compute a block of one memory from the same place of another, in elements."""
     offset, strides, counts = block.offset, block.strides, block.counts
-    here, there = as_tensor(target, to), as_tensor(source, change.dtype)
-    values = compute(there.as_strided(counts, strides, offset), change.steps)
-    here.as_strided(counts, strides, offset).copy_(values)
+    here, there = as_tensor(target, part.to), as_tensor(source, change.dtype)
+    here = here.as_strided(counts, strides, offset)
+    there = there.as_strided(counts, strides, offset)
+    here.copy_(compute(there, change.steps))
+    _look(part, change, there, here, offset, strides)
+
+
+def _look(
+    part: Part, change: Change, there: Any, here: Any, offset: int, strides: Counts
+) -> None:
+    """Look for numbers that have become infinite."""
+    transfer, first, to, narrowing = part
+    if narrowing is not None and may_narrow(change, to):
+        begin = first + offset
+        narrowing.look(
+            transfer, change, to, there, here, lambda index: begin + dot(strides, index)
+        )
 
 
 def computing_memory(chunk: int) -> int:

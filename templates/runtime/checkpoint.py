@@ -21,6 +21,7 @@ from .errors import ConversionError
 from .footprint import check_taken
 from .ledger import make_ledger
 from .mapping import Converter, Side
+from .narrowing import Narrowing
 from .output_files import (
     INDEX_FILE,
     OutputFile,
@@ -57,6 +58,7 @@ def convert_directory(
     threads: int | None = None,
     verify: bool = False,
     check_replicas: bool = False,
+    allow_narrowing: bool = False,
     plan_only: bool = False,
     progress: Progress | None = None,
     announce: Callable[[str], None] | None = None,
@@ -66,8 +68,9 @@ def convert_directory(
 
     `mesh` is the target's where that layout has ranks (one rank if it is None); else what the caller says of
     the source's (None: as its config or its file names say). `choices` are the map's options and variants by name,
-    `dtype` is f32, bf16 or f16, sizes are bytes or text such as "5GB", `progress` takes bytes (done, total),
-    `announce` what is done from now on, such as "reading headers".
+    `dtype` is f32, bf16 or f16, and with `allow_narrowing` a number that is too large for a dtype becomes infinite.
+    Sizes are bytes or text such as "5GB", `progress` takes bytes (done, total), `announce` what is done from now on,
+    such as "reading headers".
 
     Raises ConversionError where the checkpoint is refused, OSError where reading or writing fails, UsageError for
     arguments that make no sense. Nothing is left behind then, but with `resume` what is written stays, and the next run
@@ -107,7 +110,8 @@ def convert_directory(
             )
         if any(tensor.transfer.changes for file in files for tensor in file.tensors):
             check_cast_library(f"the arithmetic of {converter.name}.map")
-        content = _content(plan, source, there, mesh, files)
+        narrowing = Narrowing(source.tensors, allow_narrowing)
+        content = _content(plan, source, there, mesh, files, narrowing)
         report = _report(plan, source, content, target.path, (here, there), mesh)
     threads = prepare_writing(source, content, target, threads, verify, memory)
     report = replace(
@@ -117,7 +121,7 @@ def convert_directory(
         nonzero_padding=nonzero,
         threads=threads,
     )
-    ledger = partial(make_ledger, plan, source, files, report, account, dtype)
+    ledger = partial(make_ledger, plan, source, content, report, account, dtype)
     if not plan_only:
         write_target(
             source, content, target, threads, verify, progress, account, ledger
@@ -126,6 +130,8 @@ def convert_directory(
     return replace(
         report,
         bytes_kept=account.kept,
+        became_infinite=dict(sorted(narrowing.infinite.items())),
+        became_zero=dict(sorted(narrowing.zero.items())),
         seconds=sum(account.seconds.values()),
         seconds_by_phase=account.seconds,
         peak_memory=account.peak_memory,
@@ -216,7 +222,12 @@ def _check_values(
 
 
 def _content(
-    plan: Plan, source: SourceFolder, there: Side, mesh: Any, files: list[OutputFile]
+    plan: Plan,
+    source: SourceFolder,
+    there: Side,
+    mesh: Any,
+    files: list[OutputFile],
+    narrowing: Narrowing,
 ) -> TargetContent:
     documents = {}
     if len(files) > 1 and there.file is None:
@@ -228,7 +239,8 @@ def _content(
     copied, _ = other_files(source.path, source.files)
     for name in copied:
         source.folder.place(name)  # or it is no file of this source
-    return TargetContent(files, documents, copied, there.file is not None)
+    by_rank = there.file is not None
+    return TargetContent(files, documents, copied, by_rank, narrowing)
 
 
 def _report(
@@ -263,6 +275,8 @@ def _report(
         dropped=dict(plan.drops),
         kept_keys=tuple(sorted(getattr(plan.config, "extra", {}).get(here.name, {}))),
         nonzero_padding={},
+        became_infinite={},
+        became_zero={},
         verified=False,
         bytes_kept=0,
         threads=0,

@@ -101,6 +101,7 @@ def _convert(
         threads=given.threads,
         verify=given.verify,
         check_replicas=given.check_replicas,
+        allow_narrowing=given.allow_narrowing,
         plan_only=given.plan,
         progress=line.show if line else None,
         announce=line.announce if line else None,
@@ -164,6 +165,11 @@ def _add_arguments(
             help=f"{dim} ranks {what}",
         )
     add("--dtype", choices=list(CAST_DTYPES), help="cast the floating-point tensors")
+    add(
+        "--allow-narrowing",
+        action="store_true",
+        help="write numbers that are too large for their dtype as infinite, and count them",
+    )
     add(
         "--set",
         action="append",

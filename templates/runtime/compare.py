@@ -13,6 +13,7 @@ from typing import Any
 from .casting import as_tensor
 from .checks import Source
 from .errors import ConversionError
+from .grid import index_of
 from .output_files import OutputTensor, find_blocks
 from .recipe import Copy
 from .sources import SourceReader
@@ -162,12 +163,8 @@ def element_difference(
 ) -> str:
     """The element at a byte of a tensor, which is byte `at` of what was expected and found."""
     width = item_size(dtype)
-    index, rest = [], byte // width
-    for size in reversed(shape):
-        rest, position = divmod(rest, size)
-        index.append(position)
     begin = at - byte % width
     return (
-        f"element {index[::-1]}: expected the bytes {expected[begin : begin + width].hex(' ')}, "
+        f"element {index_of(byte // width, shape)}: expected the bytes {expected[begin : begin + width].hex(' ')}, "
         f"found {found[begin : begin + width].hex(' ')}"
     )

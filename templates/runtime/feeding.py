@@ -43,12 +43,14 @@ class TensorStream:
         rank: Any,
         out: Out | None,
         max_pending: int | None,
+        allow_narrowing: bool,
     ) -> None:
         self._converter, self._mesh = converter, mesh
         self._target, self._source = converter.side(to), 1 - converter.side(to)
         layouts = converter.left, converter.right
         self._rank = one_rank(rank, mesh) if layouts[self._target].file else None
         self._out, self._max_pending = out, max_pending
+        self._allow_narrowing = allow_narrowing
         self._found: dict[Any, dict[str, Tensor]] = {
             rank: {} for rank in converter.ranks(self._source, mesh)
         }
@@ -207,7 +209,8 @@ class TensorStream:
 
     def _tensors_of(self, group: Group) -> Iterator[NamedTensor]:
         for transfer in self._transfers().of_group(group, self._target, self._rank):
-            yield transfer.name, make_tensor(transfer, self._found, self._out)
+            made = make_tensor(transfer, self._found, self._out, self._allow_narrowing)
+            yield transfer.name, made
 
     def _transfers(self) -> Transfers:
         holders = self._awaited.holders

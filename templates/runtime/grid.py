@@ -186,6 +186,15 @@ def dot(steps: Counts, indices: list[int] | Counts) -> int:
     return sum(step * index for step, index in zip(steps, indices))
 
 
+def index_of(number: int, shape: Counts) -> list[int]:
+    """The index of an element of a row-major tensor, by its number."""
+    index: list[int] = []
+    for size in reversed(shape):
+        number, position = divmod(number, size)
+        index.insert(0, position)
+    return index
+
+
 def _factored(counts: Counts, sizes: Counts) -> list[tuple[int, int]]:
     """For each of sizes, the dim of counts that it is cut from and the step inside it."""
     found: list[tuple[int, int]] = []

@@ -16,6 +16,7 @@ from .plan import Plan
 from .report import Report
 from .source_files import open_regular
 from .source_folder import CONFIG_FILE, SourceFolder
+from .writing import TargetContent
 
 BLOCK = 1 << 16  # bytes that are read at once
 KINDS = ("moved", "cast", "computed", "made")
@@ -24,13 +25,13 @@ KINDS = ("moved", "cast", "computed", "made")
 def make_ledger(
     plan: Plan,
     source: SourceFolder,
-    files: list[OutputFile],
+    content: TargetContent,
     report: Report,
     account: Account,
     dtype: str | None,
 ) -> dict[str, Any]:
     """The ledger of a conversion whose files are written; `dtype` is the one that was asked for."""
-    converter, seconds = plan.converter, account.spent()
+    converter, files, seconds = plan.converter, content.files, account.spent()
     choices = [*converter.options, *converter.variants]
     return {
         "converter": converter.name,
@@ -58,6 +59,8 @@ def make_ledger(
             "written": _by_kind(tensor for file in files for tensor in file.tensors),
             "dropped": dict(report.dropped),
             "nonzero_padding": dict(report.nonzero_padding),
+            "became_infinite": sum(content.narrowing.infinite.values()),
+            "became_zero": sum(content.narrowing.zero.values()),
         },
         "run": {
             "verified": report.verified,

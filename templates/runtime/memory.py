@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .checks import Source
 from .errors import ConversionError
+from .grid import dot
 from .mapping import Converter
+from .narrowing import Narrowing, may_narrow
 from .plan import make_plan
+from .recipe import Copy
 from .transfers import Transfer, made_differs
-from .values import compute, fill_block, torch_dtype, unequal
+from .values import compute, dtype_code, fill_block, torch_dtype, unequal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,11 +30,13 @@ def convert_tensors(
     mesh: Any,
     rank: Any,
     out: Out | None,
+    allow_narrowing: bool,
 ) -> Iterator[tuple[str, Tensor]]:
     """Check a whole checkpoint in memory, then yield the target's tensors in checkpoint order.
 
     A target that is one piece of one source is a view of it, unless `out` supplies memory:
-    out(name, shape, dtype) returns the tensor to fill. Raises ConversionError before the first tensor.
+    out(name, shape, dtype) returns the tensor to fill. Raises ConversionError before the first tensor; where the map
+    computes, for a number that becomes infinite when it is its turn, unless `allow_narrowing`.
     """
     found = _by_rank(tensors, converter.ranks(1 - converter.side(to), mesh))
     plan = make_plan(converter, to, config, mesh, found)
@@ -39,7 +44,7 @@ def convert_tensors(
     for source, transfer in plan.made:
         check_made_values(found, source, transfer)
     return (
-        (transfer.name, make_tensor(transfer, found, out))
+        (transfer.name, make_tensor(transfer, found, out, allow_narrowing))
         for transfer in plan.transfers(rank)
     )
 
@@ -107,6 +112,7 @@ def make_tensor(
     transfer: Transfer,
     found: Mapping[Any, Mapping[str, Tensor]] | None,
     out: Out | None,
+    allow_narrowing: bool = False,
 ) -> Tensor:
     """A target; nothing is found of a source that is absent and has a default."""
     import torch
@@ -139,12 +145,32 @@ def make_tensor(
             values = source.as_strided(
                 block.counts, block.steps, source.storage_offset() + block.start
             )
-            if transfer.changes:
-                values = compute(values, transfer.changes[block.source].steps)
-            whole.as_strided(
+            here = whole.as_strided(
                 block.counts, block.strides, whole.storage_offset() + block.offset
-            ).copy_(values)
+            )
+            if transfer.changes:
+                narrowing = Narrowing(found or {}, allow_narrowing)
+                _compute(transfer, block, values, here, narrowing)
+            else:
+                here.copy_(values)
         return target if whole is target else target.copy_(whole)
+
+
+def _compute(
+    transfer: Transfer, block: Copy, there: Tensor, here: Tensor, narrowing: Narrowing
+) -> None:
+    """Compute a block of a target, and look for numbers that have become infinite."""
+    change, to = transfer.changes[block.source], dtype_code(here.dtype)
+    here.copy_(compute(there, change.steps))
+    if may_narrow(change, to):
+        narrowing.look(
+            transfer,
+            change,
+            to,
+            there,
+            here,
+            lambda index: block.offset + dot(block.strides, index),
+        )
 
 
 def _view(transfer: Transfer, sources: list[Tensor]) -> Tensor | None:

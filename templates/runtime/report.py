@@ -41,6 +41,10 @@ class Report:
         str, ...
     ]  # of the source's config, that the target has no place of its own for
     nonzero_padding: Mapping[str, int]  # elements by tensor, where padding was not zero
+    became_infinite: Mapping[
+        str, int
+    ]  # elements by tensor written, if that was allowed
+    became_zero: Mapping[str, int]  # the same, where a cast was to a smaller range
     verified: bool
     bytes_kept: int  # of those written: what an earlier run had written already
     threads: int
@@ -94,6 +98,8 @@ class Report:
                 f"not zero in the padding of {name}: {count} elements"
                 for name, count in self.nonzero_padding.items()
             ),
+            *_sum("became infinite", self.became_infinite),
+            *_sum("became zero", self.became_zero),
         ]
         rate = f"{self.gigabytes_per_second:.2f} GB/s, " if self.written else ""
         lines.append(
@@ -108,6 +114,16 @@ def _columns(rows: list[tuple[str, str, str]]) -> list[str]:
     return [
         f"  {name:<{widths[0]}}  {tensors:>{widths[1]}}  {size:>{widths[2]}}"
         for name, tensors, size in rows
+    ]
+
+
+def _sum(title: str, counts: Mapping[str, int]) -> list[str]:
+    """How many elements there are, if any; of which tensor most are."""
+    if not counts:
+        return []
+    most = max(counts, key=lambda name: counts[name])
+    return [
+        f"{title}: {sum(counts.values())} elements of {len(counts)} tensors, most of {most}"
     ]
 
 

@@ -17,8 +17,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .account import Clock
-from .casting import as_tensor, cast_elements, compute_block
+from .casting import Part, as_tensor, cast_elements, compute_block
 from .grid import boxes, dot
+from .narrowing import Narrowing
 from .output_files import Blocks, OutputFile, OutputTensor
 from .recipe import Copy
 from .runs import LONG_RUN, Run, file_runs
@@ -42,15 +43,20 @@ def assembler_memory(chunk: int, cast_scratch: int) -> int:
 
 
 class Assembler:
-    """Computes any stretch of an output file from the source. One thread's worth: it owns its buffers."""
+    """Computes any stretch of an output file from the source. One thread's worth: it owns its buffers.
+
+    `narrowing` looks at what is cast and computed.
+    """
 
     def __init__(
         self,
         found: Mapping[Any, Mapping[str, StoredTensor]],
         chunk: int,
         cast_scratch: int,
+        narrowing: Narrowing | None = None,
     ) -> None:
         self.found = found
+        self.narrowing = narrowing
         self.reader = SourceReader()
         self.buffer = memoryview(mmap.mmap(-1, chunk))
         self._turned = memoryview(mmap.mmap(-1, max(chunk, cast_scratch)))
@@ -97,13 +103,15 @@ class Assembler:
         else:
             source = self._uncast[: (last - first) * item_size(dtype)]
             self.fill_elements(tensor, first, last, source)
-            cast_elements(source, dtype, view, tensor.dtype)
+            part = Part(tensor.transfer, first, tensor.dtype, self.narrowing)
+            cast_elements(source, dtype, view, part)
 
     def _fill_computed(
         self, tensor: OutputTensor, first: int, last: int, view: memoryview
     ) -> None:
         """Put the elements [first, last) of a tensor that is computed into a view, in the dtype of the file."""
         changes = tensor.transfer.changes
+        part = Part(tensor.transfer, first, tensor.dtype, self.narrowing)
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # padding is zero, whatever is computed
         for copy in _touched(tensor.blocks, first, last):
@@ -119,7 +127,7 @@ class Assembler:
                 if change.filled is None and change.dtype == dtype:
                     for block in _parts_within(copy, first, last):
                         block = block._replace(offset=block.offset - first)
-                        compute_block(source, change, view, tensor.dtype, block)
+                        compute_block(source, change, view, block, part)
 
     def fill_elements(
         self,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from .checks import Checked, Source
 from .errors import ConversionError
 from .fills import Filled
-from .grid import Counts, Piece
+from .grid import Counts, Piece, index_of
 from .mapping import Converter, Group, Holders, Place, holds
 from .patterns import At
 from .recipe import Copy, Filling, Recipe
@@ -41,16 +41,27 @@ class Transfer(NamedTuple):
     fixed: bool = False
 
 
+def origin_of(transfer: Transfer, number: int) -> tuple[Source, int] | None:
+    """The source of an element of a target, and the number of that element there; None where it is padding."""
+    for copy in transfer.copies:
+        rest, at = number - copy.offset, copy.start
+        for stride, step, count in zip(copy.strides, copy.steps, copy.counts):
+            index, rest = divmod(rest, stride)
+            at += step * index
+            if not 0 <= index < count:
+                break
+        else:
+            if rest == 0:
+                return transfer.sources[copy.source], at
+    return None
+
+
 def made_differs(
     source: Source, transfer: Transfer, at: int, made: Any, stored: Any
 ) -> ConversionError:
     """The error for a tensor of the source that does not have the values that the map makes, from element `at` on."""
-    index: list[int] = []
-    for size in reversed(transfer.shape):
-        at, position = divmod(at, size)
-        index.insert(0, position)
     return ConversionError(
-        f"{source}: element {index}: expected {made.item()}, which the map makes, found {stored.item()} "
+        f"{source}: element {index_of(at, transfer.shape)}: expected {made.item()}, which the map makes, found {stored.item()} "
         f"({transfer.where}); with `lossy` behind the `make` it is left behind"
     )
 

@@ -13,6 +13,7 @@ from .beside import copy_files, write_documents
 from .casting import cast_scratch, computing_memory
 from .columns import write_siblings
 from .footprint import taken_memory
+from .narrowing import Narrowing, may_narrow
 from .output_files import OutputFile
 from .recipe import Copy
 from .resuming import keep_files, open_outputs, resume_file
@@ -26,6 +27,7 @@ from .stream import CHUNK, Assembler, assembler_memory, create_file
 from .strided import StridedBlock, copy_block
 from .target_folder import LEDGER_FILE, TargetPlace, check_room, target_folder
 from .torch_files import held_memory
+from .values import Change
 from .verifying import verify_header, verify_siblings
 from .workers import Meter, Needs, Progress, choose_threads, run_threads
 
@@ -43,6 +45,7 @@ class TargetContent(NamedTuple):
     ]  # JSON files by name, in the order of writing
     copied: list[str]  # names of files of the source
     by_rank: bool  # a file a rank, not shards of one
+    narrowing: Narrowing
 
 
 def prepare_writing(
@@ -128,7 +131,7 @@ def _write_files(
     def work() -> None:
         clock = Clock(meter.add)
         clocks.append(clock)
-        assembler = Assembler(found, CHUNK, scratch)
+        assembler = Assembler(found, CHUNK, scratch, content.narrowing)
         try:
             for siblings, part in shares.take():
                 clock.start()
@@ -194,5 +197,13 @@ def _cast_scratch(files: list[OutputFile]) -> int:
 
 
 def _computing_memory(files: list[OutputFile]) -> int:
-    computed = any(tensor.transfer.changes for file in files for tensor in file.tensors)
-    return computing_memory(CHUNK) if computed else 0
+    """What torch takes besides, to compute a chunk or to look for numbers that have become infinite."""
+    pairs = {
+        (bool(tensor.transfer.changes), tensor.transfer.dtype, tensor.dtype)
+        for file in files
+        for tensor in file.tensors
+    }
+    takes = any(
+        computed or may_narrow(Change(dtype, ()), to) for computed, dtype, to in pairs
+    )
+    return computing_memory(CHUNK) if takes else 0

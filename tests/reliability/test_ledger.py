@@ -93,6 +93,8 @@ def test_whole(tmp_path: Path) -> None:
             },
             "dropped": {"toy.map:35": 1},
             "nonzero_padding": {},
+            "became_infinite": 0,
+            "became_zero": 0,
         },
     }
     rest = [run.pop(name) for name in ("seconds", "gigabytes_per_second")]

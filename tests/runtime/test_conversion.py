@@ -203,6 +203,8 @@ def test_report(tmp_path: Path) -> None:
         dropped={"toy.map:35": 1},
         kept_keys=("model_type", "note"),
         nonzero_padding={},
+        became_infinite={},
+        became_zero={},
         verified=True,
         bytes_kept=0,
         threads=1,

@@ -134,8 +134,9 @@ CASES = {
     "strided": (toy, "--tp 2"),
     "cast": (toy, "--tp 2 --dtype f32"),
     "compared": (toy, "--tp 2 --verify"),
-    "computed": (values, "--verify"),
-    "computed and cast": (values, "--tp 2 --dtype bf16"),
+    "cast to less": (toy, "--tp 2 --dtype f16"),
+    "computed": (values, "--verify --allow-narrowing"),
+    "computed and cast": (values, "--tp 2 --dtype bf16 --allow-narrowing"),
 }
 
 
