@@ -609,6 +609,7 @@ def to_hf(
     config: Config,
     mesh: Mesh = Mesh(),
     out: Out | None = None,
+    allow_narrowing: bool = False,
 ) -> Iterator[tuple[str, Tensor]]:
     """The hf tensors, from {rank: {name: tensor}} of every mcore rank (or {name: tensor} of the only one).
 
@@ -616,7 +617,9 @@ def to_hf(
     out(name, shape, dtype) supplies its memory. Raises ConversionError before the
     first tensor where the checkpoint does not fit.
     """
-    return convert_tensors(converter(), "hf", tensors, config, mesh, None, out)
+    return convert_tensors(
+        converter(), "hf", tensors, config, mesh, None, out, allow_narrowing
+    )
 
 
 def to_mcore(
@@ -625,6 +628,7 @@ def to_mcore(
     mesh: Mesh = Mesh(),
     rank: Rank | None = None,
     out: Out | None = None,
+    allow_narrowing: bool = False,
 ) -> Iterator[tuple[str, Tensor]]:
     """The mcore tensors of one rank, from a whole hf checkpoint, in checkpoint order.
 
@@ -634,7 +638,9 @@ def to_mcore(
     is named and the mesh has several.
     """
     rank = one_rank(rank, mesh)
-    return convert_tensors(converter(), "mcore", tensors, config, mesh, rank, out)
+    return convert_tensors(
+        converter(), "mcore", tensors, config, mesh, rank, out, allow_narrowing
+    )
 
 
 def expected_hf(config: Config, mesh: Mesh = Mesh()) -> Expected:
@@ -657,14 +663,18 @@ def Stream(
     *,
     out: Out | None = None,
     max_pending: int | None = None,
+    allow_narrowing: bool = False,
 ) -> TensorStream:
     """A conversion to feed tensors to, in any order; `to` is "to_hf" or "to_mcore".
 
     Each target comes out as soon as all that it needs is there, those of one rank where the target has several.
     `max_pending` is the most bytes that may wait for others; out(name, shape, dtype) supplies the memory of a target.
+    `allow_narrowing`: a number that is too large for its dtype becomes infinite.
     """
     to = {"to_hf": "hf", "to_mcore": "mcore"}.get(to, to)
-    return TensorStream(converter(), to, config, mesh, rank, out, max_pending)
+    return TensorStream(
+        converter(), to, config, mesh, rank, out, max_pending, allow_narrowing
+    )
 
 
 def convert_checkpoint(
@@ -2024,6 +2034,15 @@ class Grid:
 def dot(steps: Counts, indices: list[int] | Counts) -> int:
     """How far apart two elements are: the sum of step * index."""
     return sum(step * index for step, index in zip(steps, indices))
+
+
+def index_of(number: int, shape: Counts) -> list[int]:
+    """The index of an element of a row-major tensor, by its number."""
+    index: list[int] = []
+    for size in reversed(shape):
+        number, position = divmod(number, size)
+        index.insert(0, position)
+    return index
 
 
 def _factored(counts: Counts, sizes: Counts) -> list[tuple[int, int]]:
@@ -3733,16 +3752,27 @@ class Transfer(NamedTuple):
     fixed: bool = False
 
 
+def origin_of(transfer: Transfer, number: int) -> tuple[Source, int] | None:
+    """The source of an element of a target, and the number of that element there; None where it is padding."""
+    for copy in transfer.copies:
+        rest, at = number - copy.offset, copy.start
+        for stride, step, count in zip(copy.strides, copy.steps, copy.counts):
+            index, rest = divmod(rest, stride)
+            at += step * index
+            if not 0 <= index < count:
+                break
+        else:
+            if rest == 0:
+                return transfer.sources[copy.source], at
+    return None
+
+
 def made_differs(
     source: Source, transfer: Transfer, at: int, made: Any, stored: Any
 ) -> ConversionError:
     """The error for a tensor of the source that does not have the values that the map makes, from element `at` on."""
-    index: list[int] = []
-    for size in reversed(transfer.shape):
-        at, position = divmod(at, size)
-        index.insert(0, position)
     return ConversionError(
-        f"{source}: element {index}: expected {made.item()}, which the map makes, found {stored.item()} "
+        f"{source}: element {index_of(at, transfer.shape)}: expected {made.item()}, which the map makes, found {stored.item()} "
         f"({transfer.where}); with `lossy` behind the `make` it is left behind"
     )
 
@@ -3929,6 +3959,113 @@ def _moved(checked: Checked, target: Target, place: Place) -> Transfer:
     return Transfer(where, place.name, shape, sources, copies, zeros, dtype)
 
 
+# ---- runtime: Numbers that do not fit the dtype that they are written in: refused, or written all the same and counted.
+
+
+INFINITE = {"torch.bfloat16": 0x7F80, "torch.float16": 0x7C00}  # the bits of it
+RANGES = ("F16", "BF16", "F32", "F64")  # each holds larger numbers than the one before
+
+
+def may_narrow(change: Change, to: str) -> bool:
+    """Whether a finite number may become infinite on its way into a dtype."""
+    here = RANGES.index(change.dtype) if change.dtype in RANGES else 0
+    return bool(change.steps) or to in RANGES[:here]
+
+
+class Narrowing:
+    """What one conversion does with such numbers; `infinite` and `zero` say how many there were, by target.
+
+    `found` are the tensors of the source. Zeros are counted of casts, but for those of F32 to BF16, where numbers below
+    1e-40 become zero.
+    """
+
+    def __init__(
+        self, found: Mapping[Any, Mapping[str, Any]], allowed: bool = False
+    ) -> None:
+        self.allowed = allowed
+        self.infinite: dict[str, int] = {}
+        self.zero: dict[str, int] = {}
+        self._found = found
+        self._lock = Lock()
+
+    def look(
+        self,
+        transfer: Transfer,
+        change: Change,
+        to: str,
+        source: Tensor,
+        target: Tensor,
+        number: Callable[[Counts], int],
+    ) -> None:
+        """Look at elements of a target, and what they were in the source; `number` is that of an index in the target.
+
+        ConversionError where one has become infinite, unless that is allowed.
+        """
+        import torch
+
+        if not _all_finite(target):
+            lost = torch.isfinite(source).logical_and_(~torch.isfinite(target))
+            count = int(torch.count_nonzero(lost))
+            if count and not self.allowed:
+                index = tuple(index_of(int(lost.to(torch.int8).argmax()), lost.shape))
+                values = source[index].item(), target[index].item()
+                raise self._too_large(transfer, number(index), change.dtype, to, values)
+            self._add(self.infinite, transfer.name, count)
+        if not change.steps and (change.dtype, to) != ("F32", "BF16"):
+            count = int(torch.count_nonzero(source)) - int(torch.count_nonzero(target))
+            self._add(self.zero, transfer.name, count)
+
+    def _add(self, counts: dict[str, int], name: str, count: int) -> None:
+        if count:
+            with self._lock:
+                counts[name] = counts.get(name, 0) + count
+
+    def _too_large(
+        self,
+        transfer: Transfer,
+        number: int,
+        dtype: str,
+        to: str,
+        values: tuple[float, float],
+    ) -> ConversionError:
+        origin = origin_of(transfer, number)
+        assert origin is not None, "padding is zero"
+        source, at = origin
+        index = index_of(at, self._found[source.rank][source.name].shape)
+        return ConversionError(
+            f"{source}: element {index}: expected a number that {to} holds, found {values[0]} of {dtype}, which would "
+            f"become {values[1]} in {transfer.name} ({transfer.where}); --allow-narrowing writes it all the same"
+        )
+
+
+def _all_finite(values: Tensor) -> bool:
+    """Whether no element is infinite or no number.
+
+    The bits of one that is are greater, among those of its sign, than any other's. Where numpy cannot tell the greatest
+    of 16 bits a sum takes the least time; it may be too large where no element is.
+    """
+    import torch
+
+    infinite = INFINITE.get(str(values.dtype))
+    if infinite and values.is_contiguous() and (bits := _as_array(values)) is not None:
+        return bool(
+            bits.max() < infinite and bits.view("u2").max() < infinite | 1 << 15
+        )
+    if math.isfinite(values.sum().item()):
+        return True
+    return all(math.isfinite(end.item()) for end in torch.aminmax(values))
+
+
+def _as_array(values: Tensor) -> Any:
+    """Numbers of 16 bits as an array of integers; None without numpy, and of another device."""
+    import torch
+
+    try:
+        return values.view(torch.int16).numpy()
+    except (RuntimeError, TypeError):
+        return None
+
+
 # ---- runtime: The plan: which tensor of the target comes from where, with everything checked before a byte moves.
 
 
@@ -4071,11 +4208,13 @@ def convert_tensors(
     mesh: Any,
     rank: Any,
     out: Out | None,
+    allow_narrowing: bool,
 ) -> Iterator[tuple[str, Tensor]]:
     """Check a whole checkpoint in memory, then yield the target's tensors in checkpoint order.
 
     A target that is one piece of one source is a view of it, unless `out` supplies memory:
-    out(name, shape, dtype) returns the tensor to fill. Raises ConversionError before the first tensor.
+    out(name, shape, dtype) returns the tensor to fill. Raises ConversionError before the first tensor; where the map
+    computes, for a number that becomes infinite when it is its turn, unless `allow_narrowing`.
     """
     found = _by_rank(tensors, converter.ranks(1 - converter.side(to), mesh))
     plan = make_plan(converter, to, config, mesh, found)
@@ -4083,7 +4222,7 @@ def convert_tensors(
     for source, transfer in plan.made:
         check_made_values(found, source, transfer)
     return (
-        (transfer.name, make_tensor(transfer, found, out))
+        (transfer.name, make_tensor(transfer, found, out, allow_narrowing))
         for transfer in plan.transfers(rank)
     )
 
@@ -4151,6 +4290,7 @@ def make_tensor(
     transfer: Transfer,
     found: Mapping[Any, Mapping[str, Tensor]] | None,
     out: Out | None,
+    allow_narrowing: bool = False,
 ) -> Tensor:
     """A target; nothing is found of a source that is absent and has a default."""
     import torch
@@ -4183,12 +4323,32 @@ def make_tensor(
             values = source.as_strided(
                 block.counts, block.steps, source.storage_offset() + block.start
             )
-            if transfer.changes:
-                values = compute(values, transfer.changes[block.source].steps)
-            whole.as_strided(
+            here = whole.as_strided(
                 block.counts, block.strides, whole.storage_offset() + block.offset
-            ).copy_(values)
+            )
+            if transfer.changes:
+                narrowing = Narrowing(found or {}, allow_narrowing)
+                _compute(transfer, block, values, here, narrowing)
+            else:
+                here.copy_(values)
         return target if whole is target else target.copy_(whole)
+
+
+def _compute(
+    transfer: Transfer, block: Copy, there: Tensor, here: Tensor, narrowing: Narrowing
+) -> None:
+    """Compute a block of a target, and look for numbers that have become infinite."""
+    change, to = transfer.changes[block.source], dtype_code(here.dtype)
+    here.copy_(compute(there, change.steps))
+    if may_narrow(change, to):
+        narrowing.look(
+            transfer,
+            change,
+            to,
+            there,
+            here,
+            lambda index: block.offset + dot(block.strides, index),
+        )
 
 
 def _view(transfer: Transfer, sources: list[Tensor]) -> Tensor | None:
@@ -4381,12 +4541,14 @@ class TensorStream:
         rank: Any,
         out: Out | None,
         max_pending: int | None,
+        allow_narrowing: bool,
     ) -> None:
         self._converter, self._mesh = converter, mesh
         self._target, self._source = converter.side(to), 1 - converter.side(to)
         layouts = converter.left, converter.right
         self._rank = one_rank(rank, mesh) if layouts[self._target].file else None
         self._out, self._max_pending = out, max_pending
+        self._allow_narrowing = allow_narrowing
         self._found: dict[Any, dict[str, Tensor]] = {
             rank: {} for rank in converter.ranks(self._source, mesh)
         }
@@ -4545,7 +4707,8 @@ class TensorStream:
 
     def _tensors_of(self, group: Group) -> Iterator[NamedTensor]:
         for transfer in self._transfers().of_group(group, self._target, self._rank):
-            yield transfer.name, make_tensor(transfer, self._found, self._out)
+            made = make_tensor(transfer, self._found, self._out, self._allow_narrowing)
+            yield transfer.name, made
 
     def _transfers(self) -> Transfers:
         holders = self._awaited.holders
@@ -5001,19 +5164,46 @@ def cast_scratch(dtypes: set[tuple[str, str]], chunk: int) -> int:
     )
 
 
-def cast_elements(source: memoryview, dtype: str, target: memoryview, to: str) -> None:
+class Part(NamedTuple):
+    """Elements of a target from number `first` on, in the dtype `to`; `narrowing` looks at them."""
+
+    transfer: Transfer
+    first: int
+    to: str
+    narrowing: Narrowing | None
+
+
+def cast_elements(
+    source: memoryview, dtype: str, target: memoryview, part: Part
+) -> None:
     """Cast the elements of one memory into another of as many elements."""
-    as_tensor(target, to).copy_(as_tensor(source, dtype))
+    here, there = as_tensor(target, part.to), as_tensor(source, dtype)
+    here.copy_(there)
+    _look(part, Change(dtype, ()), there, here, 0, (1,))
 
 
 def compute_block(
-    source: memoryview, change: Change, target: memoryview, to: str, block: Copy
+    source: memoryview, change: Change, target: memoryview, block: Copy, part: Part
 ) -> None:
     """Compute a block of one memory from the same place of another, in elements."""
     offset, strides, counts = block.offset, block.strides, block.counts
-    here, there = as_tensor(target, to), as_tensor(source, change.dtype)
-    values = compute(there.as_strided(counts, strides, offset), change.steps)
-    here.as_strided(counts, strides, offset).copy_(values)
+    here, there = as_tensor(target, part.to), as_tensor(source, change.dtype)
+    here = here.as_strided(counts, strides, offset)
+    there = there.as_strided(counts, strides, offset)
+    here.copy_(compute(there, change.steps))
+    _look(part, change, there, here, offset, strides)
+
+
+def _look(
+    part: Part, change: Change, there: Any, here: Any, offset: int, strides: Counts
+) -> None:
+    """Look for numbers that have become infinite."""
+    transfer, first, to, narrowing = part
+    if narrowing is not None and may_narrow(change, to):
+        begin = first + offset
+        narrowing.look(
+            transfer, change, to, there, here, lambda index: begin + dot(strides, index)
+        )
 
 
 def computing_memory(chunk: int) -> int:
@@ -7025,15 +7215,20 @@ def assembler_memory(chunk: int, cast_scratch: int) -> int:
 
 
 class Assembler:
-    """Computes any stretch of an output file from the source. One thread's worth: it owns its buffers."""
+    """Computes any stretch of an output file from the source. One thread's worth: it owns its buffers.
+
+    `narrowing` looks at what is cast and computed.
+    """
 
     def __init__(
         self,
         found: Mapping[Any, Mapping[str, StoredTensor]],
         chunk: int,
         cast_scratch: int,
+        narrowing: Narrowing | None = None,
     ) -> None:
         self.found = found
+        self.narrowing = narrowing
         self.reader = SourceReader()
         self.buffer = memoryview(mmap.mmap(-1, chunk))
         self._turned = memoryview(mmap.mmap(-1, max(chunk, cast_scratch)))
@@ -7080,13 +7275,15 @@ class Assembler:
         else:
             source = self._uncast[: (last - first) * item_size(dtype)]
             self.fill_elements(tensor, first, last, source)
-            cast_elements(source, dtype, view, tensor.dtype)
+            part = Part(tensor.transfer, first, tensor.dtype, self.narrowing)
+            cast_elements(source, dtype, view, part)
 
     def _fill_computed(
         self, tensor: OutputTensor, first: int, last: int, view: memoryview
     ) -> None:
         """Put the elements [first, last) of a tensor that is computed into a view, in the dtype of the file."""
         changes = tensor.transfer.changes
+        part = Part(tensor.transfer, first, tensor.dtype, self.narrowing)
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # padding is zero, whatever is computed
         for copy in _touched(tensor.blocks, first, last):
@@ -7102,7 +7299,7 @@ class Assembler:
                 if change.filled is None and change.dtype == dtype:
                     for block in _parts_within(copy, first, last):
                         block = block._replace(offset=block.offset - first)
-                        compute_block(source, change, view, tensor.dtype, block)
+                        compute_block(source, change, view, block, part)
 
     def fill_elements(
         self,
@@ -7744,13 +7941,9 @@ def element_difference(
 ) -> str:
     """The element at a byte of a tensor, which is byte `at` of what was expected and found."""
     width = item_size(dtype)
-    index, rest = [], byte // width
-    for size in reversed(shape):
-        rest, position = divmod(rest, size)
-        index.append(position)
     begin = at - byte % width
     return (
-        f"element {index[::-1]}: expected the bytes {expected[begin : begin + width].hex(' ')}, "
+        f"element {index_of(byte // width, shape)}: expected the bytes {expected[begin : begin + width].hex(' ')}, "
         f"found {found[begin : begin + width].hex(' ')}"
     )
 
@@ -7813,6 +8006,7 @@ def verify_part(
 ) -> None:
     """Compute the bytes [begin, end) of a written file again; ConversionError names the first element that differs."""
     descriptor = os.open(path, os.O_RDONLY)
+    narrowing, assembler.narrowing = assembler.narrowing, None  # it has counted them
     try:
         found = bytearray()
         for low, view in assembler.chunks(file, begin, end):
@@ -7823,6 +8017,7 @@ def verify_part(
                 raise _difference(file, path, low, bytes(view), found)
             progress(len(view))
     finally:
+        assembler.narrowing = narrowing
         os.close(descriptor)
 
 
@@ -8091,6 +8286,7 @@ class TargetContent(NamedTuple):
     ]  # JSON files by name, in the order of writing
     copied: list[str]  # names of files of the source
     by_rank: bool  # a file a rank, not shards of one
+    narrowing: Narrowing
 
 
 def prepare_writing(
@@ -8176,7 +8372,7 @@ def _write_files(
     def work() -> None:
         clock = Clock(meter.add)
         clocks.append(clock)
-        assembler = Assembler(found, CHUNK, scratch)
+        assembler = Assembler(found, CHUNK, scratch, content.narrowing)
         try:
             for siblings, part in shares.take():
                 clock.start()
@@ -8242,8 +8438,16 @@ def _cast_scratch(files: list[OutputFile]) -> int:
 
 
 def _computing_memory(files: list[OutputFile]) -> int:
-    computed = any(tensor.transfer.changes for file in files for tensor in file.tensors)
-    return computing_memory(CHUNK) if computed else 0
+    """What torch takes besides, to compute a chunk or to look for numbers that have become infinite."""
+    pairs = {
+        (bool(tensor.transfer.changes), tensor.transfer.dtype, tensor.dtype)
+        for file in files
+        for tensor in file.tensors
+    }
+    takes = any(
+        computed or may_narrow(Change(dtype, ()), to) for computed, dtype, to in pairs
+    )
+    return computing_memory(CHUNK) if takes else 0
 
 
 # ---- runtime: What a conversion did, or with --plan would do.
@@ -8279,6 +8483,10 @@ class Report:
         str, ...
     ]  # of the source's config, that the target has no place of its own for
     nonzero_padding: Mapping[str, int]  # elements by tensor, where padding was not zero
+    became_infinite: Mapping[
+        str, int
+    ]  # elements by tensor written, if that was allowed
+    became_zero: Mapping[str, int]  # the same, where a cast was to a smaller range
     verified: bool
     bytes_kept: int  # of those written: what an earlier run had written already
     threads: int
@@ -8332,6 +8540,8 @@ class Report:
                 f"not zero in the padding of {name}: {count} elements"
                 for name, count in self.nonzero_padding.items()
             ),
+            *_sum("became infinite", self.became_infinite),
+            *_sum("became zero", self.became_zero),
         ]
         rate = f"{self.gigabytes_per_second:.2f} GB/s, " if self.written else ""
         lines.append(
@@ -8349,6 +8559,16 @@ def _columns(rows: list[tuple[str, str, str]]) -> list[str]:
     ]
 
 
+def _sum(title: str, counts: Mapping[str, int]) -> list[str]:
+    """How many elements there are, if any; of which tensor most are."""
+    if not counts:
+        return []
+    most = max(counts, key=lambda name: counts[name])
+    return [
+        f"{title}: {sum(counts.values())} elements of {len(counts)} tensors, most of {most}"
+    ]
+
+
 def _list(title: str, names: tuple[str, ...]) -> list[str]:
     return [f"{title}: {', '.join(names)}"] if names else []
 
@@ -8363,13 +8583,13 @@ KINDS = ("moved", "cast", "computed", "made")
 def make_ledger(
     plan: Plan,
     source: SourceFolder,
-    files: list[OutputFile],
+    content: TargetContent,
     report: Report,
     account: Account,
     dtype: str | None,
 ) -> dict[str, Any]:
     """The ledger of a conversion whose files are written; `dtype` is the one that was asked for."""
-    converter, seconds = plan.converter, account.spent()
+    converter, files, seconds = plan.converter, content.files, account.spent()
     choices = [*converter.options, *converter.variants]
     return {
         "converter": converter.name,
@@ -8397,6 +8617,8 @@ def make_ledger(
             "written": _by_kind(tensor for file in files for tensor in file.tensors),
             "dropped": dict(report.dropped),
             "nonzero_padding": dict(report.nonzero_padding),
+            "became_infinite": sum(content.narrowing.infinite.values()),
+            "became_zero": sum(content.narrowing.zero.values()),
         },
         "run": {
             "verified": report.verified,
@@ -8483,6 +8705,7 @@ def convert_directory(
     threads: int | None = None,
     verify: bool = False,
     check_replicas: bool = False,
+    allow_narrowing: bool = False,
     plan_only: bool = False,
     progress: Progress | None = None,
     announce: Callable[[str], None] | None = None,
@@ -8492,8 +8715,9 @@ def convert_directory(
 
     `mesh` is the target's where that layout has ranks (one rank if it is None); else what the caller says of
     the source's (None: as its config or its file names say). `choices` are the map's options and variants by name,
-    `dtype` is f32, bf16 or f16, sizes are bytes or text such as "5GB", `progress` takes bytes (done, total),
-    `announce` what is done from now on, such as "reading headers".
+    `dtype` is f32, bf16 or f16, and with `allow_narrowing` a number that is too large for a dtype becomes infinite.
+    Sizes are bytes or text such as "5GB", `progress` takes bytes (done, total), `announce` what is done from now on,
+    such as "reading headers".
 
     Raises ConversionError where the checkpoint is refused, OSError where reading or writing fails, UsageError for
     arguments that make no sense. Nothing is left behind then, but with `resume` what is written stays, and the next run
@@ -8533,7 +8757,8 @@ def convert_directory(
             )
         if any(tensor.transfer.changes for file in files for tensor in file.tensors):
             check_cast_library(f"the arithmetic of {converter.name}.map")
-        content = _content(plan, source, there, mesh, files)
+        narrowing = Narrowing(source.tensors, allow_narrowing)
+        content = _content(plan, source, there, mesh, files, narrowing)
         report = _report(plan, source, content, target.path, (here, there), mesh)
     threads = prepare_writing(source, content, target, threads, verify, memory)
     report = replace(
@@ -8543,7 +8768,7 @@ def convert_directory(
         nonzero_padding=nonzero,
         threads=threads,
     )
-    ledger = partial(make_ledger, plan, source, files, report, account, dtype)
+    ledger = partial(make_ledger, plan, source, content, report, account, dtype)
     if not plan_only:
         write_target(
             source, content, target, threads, verify, progress, account, ledger
@@ -8552,6 +8777,8 @@ def convert_directory(
     return replace(
         report,
         bytes_kept=account.kept,
+        became_infinite=dict(sorted(narrowing.infinite.items())),
+        became_zero=dict(sorted(narrowing.zero.items())),
         seconds=sum(account.seconds.values()),
         seconds_by_phase=account.seconds,
         peak_memory=account.peak_memory,
@@ -8642,7 +8869,12 @@ def _check_values(
 
 
 def _content(
-    plan: Plan, source: SourceFolder, there: Side, mesh: Any, files: list[OutputFile]
+    plan: Plan,
+    source: SourceFolder,
+    there: Side,
+    mesh: Any,
+    files: list[OutputFile],
+    narrowing: Narrowing,
 ) -> TargetContent:
     documents = {}
     if len(files) > 1 and there.file is None:
@@ -8654,7 +8886,8 @@ def _content(
     copied, _ = other_files(source.path, source.files)
     for name in copied:
         source.folder.place(name)  # or it is no file of this source
-    return TargetContent(files, documents, copied, there.file is not None)
+    by_rank = there.file is not None
+    return TargetContent(files, documents, copied, by_rank, narrowing)
 
 
 def _report(
@@ -8689,6 +8922,8 @@ def _report(
         dropped=dict(plan.drops),
         kept_keys=tuple(sorted(getattr(plan.config, "extra", {}).get(here.name, {}))),
         nonzero_padding={},
+        became_infinite={},
+        became_zero={},
         verified=False,
         bytes_kept=0,
         threads=0,
@@ -8895,6 +9130,7 @@ def _convert(
         threads=given.threads,
         verify=given.verify,
         check_replicas=given.check_replicas,
+        allow_narrowing=given.allow_narrowing,
         plan_only=given.plan,
         progress=line.show if line else None,
         announce=line.announce if line else None,
@@ -8958,6 +9194,11 @@ def _add_arguments(
             help=f"{dim} ranks {what}",
         )
     add("--dtype", choices=list(CAST_DTYPES), help="cast the floating-point tensors")
+    add(
+        "--allow-narrowing",
+        action="store_true",
+        help="write numbers that are too large for their dtype as infinite, and count them",
+    )
     add(
         "--set",
         action="append",

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ..runtime.files import read
+from ..runtime.files import coded, read
 from ..runtime.toy import load_toy
 from ..runtime.toy_checkpoint import (
     PADDED,
@@ -28,13 +28,6 @@ from ..runtime.toy_checkpoint import (
     write_mcore,
 )
 from .commands import everything_below, run
-
-# By the name of a function that writes: which file it is given, and which bytes of it.
-WRITERS: dict[str, Any] = {
-    "create_file": lambda file, path: (path, 0, len(file.header)),
-    "write_part": lambda _, file, part, output: (output.path, *part),
-    "write_document": lambda path, text: (path, 0, len(text)),
-}
 
 
 class Case(NamedTuple):
@@ -55,11 +48,27 @@ def ranks_source(path: Path) -> Path:
     return write_mcore(path, hf_tensors(), 2, 2)
 
 
+def wide_source(path: Path) -> Path:
+    """Rows long enough that ranks, which hold some columns each, are written together."""
+    sizes = {"layers": 2, "e": 6, "g": 2, "h": 1, "d": 2, "f": 602, "v": 9}
+    e, f = sizes["e"], sizes["f"]
+    shapes = {"norm": (e,), "q": (4, e), "k": (4, e), "v": (4, e)}
+    shapes |= {"down": (e, f), "up": (e, f)}
+    tensors = {"embed.weight": coded(0, "BF16", 9, e)}
+    for layer in range(sizes["layers"]):
+        for name, shape in shapes.items():
+            number = len(tensors)
+            tensors[f"layers.{layer}.{name}.weight"] = coded(number, "BF16", *shape)
+    tensors["final.weight"] = coded(len(tensors), "BF16", e)
+    return write_hf(path, tensors, **{f"hf_{n}": size for n, size in sizes.items()})
+
+
 EIGHTS = ("--set", "vocab_multiple=8")
 RANKS_OF_4 = ("--tp", "2", "--pp", "2")
 ONE_FILE = Case("to-mcore", hf_source, EIGHTS)
 RANKS = Case("to-mcore", hf_source, (*EIGHTS, *RANKS_OF_4, "--threads", "3"))
 SHARDS = Case("to-hf", ranks_source, ("--max-shard-size", "1KB", "--threads", "2"))
+SIBLINGS = Case("to-mcore", wide_source, (*EIGHTS, "--tp", "2", "--threads", "2"))
 CAST = Case("to-hf", ranks_source, ("--dtype", "f32", "--threads", "1"))
 
 
@@ -85,22 +94,17 @@ def flip(path: str | Path, at: int, bit: int) -> None:
 def flip_behind(
     monkeypatch: pytest.MonkeyPatch, name: str, at: int, bit: int
 ) -> list[str]:
-    """Have this bit flipped as soon as it is written; the writer that did is named in the list."""
+    """Have this bit flipped as soon as it is written; each time that it was, the path is in the list."""
     flipped: list[str] = []
+    write = load_toy().write_at
 
-    def behind(writer: str, write: Any) -> Any:
-        def written(*arguments: Any) -> None:
-            write(*arguments)
-            path, begin, end = WRITERS[writer](*arguments)
-            if path.endswith(f"/{name}") and begin <= at < end:
-                flip(path, at, bit)
-                flipped.append(writer)
+    def written(descriptor: int, view: memoryview, position: int, path: str) -> None:
+        write(descriptor, view, position, path)
+        if path.endswith(f"/{name}") and position <= at < position + len(view):
+            flip(path, at, bit)
+            flipped.append(path)
 
-        return written
-
-    toy = load_toy()
-    for writer in WRITERS:
-        monkeypatch.setattr(toy, writer, behind(writer, getattr(toy, writer)))
+    monkeypatch.setattr(load_toy(), "write_at", written)
     return flipped
 
 
@@ -168,7 +172,9 @@ def element_at(content: bytes, at: int) -> tuple[str, list[int], int, int]:
 
 
 @pytest.mark.parametrize(
-    "case", [ONE_FILE, RANKS, SHARDS, CAST], ids=["one-file", "ranks", "shards", "cast"]
+    "case",
+    [ONE_FILE, RANKS, SIBLINGS, SHARDS, CAST],
+    ids=["one-file", "ranks", "siblings", "shards", "cast"],
 )
 def test_a_bit_in_every_region(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], case: Case
@@ -325,7 +331,9 @@ def flip_all(path: str, begin: int, end: int, step: int, check: Any) -> None:
 @pytest.mark.parametrize(
     "step", [211, pytest.param(1, marks=pytest.mark.long)], ids=["some", "all"]
 )
-@pytest.mark.parametrize("case", [ONE_FILE, SHARDS], ids=["one-file", "shards"])
+@pytest.mark.parametrize(
+    "case", [ONE_FILE, SIBLINGS, SHARDS], ids=["one-file", "siblings", "shards"]
+)
 def test_no_bit_passes(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -359,6 +367,7 @@ def test_no_bit_passes(
     def copies(source: str, path: str) -> None:
         each(path, 0, os.path.getsize(path), lambda: copy(source, path))
 
+    monkeypatch.setattr(toy, "PART", 4 << 10)  # bytes
     monkeypatch.setattr(toy, "verify_header", headers)
     monkeypatch.setattr(toy, "verify_part", parts)
     monkeypatch.setattr(toy, "verify_document", documents)
