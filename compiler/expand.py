@@ -1,7 +1,7 @@
 """Expand: write out what stands for other text.
 
 Second pass (syntax -> syntax), right behind `parse`. After it there is no `include`, no `def` and no `use`, every
-loop has a block, and a loop's prefixes have no lists. Spans still point to where the text was written.
+loop has a block, a loop's prefixes have no lists, and places stand at names only. Spans still point to where the text was written.
 """
 
 from __future__ import annotations
@@ -27,13 +27,17 @@ LOOPS = 8  # in one another
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a statement stands: what is defined and bound there, what is being used, how deep it is."""
+    """Where a statement stands: what is defined and bound there, what is being used, how deep it is.
+
+    `stages`: where the names of each side have their place, if the loop around them says so.
+    """
 
     defs: Defs
     names: Names
     uses: tuple[syntax.Def, ...] = ()
     blocks: int = 0
     loops: int = 0
+    stages: tuple[syntax.At | None, syntax.At | None] = (None, None)
 
 
 @dataclass(slots=True)
@@ -96,7 +100,7 @@ class _Writer:
                 return (replace(statement, alternatives=blocks),)
             case _:
                 self.counted(weight(statement), statement.span)
-                return (statement,)
+                return (_placed(statement, place.stages),)
 
     def choice(self, choice: syntax.If, place: _Place) -> syntax.If:
         body = self.block(choice.body, place)
@@ -122,14 +126,25 @@ class _Writer:
         inner = replace(
             place, loops=place.loops + 1, names=Names({loop.index}, place.names)
         )
+        left, right = loop.places
+        stages = (left or place.stages[0], right or place.stages[1])
+        inner = replace(inner, stages=stages)
         if loop.body is None:
-            return (_stated(loop),)
+            return (_stated(loop, stages),)
         found: list[syntax.For] = []
         self.counted(max(map(choices, loop.names or ()), default=1) - 1, loop.span)
         for names in _pairs(loop):
             body = self.block(loop.body, inner)
             otherwise = self.otherwise(loop.otherwise, inner)
-            found.append(replace(loop, names=names, body=body, otherwise=otherwise))
+            found.append(
+                replace(
+                    loop,
+                    names=names,
+                    body=body,
+                    otherwise=otherwise,
+                    places=(None, None),
+                )
+            )
         return found
 
     def use(self, use: syntax.Use, place: _Place) -> Iterable[syntax.Statement]:
@@ -203,13 +218,40 @@ def _names(term: syntax.Term) -> Iterator[syntax.Name]:
     yield from (tie.name for tie in term.ties)
 
 
-def _stated(loop: syntax.For) -> syntax.For:
+def _stated(
+    loop: syntax.For, stages: tuple[syntax.At | None, syntax.At | None]
+) -> syntax.For:
     """`for j in P: A <-> B` with a block that states the two names."""
     assert loop.names is not None, "a loop without a block has names"
     left, right = ((syntax.Term(name, span=name.span),) for name in loop.names)
     span = replace(loop.names[0].span, end=loop.names[1].span.end)
-    equation = syntax.Equation(left, right, span=span)
-    return replace(loop, names=None, body=syntax.Block((equation,), span=span))
+    equation = _placed(syntax.Equation(left, right, span=span), stages)
+    body = syntax.Block((equation,), span=span)
+    return replace(loop, names=None, body=body, places=(None, None))
+
+
+def _placed(
+    statement: syntax.Statement, stages: tuple[syntax.At | None, syntax.At | None]
+) -> syntax.Statement:
+    """The statement with the places of the loop around it at the names that have none of their own."""
+    if stages == (None, None):
+        return statement
+    match statement:
+        case syntax.Equation(left=left, right=right):
+            return replace(
+                statement,
+                left=tuple(_at(term, stages[0]) for term in left),
+                right=tuple(_at(term, stages[1]) for term in right),
+            )
+        case syntax.Make(at=None, side=side):
+            return replace(statement, at=stages[0 if side == "left" else 1])
+        case _:
+            return statement
+
+
+def _at(term: syntax.Term, stage: syntax.At | None) -> syntax.Term:
+    ties = tuple(replace(tie, at=tie.at or stage) for tie in term.ties)
+    return replace(term, at=term.at or stage, ties=ties)
 
 
 def _pairs(loop: syntax.For) -> list[tuple[syntax.Name, syntax.Name] | None]:

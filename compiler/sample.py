@@ -180,6 +180,13 @@ def _layers(map_: hir.Map) -> set[str]:
     }
 
 
+def _counted(map_: hir.Map) -> set[str]:
+    """The sizes that a loop's range is computed from: a few rounds show as much as many."""
+    ranges = {path.text for loop in _loops(map_.items) for path in paths(loop.range)}
+    lets = (let for let in map_.lets if let.name in ranges)
+    return {path.text for let in lets for path in paths(let.value)}
+
+
 def _loops(items: tuple[hir.Item, ...]) -> Iterator[hir.Loop]:
     for item in items:
         match item:
@@ -223,7 +230,8 @@ def _sizes(map_: hir.Map) -> dict[str, int]:
     ]
     sizes = {field: LAYERS if field in layers else next(primes) for field in fields}
     sizes |= {name: 1 for name in repeated(map_) if name in sizes}
-    sizes |= {name: 2 for name in _chunks(map_) if name in sizes}
+    few = (_chunks(map_) | _counted(map_)) - layers
+    sizes |= {name: 2 for name in few if name in sizes}
     for node in _let_nodes(map_):
         match node:
             case syntax.Binary(

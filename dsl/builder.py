@@ -148,9 +148,11 @@ def _for(node: Piece, at: Origin) -> syntax.For:
     body, other = rest or (None, None)
     word = None if filter_ is None else _rule(filter_).removeprefix("filter_")
     pair = None
+    places: tuple[syntax.At | None, syntax.At | None] = (None, None)
     if names is not None:
-        left, right = children(names)
+        left, left_place, right, right_place = children(names)
         pair = (name(left, at), name(right, at))
+        places = (stage(left_place, at), stage(right_place, at))
     return syntax.For(
         str(index),
         expression(range_, at),
@@ -159,6 +161,7 @@ def _for(node: Piece, at: Origin) -> syntax.For:
         pair,
         _optional(_block, body, at),
         _else(other, at),
+        places,
         span=at.span(node),
     )
 

@@ -228,13 +228,18 @@ def _for(loop: syntax.For, indent: int) -> Iterator[Row]:
     if loop.filter is not None:
         header += f" {loop.filter_word} {expression(loop.filter)}"
     if loop.names is not None:
-        header += f": {name(loop.names[0])} <-> {name(loop.names[1])}"
+        left, right = map(_prefix, loop.names, loop.places)
+        header += f": {left} <-> {right}"
     if loop.body is None:
         yield plain(indent, header, loop.span.start, loop.span.end)
         return
     yield plain(indent, f"{header} {{", loop.span.start, loop.body.span.start + 1)
     yield from _body(loop.body, indent)
     yield from _else(loop.body, loop.otherwise, indent)
+
+
+def _prefix(prefix: syntax.Name, place: syntax.At | None) -> str:
+    return name(prefix) + ("" if place is None else f" {at(place)}")
 
 
 def _if(choice: syntax.If, indent: int, start: int, before: str) -> Iterator[Row]:

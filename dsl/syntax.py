@@ -369,7 +369,10 @@ class Block(Node):
 
 @dataclass(frozen=True, slots=True)
 class For(Node):
-    """`for i in L where t: A <-> B { .. } else { .. }`; no body where it only states two names."""
+    """`for i in L where t: A <-> B { .. } else { .. }`; no body where it only states two names.
+
+    `places`: what stands behind each of the names, and holds for those in the blocks.
+    """
 
     index: str
     range: Expr
@@ -378,6 +381,7 @@ class For(Node):
     names: tuple[Name, Name] | None
     body: Block | None
     otherwise: Block | If | None
+    places: tuple[At | None, At | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)

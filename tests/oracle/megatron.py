@@ -18,6 +18,8 @@ from .records import Case, Tensors, cases
 
 # A family as transformers calls it, and the converter that has to reproduce its cases.
 CONVERTERS = {
+    "deepseek_v2": "deepseek_v2_hf_mcore",
+    "deepseek_v3": "deepseek_v3_hf_mcore",
     "llama": "llama_hf_mcore",
     "qwen2": "qwen2_hf_mcore",
     "qwen3": "qwen3_hf_mcore",
@@ -34,9 +36,9 @@ OPTIONS = {
     "count_loss": "account_for_loss_in_pipeline_split",
 }
 
-# A variant of a converter, its first alternative, and the other with what only its names have.
+# A variant of a converter, one alternative, and the other with what only its names have.
 VARIANTS = {
-    "norms": ("fused", "local", "[0-9].input_layernorm.weight"),
+    "norms": ("local", "fused", r"\.layer_norm_weight$"),
     "experts": ("grouped", "sequential", ".experts.local_experts."),
 }
 

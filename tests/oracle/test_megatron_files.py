@@ -29,7 +29,7 @@ def test_out_and_back(case: Case, tmp_path: Path) -> None:
         **variant(case),
     )
     recorded = by_file(module, case)
-    assert files(ranks) == {"config.json", *recorded}
+    assert files(ranks) == {"config.json", "mapc.json", *recorded}
     for name, expected in recorded.items():
         assert_same(load_file(ranks / name), expected)
     module.convert_checkpoint(ranks, back, to="hf")

@@ -1,0 +1,184 @@
+"""The families: a config that is drawn, and what each layer is, from the formulas of Megatron-Bridge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from .ranks import Layer, Under, column, qkv, row, same
+
+Config = dict[str, Any]
+
+
+def norm(own: str, into: str, c: Config, kind: str = "weight") -> str:
+    """A norm has a name of its own, or lies in the linear layer behind it."""
+    return f"{into}.layer_norm_{kind}" if c["norms"] == "fused" else f"{own}.{kind}"
+
+
+def dense(t: Under, c: Config, before: str = "post_attention_layernorm") -> Layer:
+    return Layer(
+        {
+            norm("pre_mlp_layernorm", "mlp.linear_fc1", c): same(t(f"{before}.weight")),
+            "mlp.linear_fc1.weight": column(
+                t("mlp.gate_proj.weight"), t("mlp.up_proj.weight")
+            ),
+            "mlp.linear_fc2.weight": row(t("mlp.down_proj.weight")),
+        }
+    )
+
+
+def routed(t: Under, count: int) -> Layer:
+    """Experts behind a router, a tensor each."""
+    found = Layer(
+        {
+            "pre_mlp_layernorm.weight": same(t("post_attention_layernorm.weight")),
+            "mlp.router.weight": same(t("mlp.gate.weight")),
+        }
+    )
+    one = "mlp.experts"
+    found.experts[f"{one}.linear_fc1.weight"] = {
+        x: column(t(f"{one}.{x}.gate_proj.weight"), t(f"{one}.{x}.up_proj.weight"))
+        for x in range(count)
+    }
+    found.experts[f"{one}.linear_fc2.weight"] = {
+        x: row(t(f"{one}.{x}.down_proj.weight")) for x in range(count)
+    }
+    return found
+
+
+def shared(t: Under, name: str = "mlp.shared_experts") -> Layer:
+    there = "mlp.shared_experts"
+    return Layer(
+        {
+            f"{there}.linear_fc1.weight": column(
+                t(f"{name}.gate_proj.weight"), t(f"{name}.up_proj.weight")
+            ),
+            f"{there}.linear_fc2.weight": row(t(f"{name}.down_proj.weight")),
+        }
+    )
+
+
+def attention(t: Under, c: Config) -> Layer:
+    there = "self_attention"
+    found = {
+        norm("input_layernorm", f"{there}.linear_qkv", c): same(
+            t("input_layernorm.weight")
+        ),
+        f"{there}.linear_proj.weight": row(t("self_attn.o_proj.weight")),
+    }
+    for kind in ("weight", "bias"):
+        if t.has(f"self_attn.q_proj.{kind}"):
+            parts = [t(f"self_attn.{x}_proj.{kind}") for x in "qkv"]
+            groups = c["num_key_value_heads"]
+            found[f"{there}.linear_qkv.{kind}"] = qkv(*parts, groups)
+    return Layer(found)
+
+
+def latent_attention(t: Under, c: Config) -> Layer:
+    there, a = "self_attention", "self_attn"
+    found = {
+        "input_layernorm.weight": same(t("input_layernorm.weight")),
+        f"{there}.linear_kv_down_proj.weight": same(
+            t(f"{a}.kv_a_proj_with_mqa.weight")
+        ),
+        f"{there}.linear_kv_up_proj.weight": column(t(f"{a}.kv_b_proj.weight")),
+        norm(f"{there}.kv_layernorm", f"{there}.linear_kv_up_proj", c): same(
+            t(f"{a}.kv_a_layernorm.weight")
+        ),
+        f"{there}.linear_proj.weight": row(t(f"{a}.o_proj.weight")),
+    }
+    if c["q_lora_rank"] is None:
+        found[f"{there}.linear_q_proj.weight"] = column(t(f"{a}.q_proj.weight"))
+    else:
+        found |= {
+            f"{there}.linear_q_down_proj.weight": same(t(f"{a}.q_a_proj.weight")),
+            f"{there}.linear_q_up_proj.weight": column(t(f"{a}.q_b_proj.weight")),
+            norm(f"{there}.q_layernorm", f"{there}.linear_q_up_proj", c): same(
+                t(f"{a}.q_a_layernorm.weight")
+            ),
+        }
+    return Layer(found)
+
+
+def joined(*layers: Layer) -> Layer:
+    found = Layer()
+    for layer in layers:
+        found.own |= layer.own
+        found.experts |= layer.experts
+    return found
+
+
+def predicting(t: Under) -> dict[str, Any]:
+    """What a layer of prediction has around the decoder layer inside."""
+    return {
+        "enorm.weight": same(t("enorm.weight")),
+        "hnorm.weight": same(t("hnorm.weight")),
+        "eh_proj.weight": column(t("eh_proj.weight")),
+        "final_layernorm.weight": same(t("shared_head.norm.weight")),
+    }
+
+
+# ---- drawn configs --------------------------------------------------------------------------------
+
+
+def sizes(draw: Random) -> Config:
+    """Sizes that every family has; all of them fit a mesh of up to 8 by 2."""
+    heads = draw.choice([8, 16])
+    return {
+        "num_hidden_layers": draw.choice([4, 5, 6]),
+        "hidden_size": draw.choice([24, 40]),
+        "num_attention_heads": heads,
+        "num_key_value_heads": draw.choice([1, 2, 4, heads]),
+        "head_dim": draw.choice([8, 24]),
+        "intermediate_size": draw.choice([48, 80]),
+        "vocab_size": draw.choice([96, 203]),
+        "tie_word_embeddings": draw.random() < 0.3,
+    }
+
+
+def expert_sizes(draw: Random) -> Config:
+    return {
+        "moe_intermediate_size": draw.choice([16, 32]),
+        "num_experts_per_tok": 2,
+        "n_shared_experts": draw.choice([1, 2, 3]),
+        "n_routed_experts": draw.choice([4, 8]),
+        "first_k_dense_replace": draw.choice([0, 1, 2]),
+    }
+
+
+def latent_sizes(draw: Random) -> Config:
+    return {
+        "q_lora_rank": draw.choice([None, 12]),
+        "kv_lora_rank": draw.choice([9, 20]),
+        "qk_nope_head_dim": draw.choice([6, 10]),
+        "qk_rope_head_dim": draw.choice([2, 4]),
+        "v_head_dim": draw.choice([4, 6]),
+    }
+
+
+def deepseek_v2_config(draw: Random) -> Config:
+    return sizes(draw) | expert_sizes(draw) | latent_sizes(draw)
+
+
+def deepseek_v3_config(draw: Random) -> Config:
+    ahead = draw.choice([{}, {"num_nextn_predict_layers": draw.choice([1, 2])}])
+    return deepseek_v2_config(draw) | ahead
+
+
+def deepseek_layer(t: Under, c: Config, i: int) -> Layer:
+    if i < c["first_k_dense_replace"]:
+        return joined(latent_attention(t, c), dense(t, c))
+    experts = joined(routed(t, c["n_routed_experts"]), shared(t))
+    if t.has("mlp.gate.e_score_correction_bias"):
+        bias = t("mlp.gate.e_score_correction_bias").float()
+        experts.own["mlp.router.expert_bias"] = same(bias)
+    return joined(latent_attention(t, c), experts)
+
+
+Draw = Callable[[Random], Config]
+Build = Callable[[Under, Config, int], Layer]
+FAMILIES: dict[str, tuple[Draw, Build]] = {
+    "deepseek_v2": (deepseek_v2_config, deepseek_layer),
+    "deepseek_v3": (deepseek_v3_config, deepseek_layer),
+}
