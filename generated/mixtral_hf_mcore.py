@@ -87,7 +87,7 @@ from hashlib import sha256
 from itertools import accumulate, chain, islice
 from json.encoder import encode_basestring_ascii
 from math import isfinite, lcm, prod
-from threading import Lock, Thread, current_thread, main_thread
+from threading import Event, Lock, Thread, current_thread, main_thread
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TextIO, TypeAlias
 
 if TYPE_CHECKING:
@@ -8121,24 +8121,31 @@ def run_threads(work: Callable[[], None], threads: int, meter: Meter) -> None:
             meter.stopped = True
             failures.append(error)
 
-    others = [Thread(target=guarded, name="convert") for _ in range(threads - 1)]
+    def run(ended: Event) -> None:
+        guarded()
+        ended.set()
+
+    ends = [Event() for _ in range(threads - 1)]
+    others = [Thread(target=run, name="convert", args=(end,)) for end in ends]
     try:
         with uninterrupted():
             for other in others:
                 other.start()
         guarded()
-        _join(others)
+        _join(others, ends)
     except BaseException:  # an interrupt between two lines
         meter.stopped = True
-        _join(others)
+        _join(others, ends)
         raise
     if failures:
         raise failures[0]
 
 
-def _join(threads: list[Thread]) -> None:
-    for thread in threads:
+def _join(threads: list[Thread], ends: list[Event]) -> None:
+    """Wait until the threads have ended. A join that is interrupted would take one for ended that still runs."""
+    for thread, end in zip(threads, ends):
         if thread.ident is not None:  # it was started
+            end.wait()
             thread.join()
 
 
@@ -8906,7 +8913,7 @@ def ended_by_signals() -> Iterator[None]:
 
     def end(number: int, frame: Any) -> None:
         for other in taken:
-            signal.signal(other, signal.SIG_IGN)
+            signal.signal(other, lambda number, frame: None)
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     try:

@@ -31,7 +31,7 @@ def ended_by_signals() -> Iterator[None]:
 
     def end(number: int, frame: Any) -> None:
         for other in taken:
-            signal.signal(other, signal.SIG_IGN)
+            signal.signal(other, lambda number, frame: None)
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     try:

@@ -6,7 +6,7 @@ What is written does not depend on how many threads there are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import NamedTuple, TypeAlias
 
 from .account import Account
@@ -88,22 +88,29 @@ def run_threads(work: Callable[[], None], threads: int, meter: Meter) -> None:
             meter.stopped = True
             failures.append(error)
 
-    others = [Thread(target=guarded, name="convert") for _ in range(threads - 1)]
+    def run(ended: Event) -> None:
+        guarded()
+        ended.set()
+
+    ends = [Event() for _ in range(threads - 1)]
+    others = [Thread(target=run, name="convert", args=(end,)) for end in ends]
     try:
         with uninterrupted():
             for other in others:
                 other.start()
         guarded()
-        _join(others)
+        _join(others, ends)
     except BaseException:  # an interrupt between two lines
         meter.stopped = True
-        _join(others)
+        _join(others, ends)
         raise
     if failures:
         raise failures[0]
 
 
-def _join(threads: list[Thread]) -> None:
-    for thread in threads:
+def _join(threads: list[Thread], ends: list[Event]) -> None:
+    """Wait until the threads have ended. A join that is interrupted would take one for ended that still runs."""
+    for thread, end in zip(threads, ends):
         if thread.ident is not None:  # it was started
+            end.wait()
             thread.join()

@@ -26,6 +26,7 @@ SHAPES = {
     "up": (E, F),
 }
 MESH = ("--tp", "2", "--set", "vocab_multiple=8")
+PHASES = ("before", "writing", "exchanging")
 LEDGER = "mapc.json"  # says how long a run took, and so differs from run to run
 
 
@@ -169,3 +170,16 @@ def content(path: Path) -> dict[str, bytes] | None:
     files = files_of(path)
     files.pop(LEDGER, None)
     return files
+
+
+def phase_of(steps: tuple[str, ...]) -> str:
+    """The phase of a run that has told these steps, the last of which it is about to do."""
+    if any(step.startswith("exchange ") for step in steps):
+        return "exchanging"
+    return "writing" if any(step.startswith("os.mkdir") for step in steps) else "before"
+
+
+def steps_in(phase: str, steps: tuple[str, ...]) -> list[int]:
+    """The numbers of the steps in a phase."""
+    phases = [phase_of(steps[: number + 1]) for number in range(len(steps))]
+    return [number for number, found in enumerate(phases) if found == phase]

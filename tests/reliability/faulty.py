@@ -54,8 +54,16 @@ class Steps:
         """The step that the interpreter is about to do, if it is one of STEPS."""
         if event == "fcntl.flock":
             self.step(event)
-        elif event in STEPS and str(arguments[0]).startswith(self._below):
-            self.step(f"{event} {str(arguments[0])[len(self._below):]}")
+        elif event in STEPS:
+            path = os.path.join(self._folder(event, arguments), str(arguments[0]))
+            if path.startswith(self._below):
+                self.step(f"{event} {path[len(self._below):]}")
+
+    def _folder(self, event: str, arguments: tuple[Any, ...]) -> str:
+        """The folder that a path is relative to."""
+        if event in ("os.remove", "os.rmdir") and arguments[1] >= 0:
+            return os.readlink(f"/proc/self/fd/{arguments[1]}")
+        return os.getcwd()
 
     def step(self, name: str) -> None:
         """A step is about to be done."""

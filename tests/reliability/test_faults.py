@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
 import pytest
+from mapc.templates.runtime.account import Account
+from mapc.templates.runtime.errors import ConversionError
+from mapc.templates.runtime.lock import locked
+from mapc.templates.runtime.workers import Meter, run_threads
 
 from .children import (
     MESH,
+    PHASES,
     Ended,
     Place,
     content,
@@ -22,6 +30,7 @@ from .children import (
     end,
     new_place,
     start,
+    steps_in,
 )
 from .faulty import NOT_PERMITTED
 
@@ -199,18 +208,20 @@ ENDS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")
 def signalled(place: Place, count: int) -> None:
     """Signals at steps that are drawn, most of them followed by more while the run cleans up."""
     random, seen = Random(count), set()
-    steps: dict[tuple[str, ...], int] = {}
+    steps: dict[tuple[str, ...], tuple[str, ...]] = {}
     for number in range(count):
         overwrite, resumed = number % 2 == 1, number // 2 % 2 == 1
         arguments = ("--overwrite",) * overwrite + ("--resume",) * resumed
-        arguments += ("--threads", "1" if number % 3 else "2")
+        arguments += ("--threads", str(1 + number // 4 % 2))
         fault = {"told": True, "exchange": number % 5 != 4}
         kind = (*arguments, str(number % 5 != 4))
         if kind not in steps:
             place.set_up(overwrite)
-            steps[kind] = len(convert(place, fault, *arguments).steps)
+            ended = convert(place, fault, *arguments)
+            assert (ended.code, ended.err) == (0, "")
+            steps[kind] = ended.steps
         first = random.choice(list(ENDS))
-        at = random.randrange(steps[kind] - 1)
+        at = random.choice(steps_in(PHASES[number % 3], steps[kind][:-1]))
         signals = {at: first}
         for more in range(at + 1, at + 1 + random.randrange(4)):
             signals[more] = random.choice(list(ENDS))
@@ -244,6 +255,43 @@ def test_signals(place: Place) -> None:
 @pytest.mark.long
 def test_many_signals(place: Place) -> None:
     signalled(place, 200)
+
+
+def test_a_signal_while_the_lock_is_taken(place: Place) -> None:
+    """It comes when the lock is there and can be given back."""
+    at = convert(place, {"told": True, "slow": 0}).steps.index("fcntl.flock")
+    place.set_up(overwrite=False)
+    fault = {"told": True, "signals": {at: signal.SIGTERM}}
+    assert convert(place, fault).code == 143
+    assert os.listdir(place.folder) == ["hf"]
+
+
+def test_a_signal_while_a_failed_run_cleans_up(place: Place) -> None:
+    fault: dict[str, Any] = {"told": True, "limit": 1_000_000, "reserve": False}
+    steps = convert(place, fault).steps
+    at = next(n for n, step in enumerate(steps) if step.startswith("os.remove"))
+    assert "lock" not in steps[at]
+    ended = convert(place, fault | {"signals": {at: signal.SIGINT}})
+    assert ended.code == 130
+    assert ended.err == "error: interrupted, nothing is left behind\n"
+    assert os.listdir(place.folder) == ["hf"]
+
+
+def test_threads_have_ended_after_an_interrupt() -> None:
+    """The interrupt comes while the main thread waits for another one, which goes on for a while."""
+    main, events = threading.main_thread(), []
+
+    def work() -> None:
+        if threading.current_thread() is not main:
+            time.sleep(0.1)
+            events.append("interrupt")
+            signal.pthread_kill(main.ident or 0, signal.SIGINT)
+            time.sleep(0.2)
+            events.append("end")
+
+    with pytest.raises(KeyboardInterrupt):
+        run_threads(work, 2, Meter(1, None, Account()))
+    assert events == ["interrupt", "end"]
 
 
 def test_handlers_are_put_back(place: Place) -> None:
@@ -294,6 +342,28 @@ def test_two_runs_at_once(place: Place, arguments: tuple[str, ...]) -> None:
     assert (ended.code, ended.err) == (0, "")
     assert place.check() == "whole"
     assert sorted(os.listdir(place.folder)) == ["hf", "mcore"]
+
+
+def test_a_lock_that_is_given_back_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has opened the file before its holder removes it does not hold the lock: there is another file then."""
+    path, flock = tmp_path / "lock", fcntl.flock
+    calls = iter([path.unlink])
+
+    def remove_first(descriptor: int, how: int) -> None:
+        for remove in calls:
+            remove()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+    with (
+        locked(str(path), "target"),
+        pytest.raises(ConversionError),
+        locked(str(path), "target"),
+    ):
+        pass
+    assert not path.exists()
 
 
 def test_many_runs_at_once(place: Place) -> None:

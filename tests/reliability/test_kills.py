@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from .children import (
+    PHASES,
     Ended,
     Place,
     content,
@@ -26,10 +27,11 @@ from .children import (
     convert_here,
     end,
     new_place,
+    phase_of,
     start,
+    steps_in,
 )
 
-PHASES = ("before", "writing", "exchanging")
 SLOW = 0.004  # seconds that a step takes longer where the moment is chosen by time
 
 
@@ -67,13 +69,6 @@ def drawn(number: int) -> Run:
     )
 
 
-def phase_of(steps: tuple[str, ...]) -> str:
-    """The phase of a run that has told these steps, the last of which it is about to do."""
-    if any(step.startswith("exchange ") for step in steps):
-        return "exchanging"
-    return "writing" if any(step.startswith("os.mkdir") for step in steps) else "before"
-
-
 class Killer:
     """Starts runs and kills them. What steps a run has is seen once for each kind of run."""
 
@@ -90,8 +85,7 @@ class Killer:
     def _at_a_step(self, run: Run) -> Ended:
         """The process kills itself when it is about to do a step of the phase."""
         steps = self._steps_of(run)
-        phases = [phase_of(steps[: number + 1]) for number in range(len(steps))]
-        at = self._random.choice([n for n, p in enumerate(phases) if p == run.phase])
+        at = self._random.choice(steps_in(run.phase, steps))
         return self._run(run, {"signals": {str(at): signal.SIGKILL}})
 
     def _by_time(self, run: Run) -> Ended:
