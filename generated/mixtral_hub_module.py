@@ -7423,6 +7423,53 @@ def _pieces_of_rows(views: list[memoryview], run: int, rows: int) -> list[memory
     return [view[begin : begin + run] for begin in begins for view in views]
 
 
+# ---- runtime: What has to be at hand to put together a chunk of any of these tensors: memory, and a library.
+
+
+def tensors_of(files: Iterable[OutputFile]) -> list[OutputTensor]:
+    """The tensors of all files."""
+    return [tensor for file in files for tensor in file.tensors]
+
+
+def needs_arrays(tensor: OutputTensor) -> bool:
+    """Whether something of a tensor may be copied as a strided block."""
+    return any(map(_is_strided, tensor.blocks.copies))
+
+
+def load_arrays() -> None:
+    """Import what strided blocks are copied with, as the first of them would."""
+    block = StridedBlock(0, (1,), 0, (1,), (1,), 1)
+    copy_block(block, memoryview(b"\0"), memoryview(bytearray(1)), memoryview(b""))
+
+
+def scratch_of(tensors: Iterable[OutputTensor]) -> int:
+    """The bytes that hold the source of one chunk where it is cast or computed."""
+    pairs = set()
+    for tensor in tensors:
+        if not tensor.transfer.changes and tensor.transfer.dtype != tensor.dtype:
+            pairs.add((tensor.transfer.dtype, tensor.dtype))
+        for change in tensor.transfer.changes:
+            if change.filled is None:
+                pairs.add((change.dtype, tensor.dtype))
+    return cast_scratch(pairs, CHUNK)
+
+
+def computing_of(tensors: Iterable[OutputTensor]) -> int:
+    """The bytes that torch takes, to compute a chunk or to look for numbers that have become infinite."""
+    pairs = {(bool(t.transfer.changes), t.transfer.dtype, t.dtype) for t in tensors}
+    takes = any(
+        computed or may_narrow(Change(dtype, ()), to) for computed, dtype, to in pairs
+    )
+    return computing_memory(CHUNK) if takes else 0
+
+
+def _is_strided(copy: Copy) -> bool:
+    """Whether a copy is not made of long runs, if its elements are as small as they can be."""
+    if copy.steps[-1:] == copy.strides[-1:] == (1,):
+        return len(copy.counts) > 1 and copy.counts[-1] < LONG_RUN
+    return copy.counts != ()
+
+
 # ---- runtime: Comparing bytes of the source: tensors that must be equal, padding that should be zero, values that a map makes.
 
 
@@ -7892,6 +7939,21 @@ def run_threads(work: Callable[[], None], threads: int, meter: Meter) -> None:
         raise failures[0]
 
 
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """torch, if it is loaded, stays in the thread that calls it: waiting for others takes longer than a chunk."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _join(threads: list[Thread], ends: list[Event]) -> None:
     """Wait until the threads have ended. A join that is interrupted would take one for ended that still runs."""
     for thread, end in zip(threads, ends):
@@ -7936,16 +7998,15 @@ def prepare_writing(
         os.path.getsize(os.path.join(source.path, name)) for name in content.copied
     )
     check_room(target, copied + sum(file.size for file in content.files))
-    if max_memory is not None and any(map(_needs_arrays, content.files)):
-        _load_arrays()
+    tensors = tensors_of(content.files)
+    if max_memory is not None and any(map(needs_arrays, tensors)):
+        load_arrays()
     header = max((len(file.header) for file in content.files), default=0)
     needs = Needs(
         taken_memory(),
-        sum(held_memory(tensors) for tensors in source.tensors.values()),
+        sum(map(held_memory, source.tensors.values())),
         REST + (READ_BACK * header if verify else 0),
-        assembler_memory(CHUNK, _cast_scratch(content.files))
-        + _computing_memory(content.files)
-        + THREAD,
+        assembler_memory(CHUNK, scratch_of(tensors)) + computing_of(tensors) + THREAD,
     )
     return choose_threads(threads, needs, max_memory)
 
@@ -7966,7 +8027,7 @@ def write_target(
     """
     total = sum(file.size - len(file.header) for file in content.files)
     meter = Meter(total * (2 if verify else 1), progress, account)
-    with target_folder(target) as folder, _one_torch_thread():
+    with target_folder(target) as folder, one_torch_thread():
         account.begin("writing")
         kept = keep_files(folder, {file.name for file in content.files})
         for file in content.files:
@@ -7997,7 +8058,7 @@ def _write_files(
     # The ranks take their shares of the same tensors, which are read once if all files grow together. Shards do not.
     files, together = content.files, len(content.files) if content.by_rank else threads
     groups = find_siblings(found, files) if content.by_rank else list(map(alone, files))
-    shares, scratch = Shares(groups, together), _cast_scratch(files)
+    shares, scratch = Shares(groups, together), scratch_of(tensors_of(files))
     clocks: list[Clock] = []
 
     def work() -> None:
@@ -8021,64 +8082,84 @@ def _write_files(
     meter.account.share_out(clocks, len(files))
 
 
+# ---- runtime: Opening a source: its plan, and the values in it that must agree, before anything is read on the way to a target.
+
+
+def check_choices(converter: Converter, choices: Mapping[str, Any]) -> None:
+    """UsageError for an option, a variant or an alternative that does not exist."""
+    check_known("option or variant", choices, [*converter.options, *converter.variants])
+    for name in _chosen(converter, choices):
+        check_known(f"variant {name}", [choices[name]], converter.variants[name])
+
+
+def plan_source(
+    converter: Converter,
+    source: SourceFolder,
+    to: str,
+    asked: Any,
+    choices: Mapping[str, Any],
+) -> tuple[Any, Plan]:
+    """The mesh of the layout with ranks, None where there is none, and the plan of a conversion.
+
+    `asked` is what the caller says of the mesh, `choices` are options and variants by name. ConversionError where the
+    source does not fit the map.
+    """
+    here = (converter.right, converter.left)[converter.side(to)]
+    mesh = source.mesh if here.file is not None else asked
+    if mesh is None and converter.mesh is not None:
+        mesh = converter.mesh()
+    config = here.read(source.config, **choices)
+    plan = make_plan(converter, to, config, mesh, source.tensors)
+    _check_variants(converter, choices, plan.config)
+    return mesh, plan
+
+
+def check_values(
+    plan: Plan, source: SourceFolder, check_replicas: bool
+) -> dict[str, int]:
+    """Compare what must be equal in the source; the elements of padding that are not zero, by tensor."""
+    check_equal(source.tensors, plan.ties, "are one tensor in this map")
+    if check_replicas:
+        check_equal(source.tensors, plan.replicas, "are copies of one tensor")
+    if plan.made:
+        check_cast_library("what the map makes")
+        check_made(source.tensors, plan.made)
+    return count_nonzero(source.tensors, plan.paddings)
+
+
 @contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """torch, if it is loaded, stays in the thread that calls it: waiting for others takes longer than a chunk."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def without_collecting() -> Iterator[None]:
+    """No garbage collection while many small objects are made that all stay; it takes half of the time.
+
+    They count as old ones at the end, or the next collection would go through all of them.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        if enabled:
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()
 
 
-def _needs_arrays(file: OutputFile) -> bool:
-    """Whether something in a file may be copied as a strided block."""
-    return any(
-        _is_strided(copy) for tensor in file.tensors for copy in tensor.blocks.copies
-    )
+def _chosen(converter: Converter, choices: Mapping[str, Any]) -> list[str]:
+    """The variants that an alternative is asked for."""
+    return [name for name in converter.variants if choices.get(name) is not None]
 
 
-def _is_strided(copy: Copy) -> bool:
-    """Whether a copy is not made of long runs, if its elements are as small as they can be."""
-    if copy.steps[-1:] == copy.strides[-1:] == (1,):
-        return len(copy.counts) > 1 and copy.counts[-1] < LONG_RUN
-    return copy.counts != ()
-
-
-def _load_arrays() -> None:
-    """Import what strided blocks are copied with, as the first of them would."""
-    block = StridedBlock(0, (1,), 0, (1,), (1,), 1)
-    copy_block(block, memoryview(b"\0"), memoryview(bytearray(1)), memoryview(b""))
-
-
-def _cast_scratch(files: list[OutputFile]) -> int:
-    tensors = [tensor for file in files for tensor in file.tensors]
-    cast = {(t.transfer.dtype, t.dtype) for t in tensors if not t.transfer.changes}
-    computed = {
-        (change.dtype, tensor.dtype)
-        for tensor in tensors
-        for change in tensor.transfer.changes
-        if change.filled is None
-    }
-    return cast_scratch({pair for pair in cast if pair[0] != pair[1]} | computed, CHUNK)
-
-
-def _computing_memory(files: list[OutputFile]) -> int:
-    """What torch takes besides, to compute a chunk or to look for numbers that have become infinite."""
-    pairs = {
-        (bool(tensor.transfer.changes), tensor.transfer.dtype, tensor.dtype)
-        for file in files
-        for tensor in file.tensors
-    }
-    takes = any(
-        computed or may_narrow(Change(dtype, ()), to) for computed, dtype, to in pairs
-    )
-    return computing_memory(CHUNK) if takes else 0
+def _check_variants(
+    converter: Converter, choices: Mapping[str, Any], config: Any
+) -> None:
+    """ConversionError for an alternative that is asked for and that the source's names deny."""
+    for name in _chosen(converter, choices):
+        if getattr(config, name) != choices[name]:
+            raise ConversionError(
+                f"{name}: {choices[name]} is asked for, the source has the names of {getattr(config, name)}; "
+                "leave it out, it is read off the names"
+            )
 
 
 # ---- runtime: What a conversion did, or with --plan would do.
@@ -8357,13 +8438,13 @@ def convert_directory(
     account = Account(announce)
     sides = (converter.left, converter.right)
     here, there = sides if converter.side(to) else sides[::-1]
-    _check_choices(converter, choices)
+    check_choices(converter, choices)
     stored_dtype = _stored_dtype(dtype)
     shard_size = parse_size(max_shard_size)
     memory = None if max_memory is None else parse_size(max_memory)
     _check_request(converter, mesh, threads)
 
-    with _without_collecting():
+    with without_collecting():
         account.begin("reading headers")
         source = open_source(
             os.fspath(source_dir), here, converter.mesh, mesh, follow_links
@@ -8372,13 +8453,9 @@ def convert_directory(
         check_target(target, source.path, source.files)
         account.begin("planning")
         check_taken("once the headers are read", memory)
-        mesh = _mesh(converter, here, source, mesh)
-        plan = make_plan(
-            converter, to, here.read(source.config, **choices), mesh, source.tensors
-        )
-        _check_variants(converter, choices, plan.config)
+        mesh, plan = plan_source(converter, source, to, mesh, choices)
         account.begin("checking values")
-        nonzero = _check_values(plan, source, check_replicas)
+        nonzero = check_values(plan, source, check_replicas)
         account.begin("planning")
         if there.file is None:
             files = shard_outputs(plan, shard_size, stored_dtype)
@@ -8417,48 +8494,6 @@ def convert_directory(
     )
 
 
-@contextmanager
-def _without_collecting() -> Iterator[None]:
-    """No garbage collection while many small objects are made that all stay; it takes half of the time.
-
-    They count as old ones at the end, or the next collection would go through all of them.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            if not gc.get_freeze_count():
-                gc.freeze()
-                gc.unfreeze()
-            gc.enable()
-
-
-def _check_choices(converter: Converter, choices: Mapping[str, Any]) -> None:
-    """UsageError for an option, a variant or an alternative that does not exist."""
-    check_known("option or variant", choices, [*converter.options, *converter.variants])
-    for name in _chosen(converter, choices):
-        check_known(f"variant {name}", [choices[name]], converter.variants[name])
-
-
-def _chosen(converter: Converter, choices: Mapping[str, Any]) -> list[str]:
-    """The variants that an alternative is asked for."""
-    return [name for name in converter.variants if choices.get(name) is not None]
-
-
-def _check_variants(
-    converter: Converter, choices: Mapping[str, Any], config: Any
-) -> None:
-    """ConversionError for an alternative that is asked for and that the source's names deny."""
-    for name in _chosen(converter, choices):
-        if getattr(config, name) != choices[name]:
-            raise ConversionError(
-                f"{name}: {choices[name]} is asked for, the source has the names of {getattr(config, name)}; "
-                "leave it out, it is read off the names"
-            )
-
-
 def _stored_dtype(dtype: str | None) -> str | None:
     """The dtype that is asked for, as a header names it."""
     if dtype is None:
@@ -8475,28 +8510,6 @@ def _check_request(converter: Converter, mesh: Any, threads: int | None) -> None
         )
     if threads is not None and threads < 1:
         raise UsageError(f"threads: expected 1 or more, found {threads}")
-
-
-def _mesh(converter: Converter, here: Side, source: SourceFolder, asked: Any) -> Any:
-    """The mesh of the layout with ranks, None where there is none."""
-    if here.file is not None:
-        return source.mesh
-    if asked is None and converter.mesh is not None:
-        return converter.mesh()
-    return asked
-
-
-def _check_values(
-    plan: Plan, source: SourceFolder, check_replicas: bool
-) -> dict[str, int]:
-    """Compare what must be equal in the source; the elements of padding that are not zero, by tensor."""
-    check_equal(source.tensors, plan.ties, "are one tensor in this map")
-    if check_replicas:
-        check_equal(source.tensors, plan.replicas, "are copies of one tensor")
-    if plan.made:
-        check_cast_library("what the map makes")
-        check_made(source.tensors, plan.made)
-    return count_nonzero(source.tensors, plan.paddings)
 
 
 def _content(

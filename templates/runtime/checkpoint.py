@@ -6,22 +6,19 @@ streamed into a directory of their own, which takes the target's place at the ve
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 from .account import Account
 from .casting import CAST_DTYPES, check_cast_library
-from .compare import check_equal, check_made, count_nonzero
-from .errors import ConversionError
 from .footprint import check_taken
 from .ledger import make_ledger
 from .mapping import Converter, Side
 from .narrowing import Narrowing
+from .opening import check_choices, check_values, plan_source, without_collecting
 from .output_files import (
     INDEX_FILE,
     OutputFile,
@@ -30,7 +27,7 @@ from .output_files import (
     shard_index,
     shard_outputs,
 )
-from .plan import Plan, make_plan
+from .plan import Plan
 from .report import Report, WrittenFile
 from .sizes import parse_size
 from .source_folder import CONFIG_FILE, SourceFolder, open_source
@@ -79,13 +76,13 @@ def convert_directory(
     account = Account(announce)
     sides = (converter.left, converter.right)
     here, there = sides if converter.side(to) else sides[::-1]
-    _check_choices(converter, choices)
+    check_choices(converter, choices)
     stored_dtype = _stored_dtype(dtype)
     shard_size = parse_size(max_shard_size)
     memory = None if max_memory is None else parse_size(max_memory)
     _check_request(converter, mesh, threads)
 
-    with _without_collecting():
+    with without_collecting():
         account.begin("reading headers")
         source = open_source(
             os.fspath(source_dir), here, converter.mesh, mesh, follow_links
@@ -94,13 +91,9 @@ def convert_directory(
         check_target(target, source.path, source.files)
         account.begin("planning")
         check_taken("once the headers are read", memory)
-        mesh = _mesh(converter, here, source, mesh)
-        plan = make_plan(
-            converter, to, here.read(source.config, **choices), mesh, source.tensors
-        )
-        _check_variants(converter, choices, plan.config)
+        mesh, plan = plan_source(converter, source, to, mesh, choices)
         account.begin("checking values")
-        nonzero = _check_values(plan, source, check_replicas)
+        nonzero = check_values(plan, source, check_replicas)
         account.begin("planning")
         if there.file is None:
             files = shard_outputs(plan, shard_size, stored_dtype)
@@ -139,48 +132,6 @@ def convert_directory(
     )
 
 
-@contextmanager
-def _without_collecting() -> Iterator[None]:
-    """No garbage collection while many small objects are made that all stay; it takes half of the time.
-
-    They count as old ones at the end, or the next collection would go through all of them.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            if not gc.get_freeze_count():
-                gc.freeze()
-                gc.unfreeze()
-            gc.enable()
-
-
-def _check_choices(converter: Converter, choices: Mapping[str, Any]) -> None:
-    """UsageError for an option, a variant or an alternative that does not exist."""
-    check_known("option or variant", choices, [*converter.options, *converter.variants])
-    for name in _chosen(converter, choices):
-        check_known(f"variant {name}", [choices[name]], converter.variants[name])
-
-
-def _chosen(converter: Converter, choices: Mapping[str, Any]) -> list[str]:
-    """The variants that an alternative is asked for."""
-    return [name for name in converter.variants if choices.get(name) is not None]
-
-
-def _check_variants(
-    converter: Converter, choices: Mapping[str, Any], config: Any
-) -> None:
-    """ConversionError for an alternative that is asked for and that the source's names deny."""
-    for name in _chosen(converter, choices):
-        if getattr(config, name) != choices[name]:
-            raise ConversionError(
-                f"{name}: {choices[name]} is asked for, the source has the names of {getattr(config, name)}; "
-                "leave it out, it is read off the names"
-            )
-
-
 def _stored_dtype(dtype: str | None) -> str | None:
     """The dtype that is asked for, as a header names it."""
     if dtype is None:
@@ -197,28 +148,6 @@ def _check_request(converter: Converter, mesh: Any, threads: int | None) -> None
         )
     if threads is not None and threads < 1:
         raise UsageError(f"threads: expected 1 or more, found {threads}")
-
-
-def _mesh(converter: Converter, here: Side, source: SourceFolder, asked: Any) -> Any:
-    """The mesh of the layout with ranks, None where there is none."""
-    if here.file is not None:
-        return source.mesh
-    if asked is None and converter.mesh is not None:
-        return converter.mesh()
-    return asked
-
-
-def _check_values(
-    plan: Plan, source: SourceFolder, check_replicas: bool
-) -> dict[str, int]:
-    """Compare what must be equal in the source; the elements of padding that are not zero, by tensor."""
-    check_equal(source.tensors, plan.ties, "are one tensor in this map")
-    if check_replicas:
-        check_equal(source.tensors, plan.replicas, "are copies of one tensor")
-    if plan.made:
-        check_cast_library("what the map makes")
-        check_made(source.tensors, plan.made)
-    return count_nonzero(source.tensors, plan.paddings)
 
 
 def _content(

@@ -5,7 +5,9 @@ What is written does not depend on how many threads there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Event, Lock, Thread
 from typing import NamedTuple, TypeAlias
 
@@ -106,6 +108,21 @@ def run_threads(work: Callable[[], None], threads: int, meter: Meter) -> None:
         raise
     if failures:
         raise failures[0]
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """torch, if it is loaded, stays in the thread that calls it: waiting for others takes longer than a chunk."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _join(threads: list[Thread], ends: list[Event]) -> None:

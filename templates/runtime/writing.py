@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from .account import Account, Clock
 from .beside import copy_files, write_documents
-from .casting import cast_scratch, computing_memory
+from .chunk_needs import computing_of, load_arrays, needs_arrays, scratch_of, tensors_of
 from .columns import write_siblings
 from .footprint import taken_memory
-from .narrowing import Narrowing, may_narrow
+from .narrowing import Narrowing
 from .output_files import OutputFile
-from .recipe import Copy
 from .resuming import keep_files, open_outputs, resume_file
-from .runs import LONG_RUN
 from .sharing import Shares
 from .siblings import alone, find_siblings
 from .source_files import check_unchanged
 from .source_folder import SourceFolder
 from .stored import StoredTensor
 from .stream import CHUNK, Assembler, assembler_memory, create_file
-from .strided import StridedBlock, copy_block
 from .target_folder import LEDGER_FILE, TargetPlace, check_room, target_folder
 from .torch_files import held_memory
-from .values import Change
 from .verifying import verify_header, verify_siblings
-from .workers import Meter, Needs, Progress, choose_threads, run_threads
+from .workers import (
+    Meter,
+    Needs,
+    Progress,
+    choose_threads,
+    one_torch_thread,
+    run_threads,
+)
 
 THREAD = 1 << 20  # bytes of a thread besides its buffers: stack, heap of its own
 REST = 2 << 20  # bytes for what comes besides the threads: documents, report
@@ -64,16 +65,15 @@ def prepare_writing(
         os.path.getsize(os.path.join(source.path, name)) for name in content.copied
     )
     check_room(target, copied + sum(file.size for file in content.files))
-    if max_memory is not None and any(map(_needs_arrays, content.files)):
-        _load_arrays()
+    tensors = tensors_of(content.files)
+    if max_memory is not None and any(map(needs_arrays, tensors)):
+        load_arrays()
     header = max((len(file.header) for file in content.files), default=0)
     needs = Needs(
         taken_memory(),
-        sum(held_memory(tensors) for tensors in source.tensors.values()),
+        sum(map(held_memory, source.tensors.values())),
         REST + (READ_BACK * header if verify else 0),
-        assembler_memory(CHUNK, _cast_scratch(content.files))
-        + _computing_memory(content.files)
-        + THREAD,
+        assembler_memory(CHUNK, scratch_of(tensors)) + computing_of(tensors) + THREAD,
     )
     return choose_threads(threads, needs, max_memory)
 
@@ -94,7 +94,7 @@ def write_target(
     """
     total = sum(file.size - len(file.header) for file in content.files)
     meter = Meter(total * (2 if verify else 1), progress, account)
-    with target_folder(target) as folder, _one_torch_thread():
+    with target_folder(target) as folder, one_torch_thread():
         account.begin("writing")
         kept = keep_files(folder, {file.name for file in content.files})
         for file in content.files:
@@ -125,7 +125,7 @@ def _write_files(
     # The ranks take their shares of the same tensors, which are read once if all files grow together. Shards do not.
     files, together = content.files, len(content.files) if content.by_rank else threads
     groups = find_siblings(found, files) if content.by_rank else list(map(alone, files))
-    shares, scratch = Shares(groups, together), _cast_scratch(files)
+    shares, scratch = Shares(groups, together), scratch_of(tensors_of(files))
     clocks: list[Clock] = []
 
     def work() -> None:
@@ -147,63 +147,3 @@ def _write_files(
 
     run_threads(work, max(1, min(threads, shares.count)), meter)
     meter.account.share_out(clocks, len(files))
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """torch, if it is loaded, stays in the thread that calls it: waiting for others takes longer than a chunk."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _needs_arrays(file: OutputFile) -> bool:
-    """Whether something in a file may be copied as a strided block."""
-    return any(
-        _is_strided(copy) for tensor in file.tensors for copy in tensor.blocks.copies
-    )
-
-
-def _is_strided(copy: Copy) -> bool:
-    """Whether a copy is not made of long runs, if its elements are as small as they can be."""
-    if copy.steps[-1:] == copy.strides[-1:] == (1,):
-        return len(copy.counts) > 1 and copy.counts[-1] < LONG_RUN
-    return copy.counts != ()
-
-
-def _load_arrays() -> None:
-    """Import what strided blocks are copied with, as the first of them would."""
-    block = StridedBlock(0, (1,), 0, (1,), (1,), 1)
-    copy_block(block, memoryview(b"\0"), memoryview(bytearray(1)), memoryview(b""))
-
-
-def _cast_scratch(files: list[OutputFile]) -> int:
-    tensors = [tensor for file in files for tensor in file.tensors]
-    cast = {(t.transfer.dtype, t.dtype) for t in tensors if not t.transfer.changes}
-    computed = {
-        (change.dtype, tensor.dtype)
-        for tensor in tensors
-        for change in tensor.transfer.changes
-        if change.filled is None
-    }
-    return cast_scratch({pair for pair in cast if pair[0] != pair[1]} | computed, CHUNK)
-
-
-def _computing_memory(files: list[OutputFile]) -> int:
-    """What torch takes besides, to compute a chunk or to look for numbers that have become infinite."""
-    pairs = {
-        (bool(tensor.transfer.changes), tensor.transfer.dtype, tensor.dtype)
-        for file in files
-        for tensor in file.tensors
-    }
-    takes = any(
-        computed or may_narrow(Change(dtype, ()), to) for computed, dtype, to in pairs
-    )
-    return computing_memory(CHUNK) if takes else 0

@@ -1,0 +1,93 @@
+"""Opening a source: its plan, and the values in it that must agree, before anything is read on the way to a target."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from .casting import check_cast_library
+from .compare import check_equal, check_made, count_nonzero
+from .errors import ConversionError
+from .mapping import Converter
+from .plan import Plan, make_plan
+from .source_folder import SourceFolder
+from .usage import check_known
+
+
+def check_choices(converter: Converter, choices: Mapping[str, Any]) -> None:
+    """UsageError for an option, a variant or an alternative that does not exist."""
+    check_known("option or variant", choices, [*converter.options, *converter.variants])
+    for name in _chosen(converter, choices):
+        check_known(f"variant {name}", [choices[name]], converter.variants[name])
+
+
+def plan_source(
+    converter: Converter,
+    source: SourceFolder,
+    to: str,
+    asked: Any,
+    choices: Mapping[str, Any],
+) -> tuple[Any, Plan]:
+    """The mesh of the layout with ranks, None where there is none, and the plan of a conversion.
+
+    `asked` is what the caller says of the mesh, `choices` are options and variants by name. ConversionError where the
+    source does not fit the map.
+    """
+    here = (converter.right, converter.left)[converter.side(to)]
+    mesh = source.mesh if here.file is not None else asked
+    if mesh is None and converter.mesh is not None:
+        mesh = converter.mesh()
+    config = here.read(source.config, **choices)
+    plan = make_plan(converter, to, config, mesh, source.tensors)
+    _check_variants(converter, choices, plan.config)
+    return mesh, plan
+
+
+def check_values(
+    plan: Plan, source: SourceFolder, check_replicas: bool
+) -> dict[str, int]:
+    """Compare what must be equal in the source; the elements of padding that are not zero, by tensor."""
+    check_equal(source.tensors, plan.ties, "are one tensor in this map")
+    if check_replicas:
+        check_equal(source.tensors, plan.replicas, "are copies of one tensor")
+    if plan.made:
+        check_cast_library("what the map makes")
+        check_made(source.tensors, plan.made)
+    return count_nonzero(source.tensors, plan.paddings)
+
+
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """No garbage collection while many small objects are made that all stay; it takes half of the time.
+
+    They count as old ones at the end, or the next collection would go through all of them.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()
+
+
+def _chosen(converter: Converter, choices: Mapping[str, Any]) -> list[str]:
+    """The variants that an alternative is asked for."""
+    return [name for name in converter.variants if choices.get(name) is not None]
+
+
+def _check_variants(
+    converter: Converter, choices: Mapping[str, Any], config: Any
+) -> None:
+    """ConversionError for an alternative that is asked for and that the source's names deny."""
+    for name in _chosen(converter, choices):
+        if getattr(config, name) != choices[name]:
+            raise ConversionError(
+                f"{name}: {choices[name]} is asked for, the source has the names of {getattr(config, name)}; "
+                "leave it out, it is read off the names"
+            )
