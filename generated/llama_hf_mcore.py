@@ -541,7 +541,7 @@ def converter() -> Converter:
 # ---- runtime: The error of every converter, and what may stand in a line of text.
 
 
-LONGEST = 4000  # characters of a message
+LONGEST = 2000  # characters of a message
 _LONG_WORD = re.compile(r"\S{600,}")  # longer than paths and names are
 
 
@@ -576,7 +576,7 @@ def _shortened(text: str, most: int) -> str:
     """A text with its middle left out where it has more than so many characters."""
     if len(text) <= most:
         return text
-    half = most // 2
+    half = most // 2 - 20  # and what is said between them
     left_out = len(text) - 2 * half
     return f"{text[:half]}... ({left_out} characters) ...{text[-half:]}"
 
@@ -603,8 +603,8 @@ def check_kind(what: str, kind: str, value: Any) -> Any:
         raise ConversionError(f"{what}: expected {kind}, found {value!r}")
     if kind == "int" and not 0 <= value < 2**63:
         found = value if abs(value) < 2**64 else f"one of {value.bit_length()} bits"
-        expected = "0 or more" if value < 0 else "below 2**63"
-        raise ConversionError(f"{what}: expected a size, {expected}, found {found}")
+        expected = ", 0 or more" if value < 0 else " below 2**63"
+        raise ConversionError(f"{what}: expected a size{expected}, found {found}")
     return value
 
 
@@ -2818,6 +2818,15 @@ class Source(NamedTuple):
         return f"{self.name} (rank {' '.join(f'{k}={v}' for k, v in self.rank._asdict().items())})"
 
 
+def named_in(found: Mapping[Any, Mapping[str, Any]], source: Source) -> str:
+    """A tensor of the source with its file, or with that of its rank where it is missing and there is but one."""
+    rank = found[source.rank]
+    tensors = [rank[source.name]] if source.name in rank else rank.values()
+    paths = {getattr(tensor, "path", None) for tensor in tensors}
+    path = paths.pop() if len(paths) == 1 else None
+    return f"{path}: {source}" if path else str(source)
+
+
 class Findings:
     """What the checks learn of a source: what was read, what must be equal, what is padding, what is dropped."""
 
@@ -2956,22 +2965,23 @@ def _check_dtype(
     have = findings.found[source.rank][source.name].dtype
     if have != expected:
         raise ConversionError(
-            f"{source}: expected {expected} as {first} has, found {have} ({group.recipe.where})"
+            f"{named_in(findings.found, source)}: expected {expected} as {first} has, found {have} ({group.recipe.where})"
         )
 
 
 def _check_shape(
     group: Group, piece: Piece, source: Source, shape: Counts | None, findings: Findings
 ) -> None:
-    recipe, have = group.recipe, tuple(findings.found[source.rank][source.name].shape)
+    recipe, named = group.recipe, named_in(findings.found, source)
+    have = tuple(findings.found[source.rank][source.name].shape)
     formula = recipe.tensors[piece.side][piece.position].formula
     if shape is None or have != shape:
         raise ConversionError(
-            f"{source} {formula}: expected {list(shape or ())}{recipe.legend()}, found {list(have)} ({recipe.where})"
+            f"{named} {formula}: expected {list(shape or ())}{recipe.legend()}, found {list(have)} ({recipe.where})"
         )
     if source.name in findings.read[source.rank]:
         raise ConversionError(
-            f"{source}: read by two statements, the second is {recipe.where}"
+            f"{named}: read by two statements, the second is {recipe.where}"
         )
     findings.read[source.rank].add(source.name)
 
@@ -2988,7 +2998,7 @@ def _missing(
     if shape is not None:
         said += f", expected {list(shape)}{group.recipe.legend()}"
     return ConversionError(
-        f"{source}: missing; {group.recipe.where} reads it{said}{findings.nearest(source.name)}"
+        f"{named_in(findings.found, source)}: missing; {group.recipe.where} reads it{said}{findings.nearest(source.name)}"
     )
 
 
@@ -3020,12 +3030,12 @@ def take_drops(
 
 
 def leftover(
-    name: str, groups: list[Group], side: int, tensors: list[Source]
+    name: str, groups: list[Group], side: int, tensors: list[Source], named: str = ""
 ) -> ConversionError:
-    """The error for source tensors that nothing reads."""
+    """The error for source tensors that nothing reads; `named` says more of the first than its name."""
     others = f" (and {len(tensors) - 1} more tensors)" if len(tensors) > 1 else ""
     return ConversionError(
-        f"{tensors[0]}: no statement of {name} reads it{others}{_nearest(tensors[0].name, groups, side)}; "
+        f"{named or tensors[0]}: no statement of {name} reads it{others}{_nearest(tensors[0].name, groups, side)}; "
         "a `drop` in the map leaves a tensor behind"
     )
 
@@ -3975,7 +3985,8 @@ class Plan:
         left = [tensor for tensor in left if not tails.take(tensor)]
         if left:
             groups = [one.group for one in checked]
-            raise leftover(converter.name, groups, source, left)
+            named = named_in(found, left[0])
+            raise leftover(converter.name, groups, source, left, named)
         stated = iter(checked)
         taken: list[Checked] = []
         for item in there:
@@ -4627,6 +4638,8 @@ def item_size(dtype: str) -> int:
 # ---- runtime: JSON as a checkpoint may hold it: one object, no name twice, no NaN, no infinity, no -0, not nested deeply.
 
 
+MOST_DIGITS = 1000  # of a whole number; Python has a limit of its own
+_ODD_NUMBER = re.compile(rb"-0|[0-9]{1000}")
 DEEPEST = 100  # objects and lists in one another; other readers stop at 127
 
 
@@ -4638,7 +4651,7 @@ def parse_object(text: bytes, where: str) -> dict[str, Any]:
             object_pairs_hook=_once,
             parse_constant=_no_constant,
             parse_float=_finite,
-            parse_int=_whole_number if b"-0" in text else None,
+            parse_int=_whole_number if _ODD_NUMBER.search(text) else None,
         )
     except RecursionError:
         raise _too_deep(where) from None
@@ -4684,6 +4697,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole_number(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
     if text == "-0":
         raise ValueError("-0 is a whole number to some readers and none to others")
     return int(text)
@@ -5520,8 +5535,18 @@ class StateDict(dict[Any, Any]):
         """What torch notes beside the tensors is not needed."""
 
 
-def read_pickle(text: bytes) -> Any:
-    """What is pickled: StateDicts, lists, numbers, texts, TorchViews, Foreigns. Raises whatever its bytes lead into."""
+class _Codes(dict[int, Any]):
+    """What each code of a pickle does; ValueError for all others."""
+
+    def __missing__(self, code: int) -> Any:
+        raise ValueError(f"the code {code}, with which torch does not pickle")
+
+
+def read_pickle(text: bytes) -> tuple[Any, list[str]]:
+    """What is pickled: StateDicts, lists, numbers, texts, TorchViews, Foreigns; and the names that are not known here.
+
+    Raises whatever its bytes lead into.
+    """
     import io
     import pickle
 
@@ -5529,11 +5554,12 @@ def read_pickle(text: bytes) -> Any:
     plain: Any = pickle._Unpickler
     codes = {name: getattr(pickle, name)[0] for name in CODES.split()}
     reader = plain(io.BytesIO(text))
-    reader.dispatch = {code: plain.dispatch[code] for code in codes.values()}
+    reader.dispatch = _Codes({code: plain.dispatch[code] for code in codes.values()})
     reader.dispatch[codes["EMPTY_DICT"]] = lambda own: own.append(StateDict())
-    reader.find_class = _Names().find
+    names = _Names()
+    reader.find_class = names.find
     reader.persistent_load = _storage
-    return reader.load()
+    return reader.load(), names.foreign
 
 
 def _storage(found: Any) -> TorchStorage:
@@ -5557,6 +5583,9 @@ def _foreign(name: str) -> type[Foreign]:
 class _Names:
     """What the names in one pickle stand for. Bound methods, since a pickle could change functions and classes."""
 
+    def __init__(self) -> None:
+        self.foreign: list[str] = []
+
     def find(self, module: str, name: str) -> Any:
         """What a name stands for, whatever the pickle does with it."""
         full = f"{module}.{name}"
@@ -5568,9 +5597,11 @@ class _Names:
             "torch._utils._rebuild_parameter_with_state": self.first,
             "torch._tensor._rebuild_from_type_v2": self.typed,
         }
-        return (
-            known.get(full) or STORAGES.get(full) or DTYPES.get(full) or _foreign(full)
-        )
+        found = known.get(full) or STORAGES.get(full) or DTYPES.get(full)
+        if found is None:
+            self.foreign.append(full)
+            return _foreign(full)
+        return found
 
     def ordered(self, pairs: Any = ()) -> StateDict:
         """An OrderedDict."""
@@ -5612,6 +5643,7 @@ class TorchRecords(NamedTuple):
     seen: FileIdentity
     spans: Mapping[str, tuple[int, int]]  # begin and size, by name
     pickled: Any
+    foreign: list[str]  # names in the pickle of what is no part of a tensor
 
 
 def read_torch_file(path: str) -> dict[str, StoredTensor]:
@@ -5619,13 +5651,7 @@ def read_torch_file(path: str) -> dict[str, StoredTensor]:
 
     Raises ConversionError where the file is anything but a dictionary of dense tensors.
     """
-    try:
-        file = _read_records(path)
-    except (ConversionError, OSError):
-        raise
-    # Reading bytes that nobody has checked raises whatever they lead it into.
-    except Exception as error:  # noqa: BLE001
-        raise _no_tensors(path, f"found {type(error).__name__}: {error}") from None
+    file = _read_torch(path)
     if not isinstance(file.pickled, StateDict):
         raise ConversionError(
             f"{path}: expected a dictionary of tensors, found {_kind_found(file.pickled)}"
@@ -5641,6 +5667,10 @@ def read_torch_file(path: str) -> dict[str, StoredTensor]:
                 f"{path}: {name}: expected less to copy than the file has, {file.seen.size} bytes, found {held}; "
                 "save the tensors as they are, not views of each other"
             )
+    if file.foreign:
+        raise _no_tensors(
+            path, f"found {file.foreign[0]} in its pickle, which is not run"
+        )
     return tensors
 
 
@@ -5655,7 +5685,26 @@ def _no_tensors(path: str, found: str) -> ConversionError:
     )
 
 
-def _read_records(path: str) -> TorchRecords:
+def _read_torch(path: str) -> TorchRecords:
+    """What is in a file. Reading bytes that nobody has checked raises whatever they lead it into."""
+    try:
+        text, seen, spans = _read_records(path)
+    except ConversionError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
+        raise _no_tensors(path, "found one that is cut off or broken") from None
+    try:
+        return TorchRecords(path, seen, spans, *read_pickle(text))
+    except ValueError as error:
+        raise _no_tensors(path, f"found in its pickle {error}") from None
+    except Exception:  # noqa: BLE001
+        raise _no_tensors(path, "found a pickle that is cut off or broken") from None
+
+
+def _read_records(path: str) -> tuple[bytes, FileIdentity, dict[str, tuple[int, int]]]:
+    """The pickle of a file, which file it is, and where its records are."""
     import zipfile
 
     descriptor, seen = open_regular(path)
@@ -5674,8 +5723,7 @@ def _read_records(path: str) -> TorchRecords:
                 raise _no_tensors(path, f"found {name} {what}")
             spans[name] = _span(descriptor, entry, seen.size)
         _check_kind(path, descriptor, spans)
-        text = _read_span(descriptor, spans["data.pkl"])
-    return TorchRecords(path, seen, spans, read_pickle(text))
+        return _read_span(descriptor, spans["data.pkl"]), seen, spans
 
 
 def _span(descriptor: int, entry: Any, size: int) -> tuple[int, int]:
@@ -5910,8 +5958,9 @@ def _read_shards(files: SourceFiles) -> tuple[tuple[str, ...], dict[str, StoredT
         if here == [whole]:
             return (whole,), _read_weights(files, whole)
         if here:
+            found = what_is(os.path.join(path, index))
             raise ConversionError(
-                f"{path}: {here[0]}: expected {index} to say which shards there are, found none"
+                f"{path}: {here[0]}: expected {index} to say which shards there are, found {found}"
             )
     raise ConversionError(
         f"{path}: expected {' or '.join(WHOLE_FILES)}, or shards with an index, found none of them"
@@ -6002,13 +6051,20 @@ def _recorded_mesh(path: str, mesh_class: Any, config: dict[str, Any]) -> Any:
         return None
     dims = [dim.name for dim in fields(mesh_class)]
     if not isinstance(sizes, dict) or not all(
-        dim in dims and type(size) is int and size > 0 for dim, size in sizes.items()
+        dim in dims and type(size) is int and 0 < size < 2**31
+        for dim, size in sizes.items()
     ):
         raise ConversionError(
             f"{os.path.join(path, CONFIG_FILE)}: mapc.mesh: expected sizes, 1 or more, of {', '.join(dims)}, "
             f"found {sizes!r}"
         )
-    return mesh_class(**sizes)
+    mesh = mesh_class(**sizes)
+    try:
+        mesh.ranks()
+    except ConversionError as error:
+        file = os.path.join(path, CONFIG_FILE)
+        raise ConversionError(f"{file}: mapc.mesh: {error}") from None
+    return mesh
 
 
 def _mesh_of_names(path: str, side: Side, mesh_class: Any) -> Any:
@@ -6056,9 +6112,10 @@ def _found(path: str, name: str) -> str:
 def _check_rank_files(path: str, names: dict[Any, str], mesh: Any) -> None:
     """Every rank has its file, and no file of that kind belongs to no rank."""
     for rank, name in names.items():
-        if not os.path.isfile(os.path.join(path, name)):
+        file = os.path.join(path, name)
+        if not os.path.isfile(file):
             raise ConversionError(
-                f"{os.path.join(path, name)}: expected for rank {rank_text(rank)} of {mesh_text(mesh)}, found none; "
+                f"{file}: expected for rank {rank_text(rank)} of {mesh_text(mesh)}, found {what_is(file)}; "
                 "fetch it, or say which mesh it is"
             )
     alike = {_without_numbers(name) for name in names.values()}
@@ -6578,7 +6635,8 @@ def _fill_from(file: OpenFile, position: int, view: memoryview) -> None:
         count = _read_into(file, [view[done:]], position + done)
         if count == 0:
             wanted = f"{position + len(view)} bytes or more"
-            raise changed_meanwhile(file.path, wanted, f"{position + done}")
+            found = os.fstat(file.descriptor).st_size
+            raise changed_meanwhile(file.path, wanted, f"{found}")
         done += count
 
 
@@ -7752,7 +7810,10 @@ def _check_pair(
     other: tuple[Source, StoredTensor],
     why: str,
 ) -> None:
-    both, (first, second) = f"{one[0]} and {other[0]} {why}", (one[1], other[1])
+    first, second = one[1], other[1]
+    both = f"{first.path}: {one[0]} and {second.path}: {other[0]} {why}"
+    if first.path == second.path:
+        both = f"{first.path}: {one[0]} and {other[0]} {why}"
     if (first.dtype, first.shape) != (second.dtype, second.shape):
         raise ConversionError(
             f"{both}: expected {first.dtype} {list(first.shape)} twice, found {second.dtype} {list(second.shape)}"
@@ -8315,10 +8376,21 @@ def plan_source(
     mesh = source.mesh if here.file is not None else asked
     if mesh is None and converter.mesh is not None:
         mesh = converter.mesh()
-    config = here.read(source.config, **choices)
+    config = _read_config_of(here, source, choices)
     plan = make_plan(converter, to, config, mesh, source.tensors)
     _check_variants(converter, choices, plan.config)
     return mesh, plan
+
+
+def _read_config_of(
+    here: Side, source: SourceFolder, choices: Mapping[str, Any]
+) -> Any:
+    """What the source's config says, with the options and variants that are asked for."""
+    try:
+        return here.read(source.config, **choices)
+    except ConversionError as error:
+        path = os.path.join(source.path, CONFIG_FILE)
+        raise ConversionError(f"{path}: {error}") from None
 
 
 def check_values(

@@ -26,6 +26,15 @@ class Source(NamedTuple):
         return f"{self.name} (rank {' '.join(f'{k}={v}' for k, v in self.rank._asdict().items())})"
 
 
+def named_in(found: Mapping[Any, Mapping[str, Any]], source: Source) -> str:
+    """A tensor of the source with its file, or with that of its rank where it is missing and there is but one."""
+    rank = found[source.rank]
+    tensors = [rank[source.name]] if source.name in rank else rank.values()
+    paths = {getattr(tensor, "path", None) for tensor in tensors}
+    path = paths.pop() if len(paths) == 1 else None
+    return f"{path}: {source}" if path else str(source)
+
+
 class Findings:
     """What the checks learn of a source: what was read, what must be equal, what is padding, what is dropped."""
 
@@ -164,22 +173,23 @@ def _check_dtype(
     have = findings.found[source.rank][source.name].dtype
     if have != expected:
         raise ConversionError(
-            f"{source}: expected {expected} as {first} has, found {have} ({group.recipe.where})"
+            f"{named_in(findings.found, source)}: expected {expected} as {first} has, found {have} ({group.recipe.where})"
         )
 
 
 def _check_shape(
     group: Group, piece: Piece, source: Source, shape: Counts | None, findings: Findings
 ) -> None:
-    recipe, have = group.recipe, tuple(findings.found[source.rank][source.name].shape)
+    recipe, named = group.recipe, named_in(findings.found, source)
+    have = tuple(findings.found[source.rank][source.name].shape)
     formula = recipe.tensors[piece.side][piece.position].formula
     if shape is None or have != shape:
         raise ConversionError(
-            f"{source} {formula}: expected {list(shape or ())}{recipe.legend()}, found {list(have)} ({recipe.where})"
+            f"{named} {formula}: expected {list(shape or ())}{recipe.legend()}, found {list(have)} ({recipe.where})"
         )
     if source.name in findings.read[source.rank]:
         raise ConversionError(
-            f"{source}: read by two statements, the second is {recipe.where}"
+            f"{named}: read by two statements, the second is {recipe.where}"
         )
     findings.read[source.rank].add(source.name)
 
@@ -196,7 +206,7 @@ def _missing(
     if shape is not None:
         said += f", expected {list(shape)}{group.recipe.legend()}"
     return ConversionError(
-        f"{source}: missing; {group.recipe.where} reads it{said}{findings.nearest(source.name)}"
+        f"{named_in(findings.found, source)}: missing; {group.recipe.where} reads it{said}{findings.nearest(source.name)}"
     )
 
 
@@ -228,12 +238,12 @@ def take_drops(
 
 
 def leftover(
-    name: str, groups: list[Group], side: int, tensors: list[Source]
+    name: str, groups: list[Group], side: int, tensors: list[Source], named: str = ""
 ) -> ConversionError:
-    """The error for source tensors that nothing reads."""
+    """The error for source tensors that nothing reads; `named` says more of the first than its name."""
     others = f" (and {len(tensors) - 1} more tensors)" if len(tensors) > 1 else ""
     return ConversionError(
-        f"{tensors[0]}: no statement of {name} reads it{others}{_nearest(tensors[0].name, groups, side)}; "
+        f"{named or tensors[0]}: no statement of {name} reads it{others}{_nearest(tensors[0].name, groups, side)}; "
         "a `drop` in the map leaves a tensor behind"
     )
 

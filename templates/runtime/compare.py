@@ -96,7 +96,10 @@ def _check_pair(
     other: tuple[Source, StoredTensor],
     why: str,
 ) -> None:
-    both, (first, second) = f"{one[0]} and {other[0]} {why}", (one[1], other[1])
+    first, second = one[1], other[1]
+    both = f"{first.path}: {one[0]} and {second.path}: {other[0]} {why}"
+    if first.path == second.path:
+        both = f"{first.path}: {one[0]} and {other[0]} {why}"
     if (first.dtype, first.shape) != (second.dtype, second.shape):
         raise ConversionError(
             f"{both}: expected {first.dtype} {list(first.shape)} twice, found {second.dtype} {list(second.shape)}"

@@ -36,8 +36,8 @@ def check_kind(what: str, kind: str, value: Any) -> Any:
         raise ConversionError(f"{what}: expected {kind}, found {value!r}")
     if kind == "int" and not 0 <= value < 2**63:
         found = value if abs(value) < 2**64 else f"one of {value.bit_length()} bits"
-        expected = "0 or more" if value < 0 else "below 2**63"
-        raise ConversionError(f"{what}: expected a size, {expected}, found {found}")
+        expected = ", 0 or more" if value < 0 else " below 2**63"
+        raise ConversionError(f"{what}: expected a size{expected}, found {found}")
     return value
 
 

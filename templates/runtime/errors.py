@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-LONGEST = 4000  # characters of a message
+LONGEST = 2000  # characters of a message
 _LONG_WORD = re.compile(r"\S{600,}")  # longer than paths and names are
 
 
@@ -39,6 +39,6 @@ def _shortened(text: str, most: int) -> str:
     """A text with its middle left out where it has more than so many characters."""
     if len(text) <= most:
         return text
-    half = most // 2
+    half = most // 2 - 20  # and what is said between them
     left_out = len(text) - 2 * half
     return f"{text[:half]}... ({left_out} characters) ...{text[-half:]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 from .casting import check_cast_library
 from .compare import check_equal, check_made, count_nonzero
 from .errors import ConversionError
-from .mapping import Converter
+from .mapping import Converter, Side
 from .plan import Plan, make_plan
-from .source_folder import SourceFolder
+from .source_folder import CONFIG_FILE, SourceFolder
 from .usage import check_known
 
 
@@ -39,10 +40,21 @@ def plan_source(
     mesh = source.mesh if here.file is not None else asked
     if mesh is None and converter.mesh is not None:
         mesh = converter.mesh()
-    config = here.read(source.config, **choices)
+    config = _read_config_of(here, source, choices)
     plan = make_plan(converter, to, config, mesh, source.tensors)
     _check_variants(converter, choices, plan.config)
     return mesh, plan
+
+
+def _read_config_of(
+    here: Side, source: SourceFolder, choices: Mapping[str, Any]
+) -> Any:
+    """What the source's config says, with the options and variants that are asked for."""
+    try:
+        return here.read(source.config, **choices)
+    except ConversionError as error:
+        path = os.path.join(source.path, CONFIG_FILE)
+        raise ConversionError(f"{path}: {error}") from None
 
 
 def check_values(

@@ -15,6 +15,7 @@ from .checks import (
     Source,
     check_sources,
     leftover,
+    named_in,
     take_drops,
     unread,
 )
@@ -102,7 +103,8 @@ class Plan:
         left = [tensor for tensor in left if not tails.take(tensor)]
         if left:
             groups = [one.group for one in checked]
-            raise leftover(converter.name, groups, source, left)
+            named = named_in(found, left[0])
+            raise leftover(converter.name, groups, source, left, named)
         stated = iter(checked)
         taken: list[Checked] = []
         for item in there:

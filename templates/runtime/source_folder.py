@@ -102,8 +102,9 @@ def _read_shards(files: SourceFiles) -> tuple[tuple[str, ...], dict[str, StoredT
         if here == [whole]:
             return (whole,), _read_weights(files, whole)
         if here:
+            found = what_is(os.path.join(path, index))
             raise ConversionError(
-                f"{path}: {here[0]}: expected {index} to say which shards there are, found none"
+                f"{path}: {here[0]}: expected {index} to say which shards there are, found {found}"
             )
     raise ConversionError(
         f"{path}: expected {' or '.join(WHOLE_FILES)}, or shards with an index, found none of them"
@@ -194,13 +195,20 @@ def _recorded_mesh(path: str, mesh_class: Any, config: dict[str, Any]) -> Any:
         return None
     dims = [dim.name for dim in fields(mesh_class)]
     if not isinstance(sizes, dict) or not all(
-        dim in dims and type(size) is int and size > 0 for dim, size in sizes.items()
+        dim in dims and type(size) is int and 0 < size < 2**31
+        for dim, size in sizes.items()
     ):
         raise ConversionError(
             f"{os.path.join(path, CONFIG_FILE)}: mapc.mesh: expected sizes, 1 or more, of {', '.join(dims)}, "
             f"found {sizes!r}"
         )
-    return mesh_class(**sizes)
+    mesh = mesh_class(**sizes)
+    try:
+        mesh.ranks()
+    except ConversionError as error:
+        file = os.path.join(path, CONFIG_FILE)
+        raise ConversionError(f"{file}: mapc.mesh: {error}") from None
+    return mesh
 
 
 def _mesh_of_names(path: str, side: Side, mesh_class: Any) -> Any:
@@ -248,9 +256,10 @@ def _found(path: str, name: str) -> str:
 def _check_rank_files(path: str, names: dict[Any, str], mesh: Any) -> None:
     """Every rank has its file, and no file of that kind belongs to no rank."""
     for rank, name in names.items():
-        if not os.path.isfile(os.path.join(path, name)):
+        file = os.path.join(path, name)
+        if not os.path.isfile(file):
             raise ConversionError(
-                f"{os.path.join(path, name)}: expected for rank {rank_text(rank)} of {mesh_text(mesh)}, found none; "
+                f"{file}: expected for rank {rank_text(rank)} of {mesh_text(mesh)}, found {what_is(file)}; "
                 "fetch it, or say which mesh it is"
             )
     alike = {_without_numbers(name) for name in names.values()}

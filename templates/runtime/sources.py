@@ -123,7 +123,8 @@ def _fill_from(file: OpenFile, position: int, view: memoryview) -> None:
         count = _read_into(file, [view[done:]], position + done)
         if count == 0:
             wanted = f"{position + len(view)} bytes or more"
-            raise changed_meanwhile(file.path, wanted, f"{position + done}")
+            found = os.fstat(file.descriptor).st_size
+            raise changed_meanwhile(file.path, wanted, f"{found}")
         done += count
 
 

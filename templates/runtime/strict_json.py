@@ -6,11 +6,14 @@ config.json, the index of the shards and the header of a safetensors file are al
 from __future__ import annotations
 
 import json
+import re
 from math import isfinite
 from typing import Any
 
 from .errors import ConversionError
 
+MOST_DIGITS = 1000  # of a whole number; Python has a limit of its own
+_ODD_NUMBER = re.compile(rb"-0|[0-9]{1000}")
 DEEPEST = 100  # objects and lists in one another; other readers stop at 127
 
 
@@ -22,7 +25,7 @@ def parse_object(text: bytes, where: str) -> dict[str, Any]:
             object_pairs_hook=_once,
             parse_constant=_no_constant,
             parse_float=_finite,
-            parse_int=_whole_number if b"-0" in text else None,
+            parse_int=_whole_number if _ODD_NUMBER.search(text) else None,
         )
     except RecursionError:
         raise _too_deep(where) from None
@@ -68,6 +71,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole_number(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
     if text == "-0":
         raise ValueError("-0 is a whole number to some readers and none to others")
     return int(text)

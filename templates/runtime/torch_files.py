@@ -6,6 +6,7 @@ file. Only tensors that are not row-major are copied into memory.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ class TorchRecords(NamedTuple):
     seen: FileIdentity
     spans: Mapping[str, tuple[int, int]]  # begin and size, by name
     pickled: Any
+    foreign: list[str]  # names in the pickle of what is no part of a tensor
 
 
 def read_torch_file(path: str) -> dict[str, StoredTensor]:
@@ -36,13 +38,7 @@ def read_torch_file(path: str) -> dict[str, StoredTensor]:
 
     Raises ConversionError where the file is anything but a dictionary of dense tensors.
     """
-    try:
-        file = _read_records(path)
-    except (ConversionError, OSError):
-        raise
-    # Reading bytes that nobody has checked raises whatever they lead it into.
-    except Exception as error:  # noqa: BLE001
-        raise _no_tensors(path, f"found {type(error).__name__}: {error}") from None
+    file = _read_torch(path)
     if not isinstance(file.pickled, StateDict):
         raise ConversionError(
             f"{path}: expected a dictionary of tensors, found {_kind_found(file.pickled)}"
@@ -58,6 +54,10 @@ def read_torch_file(path: str) -> dict[str, StoredTensor]:
                 f"{path}: {name}: expected less to copy than the file has, {file.seen.size} bytes, found {held}; "
                 "save the tensors as they are, not views of each other"
             )
+    if file.foreign:
+        raise _no_tensors(
+            path, f"found {file.foreign[0]} in its pickle, which is not run"
+        )
     return tensors
 
 
@@ -72,7 +72,26 @@ def _no_tensors(path: str, found: str) -> ConversionError:
     )
 
 
-def _read_records(path: str) -> TorchRecords:
+def _read_torch(path: str) -> TorchRecords:
+    """What is in a file. Reading bytes that nobody has checked raises whatever they lead it into."""
+    try:
+        text, seen, spans = _read_records(path)
+    except ConversionError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
+        raise _no_tensors(path, "found one that is cut off or broken") from None
+    try:
+        return TorchRecords(path, seen, spans, *read_pickle(text))
+    except ValueError as error:
+        raise _no_tensors(path, f"found in its pickle {error}") from None
+    except Exception:  # noqa: BLE001
+        raise _no_tensors(path, "found a pickle that is cut off or broken") from None
+
+
+def _read_records(path: str) -> tuple[bytes, FileIdentity, dict[str, tuple[int, int]]]:
+    """The pickle of a file, which file it is, and where its records are."""
     import zipfile
 
     descriptor, seen = open_regular(path)
@@ -91,8 +110,7 @@ def _read_records(path: str) -> TorchRecords:
                 raise _no_tensors(path, f"found {name} {what}")
             spans[name] = _span(descriptor, entry, seen.size)
         _check_kind(path, descriptor, spans)
-        text = _read_span(descriptor, spans["data.pkl"])
-    return TorchRecords(path, seen, spans, read_pickle(text))
+        return _read_span(descriptor, spans["data.pkl"]), seen, spans
 
 
 def _span(descriptor: int, entry: Any, size: int) -> tuple[int, int]:

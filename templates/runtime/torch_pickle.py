@@ -80,8 +80,18 @@ class StateDict(dict[Any, Any]):
         """What torch notes beside the tensors is not needed."""
 
 
-def read_pickle(text: bytes) -> Any:
-    """What is pickled: StateDicts, lists, numbers, texts, TorchViews, Foreigns. Raises whatever its bytes lead into."""
+class _Codes(dict[int, Any]):
+    """What each code of a pickle does; ValueError for all others."""
+
+    def __missing__(self, code: int) -> Any:
+        raise ValueError(f"the code {code}, with which torch does not pickle")
+
+
+def read_pickle(text: bytes) -> tuple[Any, list[str]]:
+    """What is pickled: StateDicts, lists, numbers, texts, TorchViews, Foreigns; and the names that are not known here.
+
+    Raises whatever its bytes lead into.
+    """
     import io
     import pickle
 
@@ -89,11 +99,12 @@ def read_pickle(text: bytes) -> Any:
     plain: Any = pickle._Unpickler
     codes = {name: getattr(pickle, name)[0] for name in CODES.split()}
     reader = plain(io.BytesIO(text))
-    reader.dispatch = {code: plain.dispatch[code] for code in codes.values()}
+    reader.dispatch = _Codes({code: plain.dispatch[code] for code in codes.values()})
     reader.dispatch[codes["EMPTY_DICT"]] = lambda own: own.append(StateDict())
-    reader.find_class = _Names().find
+    names = _Names()
+    reader.find_class = names.find
     reader.persistent_load = _storage
-    return reader.load()
+    return reader.load(), names.foreign
 
 
 def _storage(found: Any) -> TorchStorage:
@@ -117,6 +128,9 @@ def _foreign(name: str) -> type[Foreign]:
 class _Names:
     """What the names in one pickle stand for. Bound methods, since a pickle could change functions and classes."""
 
+    def __init__(self) -> None:
+        self.foreign: list[str] = []
+
     def find(self, module: str, name: str) -> Any:
         """What a name stands for, whatever the pickle does with it."""
         full = f"{module}.{name}"
@@ -128,9 +142,11 @@ class _Names:
             "torch._utils._rebuild_parameter_with_state": self.first,
             "torch._tensor._rebuild_from_type_v2": self.typed,
         }
-        return (
-            known.get(full) or STORAGES.get(full) or DTYPES.get(full) or _foreign(full)
-        )
+        found = known.get(full) or STORAGES.get(full) or DTYPES.get(full)
+        if found is None:
+            self.foreign.append(full)
+            return _foreign(full)
+        return found
 
     def ordered(self, pairs: Any = ()) -> StateDict:
         """An OrderedDict."""

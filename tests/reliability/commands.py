@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import stat
+import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,9 +16,12 @@ import pytest
 
 from ..runtime.toy import load_toy
 
+SECONDS = 20  # after which a run is ended; they all take a fraction of one
+MEMORY = 1 << 30  # bytes that a run may take besides what this process has
+
 
 class Outcome(NamedTuple):
-    """What a command came to: its exit code, and what it printed."""
+    """What a command came to: its exit code, or minus the signal; and what it printed."""
 
     code: int
     out: str
@@ -25,6 +33,46 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Outcome:
     capsys.readouterr()
     code = load_toy().main([str(argument) for argument in arguments])
     return Outcome(code, *capsys.readouterr())
+
+
+def run_apart(main: Callable[[list[str]], int], *arguments: str | Path) -> Outcome:
+    """A command line in a copy of this process, which has so much time and memory and no more."""
+    (read_out, out), (read_err, err) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        code = 70
+        try:
+            # What pytest captures with is replaced, and nothing of it is flushed twice.
+            sys.stdout = os.fdopen(1, "w")
+            sys.stderr = os.fdopen(2, "w", errors="backslashreplace")
+            signal.alarm(SECONDS)
+            _limit_memory(MEMORY)
+            code = main([str(argument) for argument in arguments])
+        except BaseException:  # noqa: BLE001 (whatever it is, it should not be)
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    for end in (out, err):
+        os.close(end)
+    printed = [_read_all(end) for end in (read_out, read_err)]
+    _, status = os.waitpid(child, 0)
+    return Outcome(os.waitstatus_to_exitcode(status), *printed)
+
+
+def _limit_memory(more: int) -> None:
+    taken = (
+        int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    )
+    resource.setrlimit(resource.RLIMIT_AS, (taken + more, taken + more))
+
+
+def _read_all(end: int) -> str:
+    with open(end, "rb") as pipe:
+        return pipe.read().decode()
 
 
 def everything_below(path: Path) -> dict[str, object]:
@@ -45,3 +93,9 @@ def _content(path: Path) -> object:
     if stat.S_ISLNK(mode):
         return f"a link to {os.readlink(path)}"
     return path.read_bytes() if stat.S_ISREG(mode) else stat.filemode(mode)
+
+
+def state_of(path: Path) -> object:
+    """All that is in a directory, and when each of it, and itself, was changed."""
+    times = {str(one): one.lstat().st_mtime_ns for one in (path, *path.rglob("*"))}
+    return everything_below(path), times

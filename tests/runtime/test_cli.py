@@ -150,7 +150,8 @@ def test_refused(script: Path, tmp_path: Path) -> None:
     source = write_hf(tmp_path / "hf", tensors)
     code, out, err = run(script, "to-mcore", source, tmp_path / "mcore", "--json")
     (line,) = err.splitlines()
-    assert (code, line.split(";")[0]) == (1, "error: layers.3.k.weight: missing")
+    said = f"error: {source / 'model.safetensors'}: layers.3.k.weight: missing"
+    assert (code, line.split(";")[0]) == (1, said)
     assert json.loads(out) == {
         "error": {"kind": "refused", "message": line.removeprefix("error: ")}
     }

@@ -281,8 +281,8 @@ def test_ties_must_agree(tmp_path: Path) -> None:
     with pytest.raises(load_toy().ConversionError) as error:
         to_mcore(source, tmp_path / "never")
     assert str(error.value) == (
-        "embed.weight and lm_head.weight are one tensor in this map: element [7, 3]: "
-        "expected the bytes 27 00, found 67 00"
+        f"{source / 'model.safetensors'}: embed.weight and lm_head.weight are one tensor in this map: "
+        "element [7, 3]: expected the bytes 27 00, found 67 00"
     )
     assert sorted(os.listdir(tmp_path)) == ["bad", "good", "mcore"]
 
@@ -299,6 +299,7 @@ def test_copies_are_compared_on_request(tmp_path: Path) -> None:
     with pytest.raises(load_toy().ConversionError) as error:
         to_hf(source, tmp_path / "never", check_replicas=True)
     assert str(error.value) == (
-        "decoder.0.norm.weight (rank tp=0 pp=0) and decoder.0.norm.weight (rank tp=1 pp=0) are copies "
-        f"of one tensor: element [4]: expected the bytes {norm[-2:].hex(' ')}, found ff ff"
+        f"{source / rank_file(0, 0)}: decoder.0.norm.weight (rank tp=0 pp=0) and "
+        f"{file}: decoder.0.norm.weight (rank tp=1 pp=0) are copies of one tensor: "
+        f"element [4]: expected the bytes {norm[-2:].hex(' ')}, found ff ff"
     )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mapc.templates.runtime import sources
 from mapc.templates.runtime.errors import ConversionError
 from mapc.templates.runtime.safetensors_io import read_header
+from mapc.templates.runtime.source_files import check_unchanged, identity_of
 from mapc.templates.runtime.sources import SourceReader
 from mapc.templates.runtime.stream import preallocate
 
@@ -103,6 +104,19 @@ def test_a_mapped_file_that_is_cut_off_meanwhile(tmp_path: Path) -> None:
     assert str(error.value) == (
         f"{path}: expected {tensor.begin + 20_000} bytes, found {tensor.begin + 120}; "
         "the file was changed while it was read"
+    )
+
+
+def test_files_that_are_no_longer_what_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"five!")
+    seen = {str(path): identity_of(path.stat())}
+    check_unchanged(seen)
+    path.unlink()
+    with pytest.raises(ConversionError) as error:
+        check_unchanged(seen)
+    assert str(error.value) == (
+        f"{path}: expected the file that was read, found none; the file was changed while it was read"
     )
 
 
