@@ -87,6 +87,7 @@ def _sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample |
         drawn = {**carried(map_), **_sizes(map_), **_others(map_)}
         drawn = {name: one for name, one in drawn.items() if name not in trial.derived}
         fields = fitted(trial, drawn, meshes, _movable(map_))
+        fields = _with_variants(trial, fields, meshes, map_)
         fitting = tuple(mesh for mesh in meshes if trial.fits(fields, mesh))
         if not fitting:
             return None
@@ -104,18 +105,38 @@ def _sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample |
             and trial.fits({**fields, **change}, mesh)
         ]
         probes = product(trial.changed(base, _probes(map_, fields)), meshes)
-        more = tuple(trial.covering(fields, cases, probes))
+        more = [
+            (change, mesh)
+            for change, mesh in trial.covering(fields, cases, probes)
+            if trial.fits({**fields, **change}, fitting[0])
+        ]
         cases += [
             (change, one)
             for change, mesh in more
             for one in dict.fromkeys((mesh, fitting[-1]))
             if trial.fits({**fields, **change}, one)
         ]
-        changes += [change for change, mesh in more if mesh == fitting[0]]
+        changes += [change for change, _ in more if change not in changes]
         configs = [{**fields, **change} for change in changes]
         witnesses = _witnesses(proven, trial, functions, configs)
     left_out = tuple(mesh for mesh in meshes if mesh not in fitting)
     return Sample(fields, tuple(cases), measured, left_out, witnesses)
+
+
+def _with_variants(
+    trial: Trial, fields: Fields, meshes: tuple[Dims, ...], map_: hir.Map
+) -> Fields:
+    """The fields with sizes doubled that alternatives other than the first need."""
+    held = [mesh for mesh in meshes if trial.fits(fields, mesh)]
+    for variant in map_.variants:
+        for choice in variant.choices[1:]:
+            other = {**fields, variant.name: choice}
+            if not all(trial.fits(other, mesh) for mesh in held):
+                found = fitted(trial, other, meshes, _movable(map_))
+                found[variant.name] = fields[variant.name]
+                if all(trial.fits(found, mesh) for mesh in held):
+                    fields = found
+    return fields
 
 
 def _witnesses(

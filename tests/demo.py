@@ -41,6 +41,24 @@ SIZES = {
     "eos_token_id": 2,
 }
 EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
+SHARED = {
+    "n_routed_experts": 4,
+    "n_shared_experts": 2,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 40,
+    "first_k_dense_replace": 1,
+    "n_group": 2,
+    "topk_group": 1,
+}
+LATENT = {
+    "num_key_value_heads": 6,
+    "head_dim": 4,
+    "q_lora_rank": 28,
+    "kv_lora_rank": 20,
+    "qk_nope_head_dim": 10,
+    "qk_rope_head_dim": 4,
+    "v_head_dim": 14,
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +86,38 @@ MODELS = (
         {**EXPERTS, "moe_intermediate_size": 40, "mlp_only_layers": [1]},
         "--tp 2 --pp 2 --ep 2 --etp 2 --variant experts=sequential",
     ),
+    Model(
+        "DeepSeek-V2",
+        "deepseek_v2",
+        "deepseek_v2_hf_mcore",
+        {**LATENT, **SHARED},
+        "--tp 2 --pp 2 --ep 2",
+    ),
+    Model(
+        "DeepSeek-V3",
+        "deepseek_v3",
+        "deepseek_v3_hf_mcore",
+        {**LATENT, **SHARED},
+        "--tp 2 --pp 2 --ep 2",
+    ),
+    Model(
+        "GLM-4.5",
+        "glm4_moe",
+        "glm4_moe_hf_mcore",
+        {**SHARED, "attention_bias": True, "use_qk_norm": True},
+        "--tp 2 --pp 2 --ep 2",
+    ),
+    Model(
+        "OLMoE",
+        "olmoe",
+        "olmoe_hf_mcore",
+        {**EXPERTS, "head_dim": 16},
+        "--tp 2 --pp 2 --ep 2",
+    ),
+    Model("Gemma", "gemma", "gemma_hf_mcore"),
+    Model("Gemma 2", "gemma2", "gemma2_hf_mcore"),
+    Model("Gemma 3", "gemma3_text", "gemma3_hf_mcore"),
+    Model("gpt-oss", "gpt_oss", "gpt_oss_hf_mcore", EXPERTS, "--tp 2 --ep 2 --etp 2"),
 )
 
 

@@ -72,6 +72,8 @@ def attention(t: Under, c: Config) -> Layer:
             parts = [t(f"self_attn.{x}_proj.{kind}") for x in "qkv"]
             groups = c["num_key_value_heads"]
             found[f"{there}.linear_qkv.{kind}"] = qkv(*parts, groups)
+    if t.has("self_attn.o_proj.bias"):
+        found[f"{there}.linear_proj.bias"] = same(t("self_attn.o_proj.bias"))
     return Layer(found)
 
 
@@ -176,9 +178,104 @@ def deepseek_layer(t: Under, c: Config, i: int) -> Layer:
     return joined(latent_attention(t, c), experts)
 
 
+def glm4_moe_config(draw: Random) -> Config:
+    ahead = draw.choice([{}, {"num_nextn_predict_layers": draw.choice([1, 2])}])
+    flags = {key: draw.random() < 0.5 for key in ("attention_bias", "use_qk_norm")}
+    return sizes(draw) | expert_sizes(draw) | flags | ahead
+
+
+def glm4_moe_layer(t: Under, c: Config, i: int) -> Layer:
+    heads = joined(attention(t, c), head_norms(t) if c["use_qk_norm"] else Layer())
+    if i < c["first_k_dense_replace"]:
+        return joined(heads, dense(t, c))
+    experts = joined(routed(t, c["n_routed_experts"]), shared(t))
+    bias = t("mlp.gate.e_score_correction_bias").float()
+    experts.own["mlp.router.expert_bias"] = same(bias)
+    return joined(heads, experts)
+
+
+def head_norms(t: Under) -> Layer:
+    return Layer(
+        {
+            f"self_attention.{x}_layernorm.weight": same(
+                t(f"self_attn.{x}_norm.weight")
+            )
+            for x in "qk"
+        }
+    )
+
+
+def olmoe_config(draw: Random) -> Config:
+    return sizes(draw) | {"num_experts": draw.choice([4, 8]), "num_experts_per_tok": 2}
+
+
+def olmoe_layer(t: Under, c: Config, i: int) -> Layer:
+    return joined(attention(t, c), head_norms(t), routed(t, c["num_experts"]))
+
+
+def gemma_config(draw: Random) -> Config:
+    return sizes(draw) | {"attention_bias": draw.random() < 0.5}
+
+
+def gemma_layer(t: Under, c: Config, i: int) -> Layer:
+    return joined(attention(t, c), dense(t, c))
+
+
+def gemma2_layer(t: Under, c: Config, i: int) -> Layer:
+    behind = {
+        "self_attention.linear_proj": "post_attention",
+        "mlp.linear_fc2": "post_feedforward",
+    }
+    norms = {
+        f"{there}.post_layernorm.weight": same(t(f"{here}_layernorm.weight"))
+        for there, here in behind.items()
+    }
+    mlp = dense(t, c, "pre_feedforward_layernorm")
+    return joined(attention(t, c), mlp, Layer(norms))
+
+
+def gemma3_layer(t: Under, c: Config, i: int) -> Layer:
+    return joined(gemma2_layer(t, c, i), head_norms(t))
+
+
+def gpt_oss_config(draw: Random) -> Config:
+    experts = {"num_local_experts": draw.choice([4, 8]), "num_experts_per_tok": 2}
+    return sizes(draw) | experts | {"attention_bias": draw.random() < 0.7}
+
+
+def gpt_oss_layer(t: Under, c: Config, i: int) -> Layer:
+    found = attention(t, c)
+    found.own |= {
+        "self_attention.core_attention.softmax_offset": column(t("self_attn.sinks")),
+        "pre_mlp_layernorm.weight": same(t("post_attention_layernorm.weight")),
+        "mlp.router.weight": same(t("mlp.router.weight")),
+        "mlp.router.bias": same(t("mlp.router.bias")),
+    }
+    experts, one = range(c["num_local_experts"]), "mlp.experts"
+    up, down = t(f"{one}.gate_up_proj").mT, t(f"{one}.down_proj").mT
+    up_bias, down_bias = t(f"{one}.gate_up_proj_bias"), t(f"{one}.down_proj_bias")
+    found.experts |= {
+        f"{one}.linear_fc1.weight": {
+            x: column(up[x][::2], up[x][1::2]) for x in experts
+        },
+        f"{one}.linear_fc1.bias": {
+            x: column(up_bias[x][::2], up_bias[x][1::2]) for x in experts
+        },
+        f"{one}.linear_fc2.weight": {x: row(down[x]) for x in experts},
+        f"{one}.linear_fc2.bias": {x: same(down_bias[x]) for x in experts},
+    }
+    return found
+
+
 Draw = Callable[[Random], Config]
 Build = Callable[[Under, Config, int], Layer]
 FAMILIES: dict[str, tuple[Draw, Build]] = {
     "deepseek_v2": (deepseek_v2_config, deepseek_layer),
     "deepseek_v3": (deepseek_v3_config, deepseek_layer),
+    "glm4_moe": (glm4_moe_config, glm4_moe_layer),
+    "olmoe": (olmoe_config, olmoe_layer),
+    "gemma": (gemma_config, gemma_layer),
+    "gemma2": (gemma_config, gemma2_layer),
+    "gemma3": (gemma_config, gemma3_layer),
+    "gpt_oss": (gpt_oss_config, gpt_oss_layer),
 }

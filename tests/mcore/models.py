@@ -59,7 +59,7 @@ def ahead(family: str, t: Taken, c: Config, mesh: Any, rank: Any) -> dict[str, T
         for name, tensor in outer.on(mesh, rank, grouped):
             found[f"mtp.layers.{q}.{name}"] = tensor
         for name, tensor in inner.on(mesh, rank, grouped):
-            found[f"mtp.layers.{q}.mtp_model_layer.{name}"] = tensor
+            found[f"mtp.layers.{q}.transformer_layer.{name}"] = tensor
     return found
 
 

@@ -32,7 +32,7 @@ def test_every_rank_and_back(family: str, seed: int) -> None:
     config = module.Config.from_hf(given, **settings)
     tensors = checkpoint(module, config, mesh, c)
     c |= {"pad": True, "divisor": 128, "norms": "fused", "experts": "grouped"}
-    c |= {"first": None, "last": None, "prediction": "stored"}
+    c |= {"first": None, "last": None, "prediction": "left_out"}
     c |= {key: settings[name] for key, name in NAMES.items() if name in settings}
     asked = Taken(tensors)
     ranks = {}
@@ -86,6 +86,8 @@ def drawn_settings(draw: Random, module: ModuleType, c: Config) -> dict[str, Any
     for name, choices in module.VARIANTS.items():
         if name in ("norms", "experts", "prediction", "ends"):
             found[name] = draw.choice(choices)
+    if not c.get("num_nextn_predict_layers"):
+        found.pop("prediction", None)
     return found
 
 

@@ -20,7 +20,11 @@ from .records import Case, Tensors, cases
 CONVERTERS = {
     "deepseek_v2": "deepseek_v2_hf_mcore",
     "deepseek_v3": "deepseek_v3_hf_mcore",
+    "gemma2": "gemma2_hf_mcore",
+    "glm4_moe": "glm4_moe_hf_mcore",
+    "gpt_oss": "gpt_oss_hf_mcore",
     "llama": "llama_hf_mcore",
+    "olmoe": "olmoe_hf_mcore",
     "qwen2": "qwen2_hf_mcore",
     "qwen3": "qwen3_hf_mcore",
     "qwen3_moe": "qwen3_moe_hf_mcore",
