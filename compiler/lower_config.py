@@ -36,7 +36,7 @@ def lower_config(map_: hir.Map, dims: frozenset[str]) -> ConfigView:
     return ConfigView(
         tuple(fields),
         tuple(_property(let, env) for let in lets),
-        "".join(f', {attribute(let.name)}="int"' for let in lets if let.kind == "int"),
+        "".join(f', {attribute(name)}="int"' for name in _counts(map_, lets)),
         tuple(
             requirement(node, env)
             for node in map_.requires
@@ -57,6 +57,15 @@ def lower_config(map_: hir.Map, dims: frozenset[str]) -> ConfigView:
         ),
         _constants(map_),
     )
+
+
+def _counts(map_: hir.Map, lets: list[hir.Let]) -> list[str]:
+    """What is a size and not said to be one: sizes that are computed, and fields that may be none as well."""
+    entries = [entry for entry in map_.entries if entry.bound and entry.kind == "int"]
+    return [
+        *(entry.field for entry in entries if _field(entry).type == "Any"),
+        *(let.name for let in lets if let.kind == "int"),
+    ]
 
 
 def kinds(map_: hir.Map) -> dict[str, str]:

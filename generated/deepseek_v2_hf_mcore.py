@@ -190,7 +190,9 @@ class Config:
     extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        config_table().check(self, h="int", fs="int", dq="int", down="int", up="int")
+        config_table().check(
+            self, rq="int", h="int", fs="int", dq="int", down="int", up="int"
+        )
 
     @property
     def h(self) -> int:

@@ -245,6 +245,8 @@ class Config:
     def __post_init__(self) -> None:
         config_table().check(
             self,
+            rq="int",
+            M="int",
             h="int",
             fs="int",
             dq="int",

@@ -222,7 +222,7 @@ class Config:
     extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        config_table().check(self, h="int", fs="int", ahead="int", e2="int")
+        config_table().check(self, M="int", h="int", fs="int", ahead="int", e2="int")
 
     @property
     def h(self) -> int:

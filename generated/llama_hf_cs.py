@@ -165,7 +165,7 @@ class Config:
     extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        config_table().check(self, two="int", half="int")
+        config_table().check(self, inner="int", groups="int", two="int", half="int")
         require(
             (self.module == "multiquery_attention") == (self.groups is not None),
             f"attention_module={self.module} with num_kv_groups={self.groups}",
