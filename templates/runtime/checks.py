@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from .errors import ConversionError
+from .errors import LONGEST, ConversionError
 from .grid import Counts, Piece
 from .mapping import Drop, Group, Holders, Named, Place
 from .patterns import Patterns
@@ -257,6 +257,8 @@ def _nearest(name: str, groups: list[Group], side: int) -> str:
         for place in places
         for name in place.names
     }
+    # Of a name of megabytes every character would be listed.
+    known = known if len(name) < LONGEST else {}
     close = get_close_matches(name, known, n=1, cutoff=0.8)
     return (
         f"; the nearest name is {close[0]} ({known[close[0]].recipe.where})"

@@ -40,6 +40,11 @@ NAMES = [
         "a `drop` in the map leaves a tensor behind",
     ),
     Kind(
+        "a name of 200,000 components",
+        extra("layers.0." + "x." * 200_000 + "inv_freqs"),
+        "SOURCE/model.safetensors: layers.0.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x... (399859 characters) ...x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.inv_freqs: no statement of toy reads it; a `drop` in the map leaves a tensor behind",
+    ),
+    Kind(
         "a name that is a path",
         extra("../../etc/passwd"),
         "SOURCE/model.safetensors: ../../etc/passwd: no statement of toy reads it; a `drop` in the map leaves a tensor behind",
