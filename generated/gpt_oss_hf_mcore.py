@@ -2928,6 +2928,9 @@ class Patterns:
         self._plain: dict[tuple[At, str], list[int]] = {}
         self._heads: set[tuple[At, str]] = set()
         self._head_texts: set[str] = set()
+        # The longest head, and the most components of what is behind `**`: names may be far longer.
+        self._longest_head = 0
+        self._most_behind = 0
         self._single: dict[tuple[At, str, str], list[int]] = {}
         self._several: dict[tuple[At, str], list[tuple[int, list[str]]]] = {}
         for number, place in places:
@@ -2944,9 +2947,11 @@ class Patterns:
         head = head.removesuffix(".")
         self._heads.add((at, head))
         self._head_texts.add(head)
+        self._longest_head = max(self._longest_head, len(head))
         if len(rest) == 1:
-            key = at, head, rest[0].removeprefix(".")
-            self._single.setdefault(key, []).append(number)
+            tail = rest[0].removeprefix(".")
+            self._most_behind = max(self._most_behind, tail.count(".") + 1)
+            self._single.setdefault((at, head, tail), []).append(number)
         else:
             pattern = ("**" + "**".join(rest)).split(".")
             self._several.setdefault((at, head), []).append((number, pattern))
@@ -2958,7 +2963,7 @@ class Patterns:
         for at in ats if self._plain else ():
             found += self._plain.get((at, name), ())
         if self._heads:
-            for count, head in enumerate(_heads_of(name)):
+            for count, head in enumerate(_heads_of(name, self._longest_head)):
                 if head in self._head_texts:
                     for at in ats:
                         if (at, head) in self._heads:
@@ -2968,7 +2973,7 @@ class Patterns:
 
     def _behind(self, at: At, head: str, parts: list[str]) -> Iterator[int]:
         """The numbers of the places that begin with a head and fit what stands behind it."""
-        for end in range(len(parts) + 1):
+        for end in range(max(0, len(parts) - self._most_behind), len(parts) + 1):
             yield from self._single.get((at, head, ".".join(parts[end:])), ())
         for number, pattern in self._several.get((at, head), ()):
             if _like(parts, pattern):
@@ -2983,13 +2988,13 @@ class Patterns:
         return self._ats[rank]
 
 
-def _heads_of(name: str) -> list[str]:
-    """What a name can begin with: none, some or all of its components."""
+def _heads_of(name: str, longest: int) -> list[str]:
+    """What a name can begin with: none, some or all of its components, if that is not longer."""
     heads, end = [""], name.find(".")
-    while end >= 0:
+    while 0 <= end <= longest:
         heads.append(name[:end])
         end = name.find(".", end + 1)
-    return [*heads, name]
+    return [*heads, name] if end < 0 else heads
 
 
 def standing(pattern: str, name: str) -> str | None:
@@ -3012,11 +3017,22 @@ def filled(pattern: str, text: str) -> str:
 
 def _like(names: list[str], pattern: list[str]) -> bool:
     """Whether the components of a name match a pattern in which `**` stands for any components."""
-    if not pattern:
-        return not names
-    if pattern[0] == "**":
-        return any(_like(names[skip:], pattern[1:]) for skip in range(len(names) + 1))
-    return bool(names) and names[0] == pattern[0] and _like(names[1:], pattern[1:])
+    at = step = kept = 0
+    star = (
+        -1
+    )  # the last `**` that was passed, which so far stands for what is before `kept`
+    while at < len(names):
+        wanted = pattern[step] if step < len(pattern) else None
+        if wanted == "**":
+            star, kept, step = step, at, step + 1
+        elif wanted == names[at]:
+            at, step = at + 1, step + 1
+        elif star >= 0:
+            kept += 1
+            at, step = kept, star + 1
+        else:
+            return False
+    return all(part == "**" for part in pattern[step:])
 
 
 # ---- runtime: Checks of a source checkpoint against the map: nothing missing, nothing extra, every shape as stated.
@@ -3265,6 +3281,8 @@ def _nearest(name: str, groups: list[Group], side: int) -> str:
         for place in places
         for name in place.names
     }
+    # Of a name of megabytes every character would be listed.
+    known = known if len(name) < LONGEST else {}
     close = get_close_matches(name, known, n=1, cutoff=0.8)
     return (
         f"; the nearest name is {close[0]} ({known[close[0]].recipe.where})"
@@ -9217,6 +9235,8 @@ def run_command(made: Converter, arguments: list[str]) -> int:
         return _fail(arguments, 2, "usage", str(error))
     except OSError as error:
         return _fail(arguments, 3, "io", str(error))
+    except MemoryError:
+        pass  # what the run had taken is given back when its error is gone
     except KeyboardInterrupt as error:
         how, code = (
             ("terminated", 143)
@@ -9227,19 +9247,23 @@ def run_command(made: Converter, arguments: list[str]) -> int:
             "--resume goes on" if "--resume" in arguments else "nothing is left behind"
         )
         return _fail(arguments, code, "interrupted", f"{how}, {left}")
+    return _fail(arguments, 3, "io", "expected more memory, found none left")
 
 
 def _fail(arguments: list[str], code: int, kind: str, message: str) -> int:
     """Say what went wrong: on stderr, and with --json as an object on stdout."""
-    print(f"error: {one_line(message)}", file=sys.stderr)
-    if "--json" in arguments:
-        print(json.dumps({"error": {"kind": kind, "message": message}}))
+    # What was started without stderr, or writes to a disk that is full, says it with its exit code.
+    with suppress(OSError):
+        if sys.stderr is not None:
+            print(f"error: {one_line(message)}", file=sys.stderr)
+        if "--json" in arguments:
+            print(json.dumps({"error": {"kind": kind, "message": message}}))
     return code
 
 
 def _run(made: Converter, arguments: list[str]) -> int:
     given = _parser(made).parse_args(arguments)
-    shown = not given.quiet and sys.stderr.isatty()
+    shown = not given.quiet and sys.stderr is not None and sys.stderr.isatty()
     line = ProgressLine(sys.stderr) if shown else None
     try:
         report = _convert(made, given, line)

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any, NoReturn
 
@@ -49,6 +50,8 @@ def run_command(made: Converter, arguments: list[str]) -> int:
         return _fail(arguments, 2, "usage", str(error))
     except OSError as error:
         return _fail(arguments, 3, "io", str(error))
+    except MemoryError:
+        pass  # what the run had taken is given back when its error is gone
     except KeyboardInterrupt as error:
         how, code = (
             ("terminated", 143)
@@ -59,19 +62,23 @@ def run_command(made: Converter, arguments: list[str]) -> int:
             "--resume goes on" if "--resume" in arguments else "nothing is left behind"
         )
         return _fail(arguments, code, "interrupted", f"{how}, {left}")
+    return _fail(arguments, 3, "io", "expected more memory, found none left")
 
 
 def _fail(arguments: list[str], code: int, kind: str, message: str) -> int:
     """Say what went wrong: on stderr, and with --json as an object on stdout."""
-    print(f"error: {one_line(message)}", file=sys.stderr)
-    if "--json" in arguments:
-        print(json.dumps({"error": {"kind": kind, "message": message}}))
+    # What was started without stderr, or writes to a disk that is full, says it with its exit code.
+    with suppress(OSError):
+        if sys.stderr is not None:
+            print(f"error: {one_line(message)}", file=sys.stderr)
+        if "--json" in arguments:
+            print(json.dumps({"error": {"kind": kind, "message": message}}))
     return code
 
 
 def _run(made: Converter, arguments: list[str]) -> int:
     given = _parser(made).parse_args(arguments)
-    shown = not given.quiet and sys.stderr.isatty()
+    shown = not given.quiet and sys.stderr is not None and sys.stderr.isatty()
     line = ProgressLine(sys.stderr) if shown else None
     try:
         report = _convert(made, given, line)

@@ -6,6 +6,8 @@ import fcntl
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +21,9 @@ from mapc.templates.runtime.errors import ConversionError
 from mapc.templates.runtime.lock import locked
 from mapc.templates.runtime.workers import Meter, run_threads
 
+from ..runtime.toy import load_toy
+from ..runtime.toy_checkpoint import write_hf
+from .breaking import only
 from .children import (
     MESH,
     PHASES,
@@ -32,6 +37,7 @@ from .children import (
     start,
     steps_in,
 )
+from .commands import run_apart
 from .faulty import NOT_PERMITTED
 
 RANK = "mp_rank_00_000/model.safetensors"
@@ -159,6 +165,40 @@ def test_a_disk_that_becomes_full(
     (line,) = ended.err.splitlines()
     assert line.startswith("error: [Errno 28] No space left on device: ")
     assert line.endswith(f"/{file}'")
+
+
+# ---- nothing to print to, no memory
+
+
+def test_without_stdout_and_stderr(place: Place) -> None:
+    """As a service may be started; files of the source and the target then have the numbers of these."""
+    command = [sys.executable, str(place.converter), *place.command()]
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
+    assert subprocess.run(closed, check=False, cwd=place.folder).returncode == 0
+    assert place.check() == "whole"
+    assert subprocess.run(closed, check=False, cwd=place.folder).returncode == 1
+    assert place.check() == "whole"
+
+
+def test_an_error_that_cannot_be_printed(place: Place) -> None:
+    """Its exit code says it."""
+    command = [sys.executable, str(place.converter), "to-mcore", "gone", "mcore"]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [*command, "--json"], check=False, cwd=place.folder, stderr=full
+        )
+    assert ended.returncode == 3
+    assert os.listdir(place.folder) == ["hf"]
+
+
+def test_too_little_memory(tmp_path: Path) -> None:
+    """A header of 80 MB takes 1.6 GB to be read."""
+    source, target = write_hf(tmp_path / "hf"), tmp_path / "mcore"
+    only(b'{"a":[' + b"[]," * 26_000_000 + b"[]]}")(source)
+    ended = run_apart(load_toy().main, "to-mcore", source, target)
+    said = "error: expected more memory, found none left\n"
+    assert (ended.code, ended.out, ended.err) == (3, "", said)
+    assert os.listdir(tmp_path) == ["hf"]
 
 
 # ---- permissions
