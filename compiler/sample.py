@@ -126,14 +126,14 @@ def _sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample |
 def _with_variants(
     trial: Trial, fields: Fields, meshes: tuple[Dims, ...], map_: hir.Map
 ) -> Fields:
-    """The fields with sizes doubled that alternatives other than the first need."""
+    """The fields with sizes doubled that alternatives other than the first need, on the mesh that they are tried on."""
     held = [mesh for mesh in meshes if trial.fits(fields, mesh)]
-    for variant in map_.variants:
+    for variant in map_.variants if held else ():
         for choice in variant.choices[1:]:
             other = {**fields, variant.name: choice}
-            if not all(trial.fits(other, mesh) for mesh in held):
-                found = fitted(trial, other, meshes, _movable(map_))
-                found[variant.name] = fields[variant.name]
+            if not trial.fits(other, held[-1]):
+                found = fitted(trial, other, (held[-1],), _movable(map_))
+                found = {**found, variant.name: fields[variant.name]}
                 if all(trial.fits(found, mesh) for mesh in held):
                     fields = found
     return fields

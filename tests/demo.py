@@ -60,6 +60,17 @@ LATENT = {
     "v_head_dim": 14,
 }
 
+DELTA = {
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 40,
+    "shared_expert_intermediate_size": 56,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 6,
+    "linear_key_head_dim": 10,
+    "linear_value_head_dim": 14,
+}
+
 
 @dataclass(frozen=True)
 class Model:
@@ -117,6 +128,14 @@ MODELS = (
     Model("Gemma", "gemma", "gemma_hf_mcore"),
     Model("Gemma 2", "gemma2", "gemma2_hf_mcore"),
     Model("Gemma 3", "gemma3_text", "gemma3_hf_mcore"),
+    Model("Qwen3-Next", "qwen3_next", "qwen3_next_hf_mcore", DELTA, "--tp 2 --ep 2"),
+    Model(
+        "Qwen3.5-MoE",
+        "qwen3_5_moe_text",
+        "qwen3_5_moe_hf_mcore",
+        DELTA,
+        "--tp 2 --pp 2 --ep 2",
+    ),
     Model("gpt-oss", "gpt_oss", "gpt_oss_hf_mcore", EXPERTS, "--tp 2 --ep 2 --etp 2"),
 )
 
@@ -195,8 +214,10 @@ def save_model(folder: Path, model: Model) -> None:
     )
     made = AutoModelForCausalLM.from_config(settings).to(torch.bfloat16)
     with torch.no_grad():
-        for parameter in made.parameters():  # norms too, which begin as ones
+        for name, parameter in made.named_parameters():
             parameter.normal_(std=0.5 if parameter.ndim == 1 else 0.05)
+            if name.endswith("linear_attn.norm.weight"):  # less one, it is exact
+                parameter.uniform_(0.5, 1.5)
     made.save_pretrained(folder, max_shard_size="300KB")
 
 

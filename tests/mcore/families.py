@@ -6,6 +6,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+import torch
+
 from .ranks import Layer, Under, column, qkv, row, same
 
 Config = dict[str, Any]
@@ -113,6 +115,12 @@ def joined(*layers: Layer) -> Layer:
 
 def predicting(t: Under) -> dict[str, Any]:
     """What a layer of prediction has around the decoder layer inside."""
+    if t.prefix.startswith("mtp."):
+        there = {"enorm": "pre_fc_norm_embedding", "hnorm": "pre_fc_norm_hidden"}
+        there |= {"eh_proj": "fc", "final_layernorm": "norm"}
+        own = Under(t.tensors, "mtp")
+        found = {f"{a}.weight": same(own(f"{b}.weight")) for a, b in there.items()}
+        return found | {"eh_proj.weight": column(own("fc.weight"))}
     return {
         "enorm.weight": same(t("enorm.weight")),
         "hnorm.weight": same(t("hnorm.weight")),
@@ -267,6 +275,101 @@ def gpt_oss_layer(t: Under, c: Config, i: int) -> Layer:
     return found
 
 
+def delta_config(draw: Random) -> Config:
+    c = sizes(draw)
+    layers = c["num_hidden_layers"]
+    kinds = ["linear_attention", "full_attention"]
+    c |= {
+        "linear_num_key_heads": 8,
+        "linear_num_value_heads": 8 * draw.choice([1, 3]),
+        "linear_key_head_dim": draw.choice([2, 5]),
+        "linear_value_head_dim": draw.choice([3, 6]),
+        "linear_conv_kernel_dim": draw.choice([3, 4]),
+        "num_experts": draw.choice([4, 8]),
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": draw.choice([16, 32]),
+        "shared_expert_intermediate_size": draw.choice([24, 40]),
+    }
+    if draw.random() < 0.5:
+        return c | {"full_attention_interval": draw.choice([2, 4])}
+    return c | {"layer_types": [draw.choice(kinds) for _ in range(layers)]}
+
+
+def qwen3_next_config(draw: Random) -> Config:
+    return delta_config(draw) | {"mlp_only_layers": draw.choice([[], [1]])}
+
+
+def linear(c: Config, i: int) -> bool:
+    if "layer_types" in c:
+        return bool(c["layer_types"][i] == "linear_attention")
+    return bool((i + 1) % c["full_attention_interval"])
+
+
+def gated_attention(t: Under, c: Config) -> Layer:
+    """The rows of a head's queries and of its gate alternate here; there a group has all queries, then all gates."""
+    found, there = attention(t, c), "self_attention.linear_qkv.weight"
+    q, k, v = (t(f"self_attn.{x}_proj.weight") for x in "qkv")
+    g, d = c["num_key_value_heads"], c["head_dim"]
+    heads = q.view(g, -1, 2, d, q.shape[-1])
+    both = torch.cat([heads[:, :, 0], heads[:, :, 1]], 1).flatten(0, 2)
+    found.own[there] = qkv(both, k, v, g)
+    return joined(found, head_norms(t))
+
+
+def delta_rule(t: Under, c: Config) -> Layer:
+    there, a = "self_attention", "linear_attn"
+    keys = c["linear_num_key_heads"]
+    values = c["linear_num_value_heads"] // keys * c["linear_value_head_dim"]
+    cut = [keys * n for n in (*[c["linear_key_head_dim"]] * 2, values)]
+    scale = t(f"{a}.norm.weight")
+    found = {
+        norm("input_layernorm", f"{there}.in_proj", c): same(
+            t("input_layernorm.weight")
+        ),
+        f"{there}.conv1d.weight": column(*t(f"{a}.conv1d.weight").split(cut)),
+        f"{there}.A_log": column(t(f"{a}.A_log")),
+        f"{there}.dt_bias": column(t(f"{a}.dt_bias")),
+        f"{there}.out_norm.weight": same((scale.float() - 1).to(scale.dtype)),
+        f"{there}.out_proj.weight": row(t(f"{a}.out_proj.weight")),
+    }
+    if t.has(f"{a}.in_proj_qkvz.weight"):
+        parts = [
+            *grouped(t(f"{a}.in_proj_qkvz.weight"), keys, [n // keys for n in cut]),
+            *halves(t(f"{a}.in_proj_ba.weight"), keys),
+        ]
+    else:
+        parts = [
+            *t(f"{a}.in_proj_qkv.weight").split(cut),
+            *(t(f"{a}.in_proj_{x}.weight") for x in "zba"),
+        ]
+    return Layer(found | {f"{there}.in_proj.weight": column(*parts)})
+
+
+def grouped(whole: torch.Tensor, keys: int, cut: list[int]) -> list[torch.Tensor]:
+    """Queries, keys, values and gates, which a head has behind each other."""
+    heads = whole.view(keys, -1, whole.shape[-1])
+    return [one.flatten(0, 1) for one in heads.split([*cut, cut[-1]], 1)]
+
+
+def halves(whole: torch.Tensor, keys: int) -> list[torch.Tensor]:
+    heads = whole.view(keys, 2, -1, whole.shape[-1])
+    return [heads[:, n].flatten(0, 1) for n in range(2)]
+
+
+def delta_layer(t: Under, c: Config, i: int) -> Layer:
+    ahead = i == c["num_hidden_layers"]
+    if not ahead and linear(c, i):
+        mixed = delta_rule(t, c)
+    else:
+        mixed = gated_attention(t, c)
+    if i in c.get("mlp_only_layers", []):
+        return joined(mixed, dense(t, c))
+    gate = same(t("mlp.shared_expert_gate.weight"))
+    own = Layer({"mlp.shared_experts.gate_weight": gate})
+    experts = joined(routed(t, c["num_experts"]), shared(t, "mlp.shared_expert"), own)
+    return joined(mixed, experts)
+
+
 Draw = Callable[[Random], Config]
 Build = Callable[[Under, Config, int], Layer]
 FAMILIES: dict[str, tuple[Draw, Build]] = {
@@ -278,4 +381,6 @@ FAMILIES: dict[str, tuple[Draw, Build]] = {
     "gemma2": (gemma_config, gemma2_layer),
     "gemma3": (gemma_config, gemma3_layer),
     "gpt_oss": (gpt_oss_config, gpt_oss_layer),
+    "qwen3_next": (qwen3_next_config, delta_layer),
+    "qwen3_5_moe": (delta_config, delta_layer),
 }

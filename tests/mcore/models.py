@@ -42,7 +42,7 @@ def ends(t: Taken, c: Config, mesh: Any, rank: Any) -> dict[str, Tensor]:
 def rounds(c: Config) -> range:
     if c["prediction"] == "left_out":
         return range(0)
-    return range(c.get("num_nextn_predict_layers") or 0)
+    return range(c.get("num_nextn_predict_layers", 1))
 
 
 def ahead(family: str, t: Taken, c: Config, mesh: Any, rank: Any) -> dict[str, Tensor]:
@@ -53,6 +53,8 @@ def ahead(family: str, t: Taken, c: Config, mesh: Any, rank: Any) -> dict[str, T
         i = c["num_hidden_layers"] + q
         t.left -= {f"model.layers.{i}.{name}" for name in TWINS}
         own = t.under(f"model.layers.{i}")
+        if "mtp.fc.weight" in t:
+            own = t.under(f"mtp.layers.{q}")
         outer = Layer(predicting(own))
         inner = FAMILIES[family][1](own, c, i)
         grouped = c["experts"] == "grouped"
