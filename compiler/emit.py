@@ -207,6 +207,9 @@ def _binary(value: syntax.Binary, env: Env) -> tuple[str, int]:
         return _checked(function, left, right, env), 10
     if operator == "%" and not _positive(right):
         return _checked("remainder", left, right, env), 10
+    if operator == "*" and kinds & {"list", "str"}:
+        values = f"{expression(left, env)}, {expression(right, env)}"
+        return f"repeated({values}, {quoted(value.span.words)})", 10
     if operator in ("==", "!=") and isinstance(right, syntax.Nothing):
         return f"{_at(left, env, 6)} is {'not ' if operator == '!=' else ''}None", 5
     level = _LEVELS.get(operator, _COMPARED)

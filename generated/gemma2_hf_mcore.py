@@ -1003,6 +1003,7 @@ def worked_out(what: str, compute: Callable[..., Any], *given: Any) -> Any:
         ArithmeticError,
         AttributeError,
         LookupError,
+        MemoryError,
         TypeError,
         ValueError,
     ) as error:
@@ -1010,6 +1011,9 @@ def worked_out(what: str, compute: Callable[..., Any], *given: Any) -> Any:
 
 
 # ---- runtime: What a map computes from its config: operators that refuse what Python would round, wrap around or let pass.
+
+
+MOST_ITEMS = 2**16  # of a list that is written out: more than there are layers
 
 
 def item(values: Any, index: Any, what: str) -> Any:
@@ -1021,6 +1025,16 @@ def item(values: Any, index: Any, what: str) -> Any:
             f"{what}: expected an index below {len(values)}, found {index!r}"
         )
     return values[index]
+
+
+def repeated(one: Any, other: Any, what: str) -> Any:
+    """A list or a text, so many times over; `what` is how the map writes it."""
+    values, count = (one, other) if isinstance(one, (list, str)) else (other, one)
+    if isinstance(count, int) and len(values) * count > MOST_ITEMS:
+        raise ConversionError(
+            f"{what}: expected at most {MOST_ITEMS} items, found {len(values) * count}"
+        )
+    return values * count
 
 
 def remainder(above: Any, below: Any, above_name: str, below_name: str) -> Any:

@@ -393,6 +393,7 @@ def worked_out(what: str, compute: Callable[..., Any], *given: Any) -> Any:
         ArithmeticError,
         AttributeError,
         LookupError,
+        MemoryError,
         TypeError,
         ValueError,
     ) as error:
