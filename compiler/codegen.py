@@ -34,6 +34,11 @@ HEAD = (
 )
 
 
+# What a converter with files exports besides.
+FILE_NAMES = ["Difference", "Fingerprint", "Report", "UsageError"]
+FILE_NAMES += ["convert_checkpoint", "diff_checkpoints", "fingerprint_checkpoint"]
+
+
 def module(plan: Plan, version: str, parts: str = "core,files,cli") -> str:
     """The converter as one Python module: the head of this map, and what it needs of the runtime."""
     chosen = parts_of(parts)
@@ -238,6 +243,6 @@ def _exported(plan: Plan, parts: tuple[str, ...]) -> list[str]:
         for side in plan.sides
     ]
     names += ["Stream"]
-    names += ["Report", "UsageError", "convert_checkpoint"] if "files" in parts else []
+    names += FILE_NAMES if "files" in parts else []
     names += ["main"] if "cli" in parts else []
     return sorted(names)

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ..templates.runtime.cli import read_value
+from ..templates.runtime.arguments import read_value
 from ..templates.runtime.errors import ConversionError
 from ..templates.runtime.strict_json import parse_object
 from . import codegen

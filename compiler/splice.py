@@ -73,9 +73,14 @@ PARTS: dict[str, tuple[str, ...]] = {
         "opening",
         "report",
         "ledger",
+        "between",
+        "weights",
+        "fingerprint",
+        "difference",
+        "differing",
         "checkpoint",
     ),
-    "cli": ("progress", "signals", "cli"),
+    "cli": ("progress", "signals", "arguments", "inspecting", "cli"),
 }
 # Modules that only mapping parts call: they stand where a name of theirs is used.
 ON_DEMAND = ("formulas", "stages")

@@ -94,6 +94,7 @@ from hashlib import sha256
 from itertools import accumulate, chain, islice
 from json.encoder import encode_basestring_ascii
 from math import isfinite, lcm, prod
+from operator import ne
 from threading import Event, Lock, Thread, current_thread, main_thread
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TextIO, TypeAlias
 
@@ -104,14 +105,18 @@ __version__ = "mapc 0.1.0"
 __all__ = [
     "Config",
     "ConversionError",
+    "Difference",
+    "Fingerprint",
     "Mesh",
     "Rank",
     "Report",
     "Stream",
     "UsageError",
     "convert_checkpoint",
+    "diff_checkpoints",
     "expected_hf",
     "expected_mcore",
+    "fingerprint_checkpoint",
     "main",
     "to_hf",
     "to_mcore",
@@ -630,6 +635,24 @@ def convert_checkpoint(
 ) -> Report:
     """Convert a checkpoint directory; `settings` are those of `convert_directory`. Raises ConversionError, OSError."""
     return convert_directory(converter(), source_dir, target_dir, to, mesh, **settings)
+
+
+def fingerprint_checkpoint(
+    directory: str | os.PathLike[str], mesh: Mesh | None = None, **settings: Any
+) -> Fingerprint:
+    """One digest for the same weights in either layout; `settings` are those of `fingerprint_directory`."""
+    return fingerprint_directory(converter(), directory, mesh, **settings)
+
+
+def diff_checkpoints(
+    one: str | os.PathLike[str],
+    other: str | os.PathLike[str],
+    mesh: Mesh | None = None,
+    other_mesh: Mesh | None = None,
+    **settings: Any,
+) -> Difference:
+    """What differs between two checkpoints in either layout; `settings` are those of `diff_directories`."""
+    return diff_directories(converter(), one, other, mesh, other_mesh, **settings)
 
 
 def rank_file(rank: Rank) -> str:
@@ -2261,6 +2284,17 @@ class Recipe:
             for first, counts in self._regions(grid, grid, [])
             for offset in (dot(grid.steps, first),)
         )
+
+
+def whole_copy(count: int) -> Copy:
+    """The copy of all elements of a tensor, so many, to the same places."""
+    return _copy(0, (0, (1,)), (0, (1,)), (count,))
+
+
+def inverse(copy: Copy) -> Copy:
+    """The copy that leads back, from the one tensor of the other side."""
+    here, there = (copy.offset, copy.strides), (copy.start, copy.steps)
+    return _copy(0, here, there, copy.counts)
 
 
 def _inside(part: Box, limit: Limit) -> Iterator[Box]:
@@ -4019,7 +4053,7 @@ class Narrowing:
         source, at = origin
         index = index_of(at, self._found[source.rank][source.name].shape)
         return ConversionError(
-            f"{source}: element {index}: expected a number that {to} holds, found {values[0]} of {dtype}, which would "
+            f"{named_in(self._found, source)}: element {index}: expected a number that {to} holds, found {values[0]} of {dtype}, which would "
             f"become {values[1]} in {transfer.name} ({transfer.where}); --allow-narrowing writes it all the same"
         )
 
@@ -8505,6 +8539,16 @@ def check_choices(converter: Converter, choices: Mapping[str, Any]) -> None:
         check_known(f"variant {name}", [choices[name]], converter.variants[name])
 
 
+def check_request(converter: Converter, mesh: Any, threads: int | None) -> None:
+    """UsageError for a mesh where neither layout has ranks, and for a number of threads that is none."""
+    if mesh is not None and converter.mesh is None:
+        raise UsageError(
+            f"mesh: expected none, since neither layout has ranks, found {mesh!r}"
+        )
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads: expected 1 or more, found {threads}")
+
+
 def plan_source(
     converter: Converter,
     source: SourceFolder,
@@ -8676,8 +8720,8 @@ class Report:
                 f"not zero in the padding of {name}: {count} elements"
                 for name, count in self.nonzero_padding.items()
             ),
-            *_sum("became infinite", self.became_infinite),
-            *_sum("became zero", self.became_zero),
+            *sum_text("became infinite", self.became_infinite),
+            *sum_text("became zero", self.became_zero),
         ]
         rate = f"{self.gigabytes_per_second:.2f} GB/s, " if self.written else ""
         lines.append(
@@ -8695,7 +8739,7 @@ def _columns(rows: list[tuple[str, str, str]]) -> list[str]:
     ]
 
 
-def _sum(title: str, counts: Mapping[str, int]) -> list[str]:
+def sum_text(title: str, counts: Mapping[str, int]) -> list[str]:
     """How many elements there are, if any; of which tensor most are."""
     if not counts:
         return []
@@ -8821,6 +8865,793 @@ def _kind(tensor: OutputTensor) -> str:
     return "cast" if changes or tensor.dtype != tensor.transfer.dtype else "moved"
 
 
+# ---- runtime: Tensors of a layout that nobody has written: what a directory in one layout would be in the other one.
+
+
+MOST_BETWEEN = 1 << 28  # bytes that are put together at once
+
+
+class Between:
+    """The tensors that `plan` leads to on one mesh; `back` is the plan of the way back from there."""
+
+    def __init__(
+        self, converter: Converter, plan: Plan, mesh: Any, choices: Mapping[str, Any]
+    ) -> None:
+        there = (converter.left, converter.right)[plan.target]
+        here = (converter.right, converter.left)[plan.target]
+        self._made: dict[int, OutputTensor] = {}  # by the id of what is in `found`
+        self.found: dict[Any, dict[str, StoredTensor]] = {}
+        for rank in converter.ranks(plan.target, mesh):
+            self.found[rank] = dict(self._add(plan.transfers(rank)))
+        document = json.loads(json.dumps(there.write(plan.config)))
+        config = there.read(document, **choices)
+        self.back = make_plan(converter, here.name, config, mesh, self.found)
+        self._ways: dict[int, dict[Copy, int]] = {}
+
+    def _add(self, transfers: Iterable[Transfer]) -> Iterator[tuple[str, StoredTensor]]:
+        for tensor in planned_tensors(transfers):
+            shape, name = tensor.transfer.shape, tensor.transfer.name
+            stored = StoredTensor(tensor.dtype, shape, "", 0, tensor.size)
+            self._made[id(stored)] = tensor
+            yield name, stored
+
+    def tensor(self, source: Source) -> OutputTensor:
+        """How a tensor is put together."""
+        return self.made(self.found[source.rank][source.name])
+
+    def made(self, tensor: StoredTensor) -> OutputTensor:
+        """How a tensor of `found` is put together."""
+        return self._made[id(tensor)]
+
+    @property
+    def tensors(self) -> Iterable[OutputTensor]:
+        """All that is between."""
+        return self._made.values()
+
+    def sources(self, transfer: Transfer) -> Iterator[Transfer]:
+        """How the sources of a target of `back` are made, but for those that are absent and have a default."""
+        for source in transfer.sources:
+            if source.name in self.found[source.rank]:
+                yield self.tensor(source).transfer
+
+    def origin(self, transfer: Transfer) -> Source | None:
+        """The stored tensor whose elements come back as those of a target of `back`, each at its place.
+
+        None where there is none, or more than one.
+        """
+        found = set()
+        for copy in transfer.copies:
+            source = transfer.sources[copy.source]
+            if source.name not in self.found[source.rank]:
+                return None
+            made = self.tensor(source).transfer
+            number = self._way(made).get(copy._replace(source=0))
+            found.add(None if number is None else made.sources[number])
+        return found.pop() if len(found) == 1 and not transfer.zeros else None
+
+    def _way(self, made: Transfer) -> Mapping[Copy, int]:
+        """By the copy that leads back, the number of the source that a copy comes from."""
+        way = self._ways.get(id(made.copies))
+        if way is None:
+            way = {inverse(copy): copy.source for copy in made.copies}
+            self._ways[id(made.copies)] = way  # which the plan keeps
+        return way
+
+
+def planned_tensors(transfers: Iterable[Transfer]) -> Iterator[OutputTensor]:
+    """Transfers as they are put together, each from byte 0 on."""
+    known: dict[int, Blocks] = (
+        {}
+    )  # many tensors of a statement have the very same copies
+    for transfer in transfers:
+        blocks = known.get(id(transfer.copies))
+        if blocks is None:
+            blocks = known[id(transfer.copies)] = find_blocks(transfer.copies)
+        dtype = str(transfer.dtype)
+        size = prod(transfer.shape) * item_size(dtype)
+        yield OutputTensor(transfer, blocks, dtype, 0, size)
+
+
+class BetweenReader(SourceReader):
+    """Reads tensors that are between as if they were stored; `assembler` puts them together."""
+
+    def __init__(self, between: Between, assembler: Assembler) -> None:
+        super().__init__()
+        self._between, self._assembler = between, assembler
+
+    def read_at(self, tensor: StoredTensor, position: int, view: memoryview) -> None:
+        """Fill a view with the bytes of a tensor from a position on."""
+        made = self._between.made(tensor)
+        for low in range(0, len(view), CHUNK):
+            part = view[low : low + CHUNK]
+            self._assembler.fill_part(made, position + low, part)
+
+    def scatter(self, tensor: StoredTensor, begin: int, reads: list[Pieces]) -> None:
+        """Fill pieces of buffers, one after the other, with the bytes of a tensor from `begin` on."""
+        for view in (view for pieces in reads for view in pieces.views):
+            self.read_at(tensor, begin, view)
+            begin += len(view)
+
+    def memory(self, tensor: StoredTensor, begin: int, end: int) -> memoryview:
+        """Some bytes of a tensor, put together at once; ConversionError where that takes too much memory."""
+        if end - begin > MOST_BETWEEN:
+            name = self._between.made(tensor).transfer.name
+            raise ConversionError(
+                f"{name}: expected at most {size_text(MOST_BETWEEN)} of it at once, found {size_text(end - begin)}; "
+                "convert the directory, and take what is written"
+            )
+        found = memoryview(bytearray(end - begin))
+        self.read_at(tensor, begin, found)
+        return found
+
+
+# ---- runtime: The weights of a checkpoint directory, as tensors of one layout, whatever layout they are stored in.
+
+
+class Asked(NamedTuple):
+    """What a caller says of a directory: its layout (None: that it is told by what is in it), its mesh, and how to read it.
+
+    `choices` are options and variants by name.
+    """
+
+    layout: str | None
+    mesh: Any
+    choices: Mapping[str, Any]
+    check_replicas: bool
+    allow_narrowing: bool
+    follow_links: bool
+
+
+class Location(NamedTuple):
+    """Where an element is stored."""
+
+    name: str
+    element: list[int]
+    rank: Mapping[str, int]
+    file: str  # relative to the directory
+
+    def __str__(self) -> str:
+        at = " ".join(f"{dim}={position}" for dim, position in self.rank.items())
+        return f"{self.name} {self.element} in {self.file}{at and f' (rank {at})'}"
+
+
+class Weights(NamedTuple):
+    """What a directory holds. `layout` and `mesh` are those that it is stored in."""
+
+    layout: str
+    mesh: Mapping[str, int]
+    source: SourceFolder
+    tensors: Mapping[str, OutputTensor]  # all of them
+    between: Between | None
+    through: frozenset[str]  # the names of those whose sources are `between`
+    rounded: tuple[str, ...]  # of those on whose way is arithmetic or a smaller dtype
+    dropped: Mapping[str, int]
+    nonzero_padding: Mapping[str, int]
+    allow_narrowing: bool
+
+    def locate(self, name: str, number: int) -> Location | None:
+        """Where an element is stored; None for padding, and for what is absent and has a default."""
+        origin = origin_of(self.tensors[name].transfer, number)
+        if origin is not None and name in self.through:
+            assert self.between is not None, "something is put together of it"
+            origin = origin_of(self.between.tensor(origin[0]).transfer, origin[1])
+        if origin is None:
+            return None
+        (rank, stored_name), at = origin
+        stored = self.source.tensors[rank].get(stored_name)
+        if stored is None:
+            return None
+        coordinates = {} if rank is None else rank._asdict()
+        file = os.path.relpath(stored.path, self.source.path)
+        return Location(stored_name, index_of(at, stored.shape), coordinates, file)
+
+
+def open_weights(converter: Converter, path: str, asked: Asked) -> Weights:
+    """Open a directory; ConversionError where it is a checkpoint of none of the layouts, or might be of both."""
+    layouts = (converter.left.name, converter.right.name)
+    found: dict[str, tuple[SourceFolder, Any, Plan]] = {}
+    errors: list[tuple[str, ConversionError]] = []
+    for layout in layouts if asked.layout is None else (asked.layout,):
+        try:
+            found[layout] = _planned(converter, path, layout, asked)
+        except ConversionError as error:
+            errors.append((layout, error))
+    if not found and len(errors) == 1:
+        raise errors[0][1]
+    if not found:
+        said = "; ".join(f"as {layout}, {error}" for layout, error in errors)
+        raise ConversionError(
+            f"{path}: expected a checkpoint of {' or '.join(layouts)}; {said}"
+        )
+    if len(found) > 1:
+        raise ConversionError(
+            f"{path}: it may be a checkpoint of {' or '.join(layouts)}; --layout says of which"
+        )
+    ((layout, (source, mesh, plan)),) = found.items()
+    if converter.side(layout) == whole_side(converter):
+        return _of_whole(converter, source, mesh, plan, asked)
+    return _of_other(converter, source, mesh, plan, asked)
+
+
+def whole_side(converter: Converter) -> int:
+    """The side whose tensors stand for a checkpoint: the one without ranks, or the left one."""
+    return int(converter.left.file is not None)
+
+
+def _planned(
+    converter: Converter, path: str, layout: str, asked: Asked
+) -> tuple[SourceFolder, Any, Plan]:
+    """A directory as a source in one layout, its mesh, and its way to the other one."""
+    number = converter.side(layout)
+    sides = (converter.left, converter.right)
+    here, there = sides[number], sides[1 - number]
+    mesh = asked.mesh if here.file is not None else None
+    source = open_source(path, here, converter.mesh, mesh, asked.follow_links)
+    mesh, plan = plan_source(converter, source, there.name, mesh, asked.choices)
+    return source, mesh, plan
+
+
+def _of_other(
+    converter: Converter, source: SourceFolder, mesh: Any, plan: Plan, asked: Asked
+) -> Weights:
+    """The weights of a directory in the other layout: what would be converted."""
+    transfers = _not_made(plan)
+    return Weights(
+        (converter.right, converter.left)[plan.target].name,
+        {} if mesh is None else asdict(mesh),
+        source,
+        _by_name(converter, transfers),
+        None,
+        frozenset(),
+        tuple(one.name for one in transfers if _is_rounded(one)),
+        plan.drops,
+        check_values(plan, source, asked.check_replicas),
+        asked.allow_narrowing,
+    )
+
+
+def _of_whole(
+    converter: Converter, source: SourceFolder, mesh: Any, plan: Plan, asked: Asked
+) -> Weights:
+    """The weights of a directory in the very layout: of what would come back, most is what is stored."""
+    variants = {n: c for n, c in asked.choices.items() if n in converter.variants}
+    between = Between(converter, plan, mesh, variants)
+    back = _not_made(between.back)
+    stored = [_stored(source, between, one) for one in back]
+    through = frozenset(one.name for one, same in zip(back, stored) if same is None)
+    ways = ((one, *between.sources(one)) for one in back)
+    return Weights(
+        (converter.right, converter.left)[plan.target].name,
+        {},
+        source,
+        _by_name(converter, [one or other for one, other in zip(stored, back)]),
+        between if through else None,
+        through,
+        tuple(way[0].name for way in ways if any(map(_is_rounded, way))),
+        plan.drops,
+        check_values(plan, source, asked.check_replicas),
+        asked.allow_narrowing,
+    )
+
+
+def _stored(source: SourceFolder, between: Between, back: Transfer) -> Transfer | None:
+    """The transfer of a tensor that is stored as it would come back; None for another."""
+    origin = between.origin(back)
+    stored = origin and source.tensors[origin.rank].get(origin.name)
+    if not origin or not stored or stored[:2] != (str(back.dtype), back.shape):
+        return None
+    copies = _all_elements(prod(back.shape))
+    return back._replace(sources=(origin,), copies=copies, changes=())
+
+
+@cache
+def _all_elements(count: int) -> tuple[Copy, ...]:
+    return (whole_copy(count),)
+
+
+def _not_made(plan: Plan) -> list[Transfer]:
+    """The tensors of a layout without ranks, without those that the map makes, whose sources have no names."""
+    return [
+        transfer
+        for transfer in plan.transfers(None)
+        if any(source.name for source in transfer.sources)
+    ]
+
+
+def _is_rounded(transfer: Transfer) -> bool:
+    """Whether the elements of a tensor may be rounded on their way into it."""
+    changes = [change for change in transfer.changes if change.filled is None]
+    return any(may_narrow(change, str(transfer.dtype)) for change in changes)
+
+
+def _by_name(
+    converter: Converter, transfers: list[Transfer]
+) -> dict[str, OutputTensor]:
+    if any(transfer.changes for transfer in transfers):
+        check_cast_library(f"the arithmetic of {converter.name}.map")
+    return {tensor.transfer.name: tensor for tensor in planned_tensors(transfers)}
+
+
+class WeightReader:
+    """Reads the weights of a directory. One thread's worth; `scratch` is what `weights_scratch` says."""
+
+    def __init__(self, weights: Weights, scratch: int) -> None:
+        found, allowed = weights.source.tensors, weights.allow_narrowing
+        self._stored = Assembler(found, CHUNK, scratch, Narrowing(found, allowed))
+        self._through, self._names = self._stored, weights.through
+        if weights.between is not None:
+            between = weights.between.found
+            narrowing = Narrowing(between, allowed)
+            self._through = Assembler(between, CHUNK, scratch, narrowing)
+            self._through.reader = BetweenReader(weights.between, self._stored)
+
+    def fill(self, tensor: OutputTensor, begin: int, view: memoryview) -> None:
+        """Put the bytes of a tensor from `begin` on, at most a chunk, into a view."""
+        through = tensor.transfer.name in self._names
+        (self._through if through else self._stored).fill_part(tensor, begin, view)
+
+    def close(self) -> None:
+        """Close the source files."""
+        self._stored.close()
+
+
+def weights_scratch(weights: Weights) -> int:
+    """The bytes that hold the source of a chunk, for whatever is cast or computed."""
+    between = weights.between.tensors if weights.between is not None else ()
+    return scratch_of([*weights.tensors.values(), *between])
+
+
+# ---- runtime: One digest for the same weights, however they are stored: that of their bytes as tensors of one layout.
+
+
+class TensorDigest(NamedTuple):
+    """A tensor of the layout that stands for a checkpoint; `dtype` is that of safetensors."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """The digest of a checkpoint, and what it is of."""
+
+    directory: str
+    layout: str  # that the directory is stored in
+    mesh: Mapping[str, int]  # of a layout with ranks
+    sha256: str
+    of: str  # the layout whose tensors are hashed
+    tensors: tuple[TensorDigest, ...]  # by name
+    bytes: int
+    rounded: tuple[str, ...]  # tensors on whose way is arithmetic or a smaller dtype
+    dropped: Mapping[str, int]  # tensors left out, by `drop` statement
+    nonzero_padding: Mapping[str, int]  # elements by tensor
+    threads: int
+    seconds: float
+
+    def to_json(self) -> str:
+        """All of it as a JSON object."""
+        tensors = [tensor._asdict() for tensor in self.tensors]
+        return json.dumps({**asdict(self), "tensors": tensors}, indent=2)
+
+    def __str__(self) -> str:
+        mesh = "".join(f" {dim}={size}" for dim, size in self.mesh.items())
+        rate = self.bytes / 1e9 / self.seconds if self.seconds else 0.0
+        rounded = f"{len(self.rounded)} tensors are rounded on the way between the layouts: their digests may differ"
+        lines = [
+            f"{self.sha256}  {self.directory}",
+            f"{len(self.tensors)} tensors of {self.of} ({size_text(self.bytes)}), stored as {self.layout}{mesh}",
+            *([rounded] if self.rounded else []),
+            *(f"left out: {n} by {where}" for where, n in self.dropped.items()),
+            *sum_text("not zero in the padding", self.nonzero_padding),
+            f"{self.seconds:.2f} s, {rate:.2f} GB/s",
+        ]
+        return "\n".join(lines)
+
+
+def fingerprint_directory(
+    converter: Converter,
+    directory: str | os.PathLike[str],
+    mesh: Any = None,
+    *,
+    layout: str | None = None,
+    check_replicas: bool = False,
+    allow_narrowing: bool = False,
+    follow_links: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    announce: Callable[[str], None] | None = None,
+    **choices: Any,
+) -> Fingerprint:
+    """The fingerprint of the checkpoint in a directory, which is stored in either layout.
+
+    `layout` says in which, where its names and its config do not tell; `mesh` and `choices`, options and variants by
+    name, are as for a conversion. Raises ConversionError where the checkpoint is refused, OSError where reading fails,
+    UsageError for arguments that make no sense.
+    """
+    account = Account(announce)
+    check_layout(converter, layout)
+    check_choices(converter, choices)
+    check_request(converter, mesh, threads)
+    asked = Asked(layout, mesh, choices, check_replicas, allow_narrowing, follow_links)
+    with without_collecting():
+        account.begin("planning")
+        weights = open_weights(converter, os.fspath(directory), asked)
+    account.begin("reading")
+    tensors = list(weights.tensors.values())
+    size = sum(tensor.size for tensor in tensors)
+    threads = threads or min(4, usable_cores())
+    digests = _digests(weights, threads, Meter(size, progress, account))
+    check_unchanged(weights.source.folder.seen)
+    account.end()
+    return Fingerprint(
+        os.fspath(directory),
+        weights.layout,
+        weights.mesh,
+        _digest_of(digests),
+        (converter.left, converter.right)[whole_side(converter)].name,
+        tuple(digests),
+        size,
+        weights.rounded,
+        dict(weights.dropped),
+        dict(weights.nonzero_padding),
+        threads,
+        sum(account.seconds.values()),
+    )
+
+
+def check_layout(converter: Converter, layout: str | None) -> None:
+    """UsageError for a layout that does not exist."""
+    if layout is not None:
+        names = (converter.left.name, converter.right.name)
+        check_known("layout", [layout], names)
+
+
+def by_size(tensors: Iterable[OutputTensor]) -> deque[OutputTensor]:
+    """The tensors, for several threads to take from: the largest first, so that all end at nearly the same time."""
+    return deque(sorted(tensors, key=lambda tensor: -tensor.size))
+
+
+def taken_from(tensors: deque[OutputTensor]) -> Iterator[OutputTensor]:
+    """What one of several threads gets of them."""
+    while True:
+        try:
+            tensor = tensors.popleft()
+        except IndexError:
+            return
+        yield tensor
+
+
+def _digests(weights: Weights, threads: int, meter: Meter) -> list[TensorDigest]:
+    """The digests of all tensors, by name."""
+    left, scratch = by_size(weights.tensors.values()), weights_scratch(weights)
+    found: list[TensorDigest] = []
+
+    def work() -> None:
+        reader, buffer = WeightReader(weights, scratch), memoryview(bytearray(CHUNK))
+        try:
+            for tensor in taken_from(left):
+                digest = sha256()
+                for begin in range(0, tensor.size, CHUNK):
+                    view = buffer[: min(CHUNK, tensor.size - begin)]
+                    reader.fill(tensor, begin, view)
+                    digest.update(view)
+                    meter.add(len(view))
+                name, shape = tensor.transfer.name, tensor.transfer.shape
+                found.append(
+                    TensorDigest(name, tensor.dtype, shape, digest.hexdigest())
+                )
+        finally:
+            reader.close()
+
+    with one_torch_thread():
+        run_threads(work, max(1, min(threads, len(left))), meter)
+    return sorted(found)
+
+
+def _digest_of(tensors: Iterable[TensorDigest]) -> str:
+    """The digest of a checkpoint."""
+    whole = sha256()
+    for tensor in tensors:
+        whole.update(f"{json.dumps(tensor)}\n".encode("ascii"))
+    return whole.hexdigest()
+
+
+# ---- runtime: What differs between two checkpoints: the account of a comparison.
+
+
+SHOWN = 20  # tensors that are named; the rest are counted
+# How `struct` reads an element; one of BF16 is the upper half of one of F32.
+FORMATS = {
+    "F64": "<d",
+    "F32": "<f",
+    "BF16": "<f",
+    "F16": "<e",
+    "BOOL": "<?",
+    "C64": "<ff",
+    "I8": "<b",
+    "I16": "<h",
+    "I32": "<i",
+    "I64": "<q",
+    "U8": "<B",
+    "U16": "<H",
+    "U32": "<I",
+    "U64": "<Q",
+}
+
+
+class Element(NamedTuple):
+    """An element of one of the checkpoints: its value, and where it is stored (None: it is padding, or a default)."""
+
+    value: str
+    where: Location | None
+
+    def __str__(self) -> str:
+        return f"{self.where or 'not stored'}: {self.value}"
+
+
+class TensorDifference(NamedTuple):
+    """A tensor that differs: in dtype or shape, or in so many elements of which this is the first."""
+
+    name: str
+    kinds: tuple[str, str]  # dtype and shape, in both
+    elements: int
+    different: int
+    first: list[int] | None
+    values: tuple[Element, Element] | None
+
+    def __str__(self) -> str:
+        if self.first is None:
+            return f"{self.name}: {self.kinds[0]} and {self.kinds[1]}"
+        return f"{self.name}: {self.different} of {self.elements} elements, the first is {self.first}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What was found of two checkpoints."""
+
+    directories: tuple[str, str]
+    layouts: tuple[str, str]  # that they are stored in
+    meshes: tuple[Mapping[str, int], Mapping[str, int]]
+    tensors: int  # that both have
+    different: tuple[TensorDifference, ...]  # in the order of the map
+    missing: tuple[tuple[str, ...], tuple[str, ...]]  # in the first, and in the second
+    rounded: tuple[str, ...]  # tensors on whose way is arithmetic or a smaller dtype
+    bytes: int
+    threads: int
+    seconds: float
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs."""
+        return not self.different and not any(self.missing)
+
+    def to_json(self) -> str:
+        """All of it as a JSON object."""
+        different = [
+            {
+                **tensor._asdict(),
+                "values": tensor.values and [_as_object(one) for one in tensor.values],
+            }
+            for tensor in self.different
+        ]
+        found = {**asdict(self), "different": different}
+        return json.dumps({"equal": self.equal, **found}, indent=2)
+
+    def __str__(self) -> str:
+        counts = f"{self.tensors} tensors ({size_text(self.bytes)})"
+        rate = self.bytes / 1e9 / self.seconds if self.seconds else 0.0
+        lines = [
+            (
+                f"equal: {counts}"
+                if self.equal
+                else f"different: {len(self.different)} of {counts}"
+            )
+        ]
+        for directory, layout, mesh in zip(self.directories, self.layouts, self.meshes):
+            sizes = "".join(f" {dim}={size}" for dim, size in mesh.items())
+            lines.append(f"  {directory}: {layout}{sizes}")
+        lines += self._first()
+        lines += _shortened_list(list(map(str, self.different)), "tensors differ")
+        for directory, names in zip(self.directories, self.missing):
+            names = tuple(f"missing in {directory}: {name}" for name in names)
+            lines += _shortened_list(list(names), f"are missing in {directory}")
+        if self.rounded:
+            lines.append(
+                f"{len(self.rounded)} tensors are rounded on the way between the layouts, and may differ by that"
+            )
+        return "\n".join([*lines, f"{self.seconds:.2f} s, {rate:.2f} GB/s"])
+
+    def _first(self) -> list[str]:
+        """The first element that differs, in the names and files of both."""
+        for tensor in self.different:
+            if tensor.values is not None:
+                places = zip(self.directories, tensor.values)
+                return [
+                    f"first: {tensor.name} {tensor.first}",
+                    *(f"  {directory}: {element}" for directory, element in places),
+                ]
+        return []
+
+
+def _as_object(element: Element) -> dict[str, Any]:
+    where = element.where
+    return {"value": element.value, "where": where and where._asdict()}
+
+
+def _shortened_list(lines: list[str], what: str) -> list[str]:
+    """The first lines, and how many more there are."""
+    more = len(lines) - SHOWN
+    return lines if more <= 0 else [*lines[:SHOWN], f"and {more} more {what}"]
+
+
+def value_text(element: bytes, dtype: str) -> str:
+    """An element as a number, if it is one of Python, and its bytes."""
+    code = element.hex(" ")
+    if dtype not in FORMATS:
+        return code
+    padded = bytes(2) + element if dtype == "BF16" else element
+    numbers = struct.unpack(FORMATS[dtype], padded)
+    return f"{', '.join(map(str, numbers))} ({code})"
+
+
+# ---- runtime: Comparing two checkpoints, in whatever layouts they are stored: as tensors of one layout, chunk by chunk.
+
+
+def diff_directories(
+    converter: Converter,
+    one: str | os.PathLike[str],
+    other: str | os.PathLike[str],
+    mesh: Any = None,
+    other_mesh: Any = None,
+    *,
+    layout: str | None = None,
+    other_layout: str | None = None,
+    check_replicas: bool = False,
+    allow_narrowing: bool = False,
+    follow_links: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    announce: Callable[[str], None] | None = None,
+    **choices: Any,
+) -> Difference:
+    """Compare the checkpoints in two directories, each stored in either layout.
+
+    `layout` and `mesh` are of the first, `other_layout` and `other_mesh` of the second, where these do not tell;
+    `choices`, options and variants by name, are of both. Raises ConversionError where a checkpoint is refused, OSError
+    where reading fails, UsageError for arguments that make no sense.
+    """
+    account = Account(announce)
+    check_choices(converter, choices)
+    for said, sizes in ((layout, mesh), (other_layout, other_mesh)):
+        check_layout(converter, said)
+        check_request(converter, sizes, threads)
+    rest = (choices, check_replicas, allow_narrowing, follow_links)
+    with without_collecting():
+        account.begin("planning")
+        both = (
+            open_weights(converter, os.fspath(one), Asked(layout, mesh, *rest)),
+            open_weights(
+                converter, os.fspath(other), Asked(other_layout, other_mesh, *rest)
+            ),
+        )
+    account.begin("reading")
+    names = [name for name in both[0].tensors if name in both[1].tensors]
+    size = sum(both[0].tensors[name].size for name in names)
+    threads = threads or min(4, usable_cores())
+    found = _compared(both, names, threads, Meter(size, progress, account))
+    for weights in both:
+        check_unchanged(weights.source.folder.seen)
+    account.end()
+    return Difference(
+        (os.fspath(one), os.fspath(other)),
+        (both[0].layout, both[1].layout),
+        (both[0].mesh, both[1].mesh),
+        len(names),
+        tuple(found[name] for name in names if name in found),
+        (_missing_in(*both), _missing_in(*both[::-1])),
+        tuple(sorted({*both[0].rounded, *both[1].rounded})),
+        size,
+        threads,
+        sum(account.seconds.values()),
+    )
+
+
+def _missing_in(one: Weights, other: Weights) -> tuple[str, ...]:
+    """The tensors that only the other one has."""
+    return tuple(name for name in other.tensors if name not in one.tensors)
+
+
+def _compared(
+    both: tuple[Weights, Weights], names: list[str], threads: int, meter: Meter
+) -> dict[str, TensorDifference]:
+    """The tensors that differ, by name."""
+    left = by_size(both[0].tensors[name] for name in names)
+    scratch = max(map(weights_scratch, both))
+    found: dict[str, TensorDifference] = {}
+
+    def work() -> None:
+        readers = WeightReader(both[0], scratch), WeightReader(both[1], scratch)
+        chunks = bytearray(CHUNK), bytearray(CHUNK)
+        try:
+            for tensor in taken_from(left):
+                name = tensor.transfer.name
+                difference = _compare(both, readers, name, chunks, meter)
+                if difference is not None:
+                    found[name] = difference
+        finally:
+            for reader in readers:
+                reader.close()
+
+    with one_torch_thread():
+        run_threads(work, max(1, min(threads, len(left))), meter)
+    return found
+
+
+def _compare(
+    both: tuple[Weights, Weights],
+    readers: tuple[WeightReader, WeightReader],
+    name: str,
+    chunks: tuple[bytearray, bytearray],
+    meter: Meter,
+) -> TensorDifference | None:
+    """What differs in a tensor; None for nothing."""
+    one, other = (weights.tensors[name] for weights in both)
+    kinds = _kind_of(one), _kind_of(other)
+    elements = prod(one.transfer.shape)
+    if kinds[0] != kinds[1]:
+        meter.add(one.size)
+        return TensorDifference(name, kinds, elements, elements, None, None)
+    width, different = item_size(one.dtype), 0
+    first: tuple[int, tuple[Element, Element]] | None = None
+    for begin in range(0, one.size, CHUNK):
+        texts, length = chunks, min(CHUNK, one.size - begin)
+        if length < CHUNK:
+            texts = bytearray(length), bytearray(length)
+        for reader, tensor, text in zip(readers, (one, other), texts):
+            reader.fill(tensor, begin, memoryview(text))
+        if texts[0] != texts[1]:
+            different += _different_words(texts[0], texts[1], width)
+            if first is None:
+                at = first_difference(texts[0], texts[1]) // width
+                number = begin // width + at
+                first = number, (
+                    _element(both[0], name, number, texts[0], at),
+                    _element(both[1], name, number, texts[1], at),
+                )
+        meter.add(len(texts[0]))
+    if first is None:
+        return None
+    index = index_of(first[0], one.transfer.shape)
+    return TensorDifference(name, kinds, elements, different, index, first[1])
+
+
+def _kind_of(tensor: OutputTensor) -> str:
+    return f"{tensor.dtype} {list(tensor.transfer.shape)}"
+
+
+def _element(
+    weights: Weights, name: str, number: int, text: bytearray, at: int
+) -> Element:
+    """An element of a tensor, which is element `at` of a chunk."""
+    dtype = weights.tensors[name].dtype
+    width = item_size(dtype)
+    value = value_text(bytes(text[at * width : (at + 1) * width]), dtype)
+    return Element(value, weights.locate(name, number))
+
+
+def _different_words(one: bytearray, other: bytearray, width: int) -> int:
+    """How many elements differ."""
+    try:
+        import numpy
+    except ImportError:
+        words = (memoryview(text).cast(WORDS[width]) for text in (one, other))
+        return sum(map(ne, *words))
+    arrays = (numpy.frombuffer(text, f"u{width}") for text in (one, other))
+    return int(numpy.count_nonzero(numpy.not_equal(*arrays)))
+
+
 # ---- runtime: Converting a checkpoint from one directory to another.
 
 
@@ -8866,7 +9697,7 @@ def convert_directory(
     stored_dtype = _stored_dtype(dtype)
     shard_size = parse_size(max_shard_size)
     memory = None if max_memory is None else parse_size(max_memory)
-    _check_request(converter, mesh, threads)
+    check_request(converter, mesh, threads)
 
     with without_collecting():
         account.begin("reading headers")
@@ -8925,15 +9756,6 @@ def _stored_dtype(dtype: str | None) -> str | None:
     check_known("dtype", [dtype], CAST_DTYPES)
     check_cast_library("--dtype", ", or leave --dtype out")
     return CAST_DTYPES[dtype]
-
-
-def _check_request(converter: Converter, mesh: Any, threads: int | None) -> None:
-    if mesh is not None and converter.mesh is None:
-        raise UsageError(
-            f"mesh: expected none, since neither layout has ranks, found {mesh!r}"
-        )
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads: expected 1 or more, found {threads}")
 
 
 def _content(
@@ -9113,11 +9935,7 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, usual[number])
 
 
-# ---- runtime: The command line of a converter: one command a direction, and exit codes that a script can rely on.
-
-
-EXIT_CODES = """exit codes: 0 done, 1 the checkpoint is refused (nothing is written), 2 usage,
-3 reading or writing failed, 130 interrupted, 143 terminated"""
+# ---- runtime: Arguments that the commands of a converter share: how a checkpoint is read, and what is printed.
 
 
 class Parser(argparse.ArgumentParser):
@@ -9126,6 +9944,248 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         raise UsageError(message)
+
+
+def add_command(commands: Any, name: str, does: str, codes: str) -> Parser:
+    """A command, what it does, and its exit codes."""
+    command: Parser = commands.add_parser(
+        name,
+        allow_abbrev=False,
+        help=does,
+        epilog=codes,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return command
+
+
+def add_mesh(
+    command: argparse.ArgumentParser, made: Converter, what: str, prefix: str = ""
+) -> None:
+    """A flag for each size of the mesh."""
+    for dim in _dims(made):
+        command.add_argument(
+            _flag(prefix + dim),
+            type=int,
+            dest=f"{prefix}mesh_{dim}",
+            metavar="N",
+            help=f"{dim} ranks {what}",
+        )
+
+
+def add_reading(command: argparse.ArgumentParser, made: Converter) -> None:
+    """How a checkpoint is read."""
+    add = command.add_argument
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=_known_options(made),
+    )
+    add(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="GROUP=NAME",
+        help=_known_variants(made),
+    )
+    add(
+        "--check-replicas",
+        action="store_true",
+        help="refuse copies that differ between ranks",
+    )
+    add(
+        "--allow-narrowing",
+        action="store_true",
+        help="let numbers that are too large for their dtype become infinite, and count them",
+    )
+    add(
+        "--follow-links",
+        action="store_true",
+        help="read what links of the source point to, wherever it is",
+    )
+
+
+def add_running(command: argparse.ArgumentParser, work: str) -> None:
+    """How it is done, and what is printed."""
+    add = command.add_argument
+    add(
+        "--threads",
+        type=int,
+        metavar="N",
+        help=f"work on several {work} at once (default: at most 4)",
+    )
+    add("--quiet", action="store_true", help="print nothing but errors")
+    add("--json", action="store_true", help="print the report, or the error, as JSON")
+
+
+def given_mesh(made: Converter, given: argparse.Namespace, prefix: str = "") -> Any:
+    """The mesh of the flags, None where there are none."""
+    named = {dim: getattr(given, f"{prefix}mesh_{dim}") for dim in _dims(made)}
+    sizes = {dim: size for dim, size in named.items() if size is not None}
+    for dim, size in sizes.items():
+        if size < 1:
+            raise UsageError(f"{_flag(prefix + dim)}: expected 1 or more, found {size}")
+    return made.mesh(**sizes) if sizes and made.mesh is not None else None
+
+
+def given_choices(made: Converter, given: argparse.Namespace) -> dict[str, Any]:
+    """The options and variants of the flags, by name."""
+    return {
+        **dict(_option(made, text) for text in given.set),
+        **dict(_pair("--variant", text) for text in given.variant),
+    }
+
+
+def read_value(kind: str, text: str) -> Any:
+    """The value of an option, of one of the kinds of a config; ValueError where the text is none."""
+    match kind:
+        case "int":
+            return int(text)
+        case "float":
+            return float(text)
+        case "bool":
+            return ("false", "true").index(text) == 1
+        case "list":
+            return list(json.loads(text))
+        case "any":
+            return json.loads(text)
+    return text
+
+
+def _known_options(made: Converter) -> str:
+    known = ", ".join(f"{name} ({kind})" for name, kind in made.options.items())
+    return f"set an option: {known or 'this converter has none'}"
+
+
+def _known_variants(made: Converter) -> str:
+    known = ", ".join(
+        f"{group} ({' or '.join(them)})" for group, them in made.variants.items()
+    )
+    return f"choose how a layout is written: {known or 'this converter has one way'}"
+
+
+def _dims(made: Converter) -> list[str]:
+    mesh_class: Any = made.mesh
+    return [] if mesh_class is None else [dim.name for dim in fields(mesh_class)]
+
+
+def _flag(dim: str) -> str:
+    return f"--{dim.replace('_', '-')}"
+
+
+def _pair(flag: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise UsageError(f"{flag}: expected NAME=VALUE, found {text!r}")
+    return name, value
+
+
+def _option(made: Converter, text: str) -> tuple[str, Any]:
+    """An option and its value, of the kind that the converter says."""
+    name, value = _pair("--set", text)
+    check_known("--set", [name], made.options)
+    try:
+        return name, read_value(made.options[name], value)
+    except ValueError:
+        kind = made.options[name]
+        raise UsageError(
+            f"--set {name}: expected a value of kind {kind}, found {value!r}"
+        ) from None
+
+
+# ---- runtime: The commands that look at checkpoints and write nothing: `fingerprint` and `diff`.
+
+
+LOOKING_CODES = """exit codes: 0 done, 1 a checkpoint is refused, 2 usage, 3 reading failed, 130 interrupted, 143 terminated"""
+DIFF_CODES = """exit codes: 0 equal, 1 different, or a checkpoint is refused, 2 usage, 3 reading failed, 130 interrupted,
+143 terminated"""
+
+
+def add_inspecting(commands: Any, made: Converter) -> None:
+    """Add both commands."""
+    says = "the directory has (default: what it says)"
+    layouts = [made.left.name, made.right.name]
+    does = "one digest for the same weights, in whatever layout a directory has them"
+    command = add_command(commands, "fingerprint", does, LOOKING_CODES)
+    command.add_argument("directory", metavar="DIR", help="the directory to read")
+    command.add_argument("--layout", choices=layouts, help=f"the layout {says}")
+    add_mesh(command, made, says)
+    command.set_defaults(run=_fingerprint)
+    add_reading(command, made)
+    add_running(command, "tensors")
+
+    does = "whether two directories, in whatever layouts, have the same weights"
+    command = add_command(commands, "diff", does, DIFF_CODES)
+    command.add_argument("one", metavar="DIR_A", help="a directory to read")
+    command.add_argument("other", metavar="DIR_B", help="the other one")
+    for prefix, which in (("", "DIR_A"), ("other-", "DIR_B")):
+        says = f"{which} has (default: what it says)"
+        command.add_argument(
+            f"--{prefix}layout", choices=layouts, help=f"the layout {says}"
+        )
+        add_mesh(command, made, says, prefix.replace("-", "_"))
+    command.set_defaults(run=_diff)
+    add_reading(command, made)
+    add_running(command, "tensors")
+
+
+def _fingerprint(
+    made: Converter, given: argparse.Namespace, line: ProgressLine | None
+) -> tuple[int, str]:
+    """The exit code, and what is to be printed: at least the digest."""
+    found = fingerprint_directory(
+        made,
+        given.directory,
+        given_mesh(made, given),
+        layout=given.layout,
+        **_how(made, given, line),
+    )
+    if given.json:
+        return 0, found.to_json()
+    return 0, found.sha256 if given.quiet else str(found)
+
+
+def _diff(
+    made: Converter, given: argparse.Namespace, line: ProgressLine | None
+) -> tuple[int, str]:
+    """The exit code, and what is to be printed."""
+    found = diff_directories(
+        made,
+        given.one,
+        given.other,
+        given_mesh(made, given),
+        given_mesh(made, given, "other_"),
+        layout=given.layout,
+        other_layout=given.other_layout,
+        **_how(made, given, line),
+    )
+    code = 0 if found.equal else 1
+    if given.json:
+        return code, found.to_json()
+    return code, "" if given.quiet else str(found)
+
+
+def _how(
+    made: Converter, given: argparse.Namespace, line: ProgressLine | None
+) -> dict[str, Any]:
+    """What both commands are told."""
+    return {
+        "check_replicas": given.check_replicas,
+        "allow_narrowing": given.allow_narrowing,
+        "follow_links": given.follow_links,
+        "threads": given.threads,
+        "progress": line.show if line else None,
+        "announce": line.announce if line else None,
+        **given_choices(made, given),
+    }
+
+
+# ---- runtime: The command line of a converter: its commands, and exit codes that a script can rely on.
+
+
+EXIT_CODES = """exit codes: 0 done, 1 the checkpoint is refused (nothing is written), 2 usage,
+3 reading or writing failed, 130 interrupted, 143 terminated"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -9177,23 +10237,25 @@ def _run(made: Converter, arguments: list[str]) -> int:
     shown = not given.quiet and sys.stderr is not None and sys.stderr.isatty()
     line = ProgressLine(sys.stderr) if shown else None
     try:
-        report = _convert(made, given, line)
+        code, text = given.run(made, given, line)
     finally:
         if line is not None:
             line.end()
-    _print(report, given)
-    return 0
+    if text:
+        print(text)
+    return int(code)
 
 
 def _convert(
     made: Converter, given: argparse.Namespace, line: ProgressLine | None
-) -> Report:
-    return convert_directory(
+) -> tuple[int, str]:
+    """Convert; the exit code, and what is to be printed."""
+    report = convert_directory(
         made,
         given.source,
         given.target,
         to=given.to,
-        mesh=_given_mesh(made, given),
+        mesh=given_mesh(made, given),
         dtype=given.dtype,
         max_memory=given.max_memory,
         max_shard_size=given.max_shard_size,
@@ -9208,41 +10270,30 @@ def _convert(
         plan_only=given.plan,
         progress=line.show if line else None,
         announce=line.announce if line else None,
-        **dict(_option(made, text) for text in given.set),
-        **dict(_pair("--variant", text) for text in given.variant),
+        **given_choices(made, given),
     )
-
-
-def _print(report: Report, given: argparse.Namespace) -> None:
     if given.json:
-        print(report.to_json())
-    elif given.plan or not given.quiet:
-        print(report)
-
-
-# ---- arguments
+        return 0, report.to_json()
+    return 0, str(report) if given.plan or not given.quiet else ""
 
 
 def _parser(made: Converter) -> Parser:
+    left, right = made.left, made.right
     parser = Parser(
         allow_abbrev=False,
-        description=f"Convert checkpoints between {made.left.name} and {made.right.name}.",
+        description=f"Convert checkpoints between {left.name} and {right.name}.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     version = f"{made.name} ({made.version}, map sha256 {made.digest[:12]})"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for here, there in ((made.left, made.right), (made.right, made.left)):
-        command = commands.add_parser(
-            f"to-{there.name}",
-            allow_abbrev=False,
-            help=f"convert a checkpoint from {here.name} to {there.name}",
-            epilog=EXIT_CODES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        command.set_defaults(to=there.name)
+    for here, there in ((left, right), (right, left)):
+        does = f"convert a checkpoint from {here.name} to {there.name}"
+        command = add_command(commands, f"to-{there.name}", does, EXIT_CODES)
+        command.set_defaults(to=there.name, run=_convert)
         _add_arguments(command, made, here.file is not None)
+    add_inspecting(commands, made)
     return parser
 
 
@@ -9254,39 +10305,10 @@ def _add_arguments(
         "source", metavar="SRC", help="the directory of the checkpoint; it is only read"
     )
     add("target", metavar="DST", help="the directory to make")
-    for dim in _dims(made):
-        what = (
-            "the source has (default: what it says)"
-            if from_ranks
-            else "to write (default: 1)"
-        )
-        add(
-            _flag(dim),
-            type=int,
-            dest=f"mesh_{dim}",
-            metavar="N",
-            help=f"{dim} ranks {what}",
-        )
+    what = "the source has (default: what it says)"
+    add_mesh(command, made, what if from_ranks else "to write (default: 1)")
     add("--dtype", choices=list(CAST_DTYPES), help="cast the floating-point tensors")
-    add(
-        "--allow-narrowing",
-        action="store_true",
-        help="write numbers that are too large for their dtype as infinite, and count them",
-    )
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help=_known_options(made),
-    )
-    add(
-        "--variant",
-        action="append",
-        default=[],
-        metavar="GROUP=NAME",
-        help=_known_variants(made),
-    )
+    add_reading(command, made)
     add(
         "--plan",
         action="store_true",
@@ -9296,11 +10318,6 @@ def _add_arguments(
         "--verify",
         action="store_true",
         help="compare every written element with the source",
-    )
-    add(
-        "--check-replicas",
-        action="store_true",
-        help="refuse copies that differ between ranks",
     )
     add(
         "--max-memory",
@@ -9313,11 +10330,6 @@ def _add_arguments(
         default="5GB",
         help="size of a shard (default: 5GB)",
     )
-    add(
-        "--follow-links",
-        action="store_true",
-        help="read what links of the source point to, wherever it is",
-    )
     add("--overwrite", action="store_true", help="replace the target if it exists")
     add(
         "--resume",
@@ -9329,81 +10341,7 @@ def _add_arguments(
         action="store_true",
         help="wait until the disk has everything before the target takes its place",
     )
-    add(
-        "--threads",
-        type=int,
-        metavar="N",
-        help="work on several files, or parts of one, at once (default: at most 4)",
-    )
-    add("--quiet", action="store_true", help="print nothing but errors")
-    add("--json", action="store_true", help="print the report, or the error, as JSON")
-
-
-def _known_options(made: Converter) -> str:
-    known = ", ".join(f"{name} ({kind})" for name, kind in made.options.items())
-    return f"set an option: {known or 'this converter has none'}"
-
-
-def _known_variants(made: Converter) -> str:
-    known = ", ".join(
-        f"{group} ({' or '.join(them)})" for group, them in made.variants.items()
-    )
-    return f"choose how a layout is written: {known or 'this converter has one way'}"
-
-
-def _dims(made: Converter) -> list[str]:
-    mesh_class: Any = made.mesh
-    return [] if mesh_class is None else [dim.name for dim in fields(mesh_class)]
-
-
-def _flag(dim: str) -> str:
-    return f"--{dim.replace('_', '-')}"
-
-
-def _given_mesh(made: Converter, given: argparse.Namespace) -> Any:
-    """The mesh of the flags, None where there are none."""
-    named = {dim: getattr(given, f"mesh_{dim}") for dim in _dims(made)}
-    sizes = {dim: size for dim, size in named.items() if size is not None}
-    for dim, size in sizes.items():
-        if size < 1:
-            raise UsageError(f"{_flag(dim)}: expected 1 or more, found {size}")
-    return made.mesh(**sizes) if sizes and made.mesh is not None else None
-
-
-def _pair(flag: str, text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise UsageError(f"{flag}: expected NAME=VALUE, found {text!r}")
-    return name, value
-
-
-def _option(made: Converter, text: str) -> tuple[str, Any]:
-    """An option and its value, of the kind that the converter says."""
-    name, value = _pair("--set", text)
-    check_known("--set", [name], made.options)
-    try:
-        return name, read_value(made.options[name], value)
-    except ValueError:
-        kind = made.options[name]
-        raise UsageError(
-            f"--set {name}: expected a value of kind {kind}, found {value!r}"
-        ) from None
-
-
-def read_value(kind: str, text: str) -> Any:
-    """The value of an option, of one of the kinds of a config; ValueError where the text is none."""
-    match kind:
-        case "int":
-            return int(text)
-        case "float":
-            return float(text)
-        case "bool":
-            return ("false", "true").index(text) == 1
-        case "list":
-            return list(json.loads(text))
-        case "any":
-            return json.loads(text)
-    return text
+    add_running(command, "files, or parts of one,")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,13 @@ from .footprint import check_taken
 from .ledger import make_ledger
 from .mapping import Converter, Side
 from .narrowing import Narrowing
-from .opening import check_choices, check_values, plan_source, without_collecting
+from .opening import (
+    check_choices,
+    check_request,
+    check_values,
+    plan_source,
+    without_collecting,
+)
 from .output_files import (
     INDEX_FILE,
     OutputFile,
@@ -33,7 +39,7 @@ from .sizes import parse_size
 from .source_folder import CONFIG_FILE, SourceFolder, open_source
 from .stored import StoredTensor
 from .target_folder import LEDGER_FILE, TargetPlace, check_target, other_files
-from .usage import UsageError, check_known
+from .usage import check_known
 from .workers import Progress
 from .writing import TargetContent, prepare_writing, write_target
 
@@ -80,7 +86,7 @@ def convert_directory(
     stored_dtype = _stored_dtype(dtype)
     shard_size = parse_size(max_shard_size)
     memory = None if max_memory is None else parse_size(max_memory)
-    _check_request(converter, mesh, threads)
+    check_request(converter, mesh, threads)
 
     with without_collecting():
         account.begin("reading headers")
@@ -139,15 +145,6 @@ def _stored_dtype(dtype: str | None) -> str | None:
     check_known("dtype", [dtype], CAST_DTYPES)
     check_cast_library("--dtype", ", or leave --dtype out")
     return CAST_DTYPES[dtype]
-
-
-def _check_request(converter: Converter, mesh: Any, threads: int | None) -> None:
-    if mesh is not None and converter.mesh is None:
-        raise UsageError(
-            f"mesh: expected none, since neither layout has ranks, found {mesh!r}"
-        )
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads: expected 1 or more, found {threads}")
 
 
 def _content(

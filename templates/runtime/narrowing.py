@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from .checks import named_in
 from .errors import ConversionError
 from .grid import Counts, index_of
 from .transfers import Transfer, origin_of
@@ -90,7 +91,7 @@ class Narrowing:
         source, at = origin
         index = index_of(at, self._found[source.rank][source.name].shape)
         return ConversionError(
-            f"{source}: element {index}: expected a number that {to} holds, found {values[0]} of {dtype}, which would "
+            f"{named_in(self._found, source)}: element {index}: expected a number that {to} holds, found {values[0]} of {dtype}, which would "
             f"become {values[1]} in {transfer.name} ({transfer.where}); --allow-narrowing writes it all the same"
         )
 

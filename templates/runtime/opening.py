@@ -14,7 +14,7 @@ from .errors import ConversionError
 from .mapping import Converter, Side
 from .plan import Plan, make_plan
 from .source_folder import CONFIG_FILE, SourceFolder
-from .usage import check_known
+from .usage import UsageError, check_known
 
 
 def check_choices(converter: Converter, choices: Mapping[str, Any]) -> None:
@@ -22,6 +22,16 @@ def check_choices(converter: Converter, choices: Mapping[str, Any]) -> None:
     check_known("option or variant", choices, [*converter.options, *converter.variants])
     for name in _chosen(converter, choices):
         check_known(f"variant {name}", [choices[name]], converter.variants[name])
+
+
+def check_request(converter: Converter, mesh: Any, threads: int | None) -> None:
+    """UsageError for a mesh where neither layout has ranks, and for a number of threads that is none."""
+    if mesh is not None and converter.mesh is None:
+        raise UsageError(
+            f"mesh: expected none, since neither layout has ranks, found {mesh!r}"
+        )
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads: expected 1 or more, found {threads}")
 
 
 def plan_source(

@@ -256,6 +256,17 @@ class Recipe:
         )
 
 
+def whole_copy(count: int) -> Copy:
+    """The copy of all elements of a tensor, so many, to the same places."""
+    return _copy(0, (0, (1,)), (0, (1,)), (count,))
+
+
+def inverse(copy: Copy) -> Copy:
+    """The copy that leads back, from the one tensor of the other side."""
+    here, there = (copy.offset, copy.strides), (copy.start, copy.steps)
+    return _copy(0, here, there, copy.counts)
+
+
 def _inside(part: Box, limit: Limit) -> Iterator[Box]:
     """The boxes of a box that lie inside a limit."""
     origin, counts = part

@@ -98,8 +98,8 @@ class Report:
                 f"not zero in the padding of {name}: {count} elements"
                 for name, count in self.nonzero_padding.items()
             ),
-            *_sum("became infinite", self.became_infinite),
-            *_sum("became zero", self.became_zero),
+            *sum_text("became infinite", self.became_infinite),
+            *sum_text("became zero", self.became_zero),
         ]
         rate = f"{self.gigabytes_per_second:.2f} GB/s, " if self.written else ""
         lines.append(
@@ -117,7 +117,7 @@ def _columns(rows: list[tuple[str, str, str]]) -> list[str]:
     ]
 
 
-def _sum(title: str, counts: Mapping[str, int]) -> list[str]:
+def sum_text(title: str, counts: Mapping[str, int]) -> list[str]:
     """How many elements there are, if any; of which tensor most are."""
     if not counts:
         return []

@@ -97,24 +97,24 @@ def test_the_border(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], here: str, there: str
 ) -> None:
     fits, too_large = border(here, there)
-    target = tmp_path / "mcore"
+    target, file = tmp_path / "mcore", tmp_path / "hf/model.safetensors"
     command = ("to-mcore", tmp_path / "hf", target, "--tp", "2", "--quiet")
     command += ("--dtype", FLAGS[there], "--set", "vocab_multiple=8", "--verify")
-    for sign in (1, -1):
-        for name, index, to, line in PLACES:
-            hf = with_number(small(here), name, index, sign * fits)
-            write_hf(tmp_path / "hf", hf)
-            assert run(capsys, *command, "--overwrite") == (0, "", "")
-            hf = with_number(hf, name, index, sign * too_large)
-            write_hf(tmp_path / "hf", hf)
-            before = everything_below(tmp_path)
-            said = (
-                f"error: {name}: element {list(index)}: expected a number that {there} holds, "
-                f"found {sign * too_large} of {here}, which would become {sign * math.inf} "
-                f"in {to} (toy.map:{line}); --allow-narrowing writes it all the same\n"
-            )
-            assert run(capsys, *command, "--overwrite") == (1, "", said)
-            assert everything_below(tmp_path) == before
+    for number, (name, index, to, line) in enumerate(PLACES):
+        sign = (1, -1)[number % 2]
+        hf = with_number(small(here), name, index, sign * fits)
+        write_hf(tmp_path / "hf", hf)
+        assert run(capsys, *command, "--overwrite") == (0, "", "")
+        hf = with_number(hf, name, index, sign * too_large)
+        write_hf(tmp_path / "hf", hf)
+        before = everything_below(tmp_path)
+        said = (
+            f"error: {file}: {name}: element {list(index)}: expected a number that {there} holds, "
+            f"found {sign * too_large} of {here}, which would become {sign * math.inf} "
+            f"in {to} (toy.map:{line}); --allow-narrowing writes it all the same\n"
+        )
+        assert run(capsys, *command, "--overwrite") == (1, "", said)
+        assert everything_below(tmp_path) == before
 
 
 def test_allowed_and_counted(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_of_a_rank(tmp_path: Path) -> None:
         to_hf(source, tmp_path / "hf", dtype="f16", threads=1)
     number = torch.tensor(1e20).to(torch.bfloat16).item()
     assert str(error.value) == (
-        f"decoder.0.fc2.weight (rank tp=1 pp=1): element [4, 5]: expected a number that F16 holds, found {number} "
+        f"{source / rank_file(1, 1)}: decoder.0.fc2.weight (rank tp=1 pp=1): element [4, 5]: expected a number that F16 holds, found {number} "
         "of BF16, which would become inf in layers.2.down.weight (toy.map:33); "
         "--allow-narrowing writes it all the same"
     )
@@ -261,7 +261,8 @@ def test_arithmetic(
             continue
         with pytest.raises(module.ConversionError) as error:
             convert()
-        assert str(error.value) == f"{name}: element {list(index)}: {said}", way
+        file = f"{source / 'model.safetensors'}: " if way == "files" else ""
+        assert str(error.value) == f"{file}{name}: element {list(index)}: {said}", way
         convert(allow_narrowing=True)
     report = module.convert_checkpoint(
         source, tmp_path / "again", mesh=mesh, allow_narrowing=True
@@ -290,7 +291,8 @@ def test_a_fixed_dtype(tmp_path: Path) -> None:
     assert str(error.value) == f"bias (rank tp=0): {message}"
     with pytest.raises(module.ConversionError) as error:
         module.convert_checkpoint(folder, tmp_path / "hf", "hf")
-    assert str(error.value) == f"bias (rank tp=0): {message}"
+    file = folder / "rank_0.safetensors"
+    assert str(error.value) == f"{file}: bias (rank tp=0): {message}"
     found = dict(module.to_hf(ranks, config, mesh, allow_narrowing=True))["bias"]
     assert (found[7], found[9], found.dtype) == (math.inf, 0, torch.float32)
     report = module.convert_checkpoint(
