@@ -117,7 +117,7 @@ def convert_both_ways(drawn: Drawn, made: Quick) -> None:
         for rank in expected:
             for out in (None, unwritten):
                 found = dict(
-                    convert(made.converter, to, sources, config, mesh, rank, out)
+                    convert(made.converter, to, sources, config, mesh, rank, out, False)
                 )
                 assert list(found) == list(expected[rank])
                 for name, tensor in found.items():
