@@ -244,5 +244,6 @@ def _exported(plan: Plan, parts: tuple[str, ...]) -> list[str]:
     ]
     names += ["Stream"]
     names += FILE_NAMES if "files" in parts else []
+    names += ["reshard_checkpoint"] if "files" in parts and plan.mesh else []
     names += ["main"] if "cli" in parts else []
     return sorted(names)

@@ -35,6 +35,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "memory",
         "awaiting",
         "feeding",
+        "resharding",
     ),
     "files": (
         "usage",

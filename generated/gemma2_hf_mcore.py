@@ -72,7 +72,7 @@ import sys
 import time
 import warnings
 from bisect import bisect_left, bisect_right
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import (
     Callable,
     Collection,
@@ -116,6 +116,7 @@ __all__ = [
     "expected_mcore",
     "fingerprint_checkpoint",
     "main",
+    "reshard_checkpoint",
     "to_hf",
     "to_mcore",
 ]
@@ -565,6 +566,19 @@ def convert_checkpoint(
 ) -> Report:
     """Convert a checkpoint directory; `settings` are those of `convert_directory`. Raises ConversionError, OSError."""
     return convert_directory(converter(), source_dir, target_dir, to, mesh, **settings)
+
+
+def reshard_checkpoint(
+    source_dir: str | os.PathLike[str],
+    target_dir: str | os.PathLike[str],
+    mesh: Mesh | None = None,
+    to_mesh: Mesh = Mesh(),
+    **settings: Any,
+) -> Report:
+    """Write a mcore checkpoint for another mesh; `settings` are those of `reshard_directory`. Raises as that does."""
+    return reshard_directory(
+        converter(), source_dir, target_dir, mesh, to_mesh, **settings
+    )
 
 
 def fingerprint_checkpoint(
@@ -1984,6 +1998,14 @@ class Block(NamedTuple):
     again: frozenset[int]
 
 
+class Matched(NamedTuple):
+    """A block, the grids that it is a part of, and the index of its first element in them."""
+
+    grids: tuple[Grid, Grid]
+    first: Counts
+    block: Block
+
+
 class Copy(NamedTuple):
     """One rectangular block of a target, in elements; dims sorted by the step there, slowest first.
 
@@ -2029,8 +2051,9 @@ class Recipe:
         self.sizes = sizes
         self.tensors: tuple[dict[int, TensorAxes], dict[int, TensorAxes]] = ({}, {})
         self.shapes: dict[Piece, Counts | None] = {}  # None: nothing says it
-        self.pairs: list[tuple[Piece, Piece]] = []
+        self.pairs: list[tuple[Grid, Grid]] = []
         self.padding: dict[Piece, dict[Grid, None]] = {}
+        self.matched: list[Matched] = []
         self._blocks: dict[Piece, list[Block]] = {}
         self._fillings: dict[Piece, Filling] = {}
         self._stored: dict[int, list[Stated]] = {}
@@ -2113,7 +2136,7 @@ class Recipe:
                 f"{self.where}: a padded axis is shorter than its data, "
                 f"expected {list(left.counts)}, found {list(right.counts)}{self.legend()}"
             )
-        self.pairs.append((left.piece, right.piece))
+        self.pairs.append((left, right))
         copies = {side for side, again in enumerate((left_again, right_again)) if again}
         repeats = [int(a == 0) - int(b == 0) for a, b in zip(left.steps, right.steps)]
         for first, counts in self._regions(left, right, repeats):
@@ -2130,10 +2153,15 @@ class Recipe:
                 counts,
                 frozenset(filled | copies),
             )
-            for side, piece in enumerate(block.pieces):
-                self._blocks.setdefault(piece, []).extend(
-                    [block] if side not in block.again else []
-                )
+            self.matched.append(Matched((left, right), first, block))
+            self.add(block)
+
+    def add(self, block: Block) -> None:
+        """Let a block fill its pieces, those that no other fills with it."""
+        for side, piece in enumerate(block.pieces):
+            self._blocks.setdefault(piece, []).extend(
+                [block] if side not in block.again else []
+            )
 
     def _regions(self, left: Grid, right: Grid, repeats: list[int]) -> list[Box]:
         """The boxes inside every limit; repeated dims are cut behind their first index."""
@@ -2171,8 +2199,9 @@ class Recipe:
         if (side, position) not in self._whole:
             found: dict[int, Piece] = {}
             for pair in self.pairs:
-                if pair[side][:2] == (side, position):
-                    found.setdefault(pair[1 - side].position, pair[1 - side])
+                piece, other = pair[side].piece, pair[1 - side].piece
+                if piece.position == position:
+                    found.setdefault(other.position, other)
             self._whole[side, position] = tuple(found.values())
         return self._whole[side, position]
 
@@ -2188,7 +2217,11 @@ class Recipe:
         sources = tuple(dict.fromkeys(b.pieces[other] for b in blocks))
         if not sources:
             # A target that is all padding still takes its dtype from the tensor it is matched with.
-            kin = [pair[other] for pair in self.pairs if pair[side][:2] == target[:2]]
+            kin = [
+                pair[other].piece
+                for pair in self.pairs
+                if pair[side].piece.position == target.position
+            ]
             sources = tuple(kin[:1])
         copies = tuple(
             _copy(
@@ -2383,6 +2416,18 @@ class Side(NamedTuple):
     prefixes: tuple[str, ...] = ("",)
 
 
+class Meshes(NamedTuple):
+    """The meshes of both layouts, where both have ranks: of one layout that changes its mesh."""
+
+    left: Any
+    right: Any
+
+
+def mesh_of(mesh: Any, side: int) -> Any:
+    """The mesh of a side; without Meshes there is one, of the side that has ranks."""
+    return mesh[side] if isinstance(mesh, Meshes) else mesh
+
+
 class Converter(NamedTuple):
     """What the mapping part of a converter tells the runtime."""
 
@@ -2414,9 +2459,9 @@ class Converter(NamedTuple):
 
     def ranks(self, side: int, mesh: Any) -> list[Any]:
         """The ranks of a layout; [None] where it has no mesh."""
-        return (
-            [None] if (self.left, self.right)[side].file is None else list(mesh.ranks())
-        )
+        if (self.left, self.right)[side].file is None:
+            return [None]
+        return list(mesh_of(mesh, side).ranks())
 
 
 class Holders:
@@ -4670,6 +4715,226 @@ class TensorStream:
     def _statements(self, shapes: Shapes) -> list[Item]:
         """The statements of the map, with the sizes that these shapes say."""
         return list(statements(self._converter, self._config, self._mesh, shapes))
+
+
+# ---- runtime: Resharding: the layout with ranks, from one mesh to another one.
+
+
+class Stub(NamedTuple):
+    """A tensor of the other layout, which nobody has put together."""
+
+    shape: Counts
+
+
+def resharding(converter: Converter, options: Mapping[str, Any]) -> Converter:
+    """The converter between a mesh and another one; the target has these options instead of those of the source."""
+    ranked = int(converter.left.file is None)
+    side = (converter.left, converter.right)[ranked]
+
+    def statements(config: Any, meshes: Meshes, shapes: Shapes) -> Iterator[Item]:
+        measured = Shapes(ranked, shapes.found, shapes.prefix, shapes.most)
+        here = list(converter.statements(config, meshes.left, measured))
+        found = None if shapes.found is None else {None: _shapes_of(here, 1 - ranked)}
+        between = Shapes(1 - ranked, found, "", shapes.most)
+        config = replace(config, **options)
+        there = converter.statements(config, meshes.right, between)
+        yield from _paired_items(here, there, ranked, converter.name)
+        shapes.asked = shapes.asked or measured.asked
+
+    return converter._replace(
+        left=side._replace(name=f"{side.name} (source)"),
+        right=side._replace(
+            write=lambda config: side.write(replace(config, **options))
+        ),
+        statements=statements,
+    )
+
+
+def _shapes_of(items: list[Item], side: int) -> dict[str, Stub]:
+    """The tensors of a layout without ranks, as statements have them whose sizes are known."""
+    found = {}
+    for item in items:
+        if not isinstance(item, Group):
+            continue
+        for position, places in enumerate(item.sides[side]):
+            shape = item.recipe.shapes[Piece(side, position, ())]
+            if shape is not None:
+                names = (name for place in places for name in place.names)
+                found.update(dict.fromkeys(names, Stub(shape)))
+    return found
+
+
+def _paired_items(
+    here: list[Item], there: Iterable[Item], ranked: int, name: str
+) -> Iterator[Item]:
+    """The statements of two meshes as one: those that are about the same tensors of the other layout."""
+    known = {_about(item, ranked): item for item in here if not _is_one_sided(item)}
+    recipes: dict[tuple[int, int], Recipe] = {}
+    for item in here:
+        if isinstance(item, Drop) and item.side == ranked:
+            yield item._replace(side=0)
+    for item in there:
+        if _is_one_sided(item):
+            yield from _one_sided(item, ranked, name)
+            continue
+        other = known.pop(_about(item, ranked), None)
+        if isinstance(item, Tail) and isinstance(other, Tail):
+            yield Tail(
+                item.where, _moved_slots(other, ranked), _moved_slots(item, ranked)
+            )
+        elif isinstance(item, Group) and isinstance(other, Group):
+            key = id(other.recipe), id(item.recipe)
+            if key not in recipes:
+                recipes[key] = between_meshes(other.recipe, item.recipe, ranked)
+            yield Group(
+                recipes[key],
+                _moved_slots(other, ranked),
+                _moved_slots(item, ranked),
+                item.optional or _may_be_absent(item, ranked),
+            )
+        else:
+            raise _unpaired(name, item, ranked)
+    for item in known.values():
+        raise _unpaired(name, item, ranked)
+
+
+def _is_one_sided(item: Item) -> bool:
+    return isinstance(item, (Drop, Make))
+
+
+def _one_sided(item: Item, ranked: int, name: str) -> Iterator[Item]:
+    """A statement of one side: a tensor that is left behind, or one that the other layout does not have."""
+    if isinstance(item, Drop) and item.side == ranked:
+        yield item._replace(side=1)
+    if isinstance(item, Make) and item.side == ranked:
+        raise ConversionError(
+            f"{name}: {names_of(item.tensor)[0]} is made by {item.recipe.where}, and no other layout tells whose it is; "
+            "convert the checkpoint there and back"
+        )
+
+
+def _about(item: Item, ranked: int) -> tuple[str, ...]:
+    """What a statement is about, whatever the mesh: its tensors of the other layout."""
+    assert isinstance(item, (Group, Tail)), "the others have one side"
+    where = item.where if isinstance(item, Tail) else item.recipe.where
+    return where, *names_of(item.sides[1 - ranked])
+
+
+def _unpaired(name: str, item: Item, ranked: int) -> ConversionError:
+    where, *names = _about(item, ranked)
+    return ConversionError(
+        f"{name}: {where} holds for {' and '.join(names)} on one of the meshes and not on the other; "
+        "convert the checkpoint to the other layout and back"
+    )
+
+
+def _moved_slots(item: Group | Tail, ranked: int) -> Slots:
+    """The tensors of a side, whose elements are moved as they are, and not as the statement computes them."""
+    slots = item.sides[ranked]
+    if isinstance(slots, Named):
+        return slots
+    return tuple(
+        tuple(
+            place._replace(values=place.values and Values(dtype=place.values.dtype))
+            for place in places
+        )
+        for places in slots
+    )
+
+
+def _may_be_absent(item: Group, ranked: int) -> bool:
+    """Whether a tensor of the side may be absent; then it stays so."""
+    return not isinstance(item.sides[ranked], Named) and any(
+        place.values is not None and place.values.default is not None
+        for places in item.sides[ranked]
+        for place in places
+    )
+
+
+def between_meshes(one: Recipe, other: Recipe, ranked: int) -> Recipe:
+    """The recipe of a statement from the mesh of one recipe to that of another, of which side `ranked` has ranks."""
+    made = Recipe(other.where, **other.sizes)
+    made.tensors = one.tensors[ranked], other.tensors[ranked]
+    for side, recipe in enumerate((one, other)):
+        for piece, shape in recipe.shapes.items():
+            if piece.side == ranked:
+                made.shapes[piece._replace(side=side)] = shape
+        for piece, grids in recipe.padding.items():
+            moved = piece._replace(side=side)
+            if piece.side == ranked:
+                made.padding[moved] = {_on_side(grid, side): None for grid in grids}
+    paired: dict[Grid, list[Grid]] = defaultdict(list)
+    for pair in one.pairs:
+        paired[pair[1 - ranked]].append(_on_side(pair[ranked], 0))
+    for pair in other.pairs:
+        for grid in paired[pair[1 - ranked]]:
+            made.pairs.append((grid, _on_side(pair[ranked], 1)))
+    # An element of the other layout that several of the source hold is read in the place that fills it there.
+    sources: dict[Grid, list[Matched]] = defaultdict(list)
+    for matched in one.matched:
+        if 1 - ranked not in matched.block.again:
+            sources[matched.grids[1 - ranked]].append(matched)
+    for target in other.matched:
+        if ranked in target.block.again:
+            continue
+        whole = target.grids[1 - ranked]
+        blocks = [
+            block
+            for source in sources[whole]
+            if (block := _shared_block(whole, source, target, ranked)) is not None
+        ]
+        if sum(prod(block.counts) for block in blocks) != prod(target.block.counts):
+            raise ConversionError(
+                f"{other.where}: the elements of {target.block.pieces[ranked].at} are not all in the source; "
+                "convert the checkpoint to the other layout and back"
+            )
+        for block in blocks:
+            made.add(block)
+    return made
+
+
+def _on_side(grid: Grid, side: int) -> Grid:
+    return replace(grid, piece=grid.piece._replace(side=side))
+
+
+def _shared_block(
+    whole: Grid, source: Matched, target: Matched, ranked: int
+) -> Block | None:
+    """The block of the elements that two blocks share, which are parts of one grid of the other layout."""
+    first, last = [], []
+    for step, a, m, b, n in zip(
+        whole.steps,
+        source.first,
+        source.block.counts,
+        target.first,
+        target.block.counts,
+    ):
+        # What repeats there is one element, which the source holds under its first index.
+        low, high = (max(a, b), min(a + m, b + n)) if step else (b, b + n)
+        first.append(low)
+        last.append(high)
+    counts = tuple(high - low for low, high in zip(first, last))
+    if any(count <= 0 for count in counts):
+        return None
+    source_steps = tuple(
+        step if there else 0
+        for step, there in zip(source.block.steps[ranked], whole.steps)
+    )
+    into = [low - begin for low, begin in zip(first, source.first)]
+    here = [low - begin for low, begin in zip(first, target.first)]
+    return Block(
+        (
+            source.block.pieces[ranked]._replace(side=0),
+            target.block.pieces[ranked]._replace(side=1),
+        ),
+        (
+            source.block.offsets[ranked] + dot(source_steps, into),
+            target.block.offsets[ranked] + dot(target.block.steps[ranked], here),
+        ),
+        (source_steps, target.block.steps[ranked]),
+        counts,
+        frozenset(),
+    )
 
 
 # ---- runtime: Arguments that make no sense: the caller is mistaken, not the checkpoint.
@@ -8492,7 +8757,10 @@ def plan_source(
     source does not fit the map.
     """
     here = (converter.right, converter.left)[converter.side(to)]
-    mesh = source.mesh if here.file is not None else asked
+    if isinstance(asked, Meshes):
+        mesh: Any = asked._replace(left=source.mesh)
+    else:
+        mesh = source.mesh if here.file is not None else asked
     if mesh is None and converter.mesh is not None:
         mesh = converter.mesh()
     config = _read_config_of(here, source, choices)
@@ -9632,7 +9900,11 @@ def convert_directory(
     with without_collecting():
         account.begin("reading headers")
         source = open_source(
-            os.fspath(source_dir), here, converter.mesh, mesh, follow_links
+            os.fspath(source_dir),
+            here,
+            converter.mesh,
+            mesh_of(mesh, sides.index(here)),
+            follow_links,
         )
         target = TargetPlace(os.path.realpath(target_dir), overwrite, resume, fsync)
         check_target(target, source.path, source.files)
@@ -9651,8 +9923,9 @@ def convert_directory(
         if any(tensor.transfer.changes for file in files for tensor in file.tensors):
             check_cast_library(f"the arithmetic of {converter.name}.map")
         narrowing = Narrowing(source.tensors, allow_narrowing)
-        content = _content(plan, source, there, mesh, files, narrowing)
-        report = _report(plan, source, content, target.path, (here, there), mesh)
+        made_for = mesh_of(mesh, plan.target)
+        content = _content(plan, source, there, made_for, files, narrowing)
+        report = _report(plan, source, content, target.path, (here, there), made_for)
     threads = prepare_writing(source, content, target, threads, verify, memory)
     report = replace(
         report,
@@ -9676,6 +9949,31 @@ def convert_directory(
         seconds_by_phase=account.seconds,
         peak_memory=account.peak_memory,
         bound_by=account.bound_by(),
+    )
+
+
+def reshard_directory(
+    converter: Converter,
+    source_dir: str | os.PathLike[str],
+    target_dir: str | os.PathLike[str],
+    mesh: Any = None,
+    to_mesh: Any = None,
+    to_options: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Report:
+    """Write a checkpoint of the layout with ranks for another mesh, `to_mesh`, one rank if it is None.
+
+    `mesh` is what the caller says of the source's, None: as its config or its file names say. `to_options` are the map's
+    options where the target has others, such as the layers of its first stage; `settings` are those of
+    `convert_directory`. Raises ConversionError, OSError, UsageError as that does.
+    """
+    if converter.mesh is None:
+        raise UsageError("expected a layout with ranks, this map has none")
+    check_known("to_options", to_options or {}, converter.options)
+    made = resharding(converter, to_options or {})
+    meshes = Meshes(mesh, to_mesh or converter.mesh())
+    return convert_directory(
+        made, source_dir, target_dir, made.right.name, meshes, **settings
     )
 
 
@@ -9962,9 +10260,14 @@ def given_mesh(made: Converter, given: argparse.Namespace, prefix: str = "") -> 
 def given_choices(made: Converter, given: argparse.Namespace) -> dict[str, Any]:
     """The options and variants of the flags, by name."""
     return {
-        **dict(_option(made, text) for text in given.set),
+        **given_options(made, given.set, "--set"),
         **dict(_pair("--variant", text) for text in given.variant),
     }
+
+
+def given_options(made: Converter, given: list[str], flag: str) -> dict[str, Any]:
+    """The options of a flag, by name; an empty value is the default."""
+    return dict(_option(made, text, flag) for text in given)
 
 
 def read_value(kind: str, text: str) -> Any:
@@ -10011,16 +10314,18 @@ def _pair(flag: str, text: str) -> tuple[str, str]:
     return name, value
 
 
-def _option(made: Converter, text: str) -> tuple[str, Any]:
+def _option(made: Converter, text: str, flag: str) -> tuple[str, Any]:
     """An option and its value, of the kind that the converter says."""
-    name, value = _pair("--set", text)
-    check_known("--set", [name], made.options)
+    name, value = _pair(flag, text)
+    check_known(flag, [name], made.options)
+    if not value:
+        return name, made.table.options[name][-1]
     try:
         return name, read_value(made.options[name], value)
     except ValueError:
         kind = made.options[name]
         raise UsageError(
-            f"--set {name}: expected a value of kind {kind}, found {value!r}"
+            f"{flag} {name}: expected a value of kind {kind}, found {value!r}"
         ) from None
 
 
@@ -10184,8 +10489,34 @@ def _convert(
         made,
         given.source,
         given.target,
-        to=given.to,
-        mesh=given_mesh(made, given),
+        given.to,
+        given_mesh(made, given),
+        **_settings(made, given, line),
+    )
+    return 0, _shown(given, report)
+
+
+def _reshard(
+    made: Converter, given: argparse.Namespace, line: ProgressLine | None
+) -> tuple[int, str]:
+    """Reshard; the exit code, and what is to be printed."""
+    report = reshard_directory(
+        made,
+        given.source,
+        given.target,
+        given_mesh(made, given),
+        given_mesh(made, given, "to_"),
+        given_options(made, given.to_set, "--to-set"),
+        **_settings(made, given, line),
+    )
+    return 0, _shown(given, report)
+
+
+def _settings(
+    made: Converter, given: argparse.Namespace, line: ProgressLine | None
+) -> dict[str, Any]:
+    """What both commands are told."""
+    return dict(
         dtype=given.dtype,
         max_memory=given.max_memory,
         max_shard_size=given.max_shard_size,
@@ -10202,9 +10533,12 @@ def _convert(
         announce=line.announce if line else None,
         **given_choices(made, given),
     )
+
+
+def _shown(given: argparse.Namespace, report: Report) -> str:
     if given.json:
-        return 0, report.to_json()
-    return 0, str(report) if given.plan or not given.quiet else ""
+        return report.to_json()
+    return str(report) if given.plan or not given.quiet else ""
 
 
 def _parser(made: Converter) -> Parser:
@@ -10223,8 +10557,26 @@ def _parser(made: Converter) -> Parser:
         command = add_command(commands, f"to-{there.name}", does, EXIT_CODES)
         command.set_defaults(to=there.name, run=_convert)
         _add_arguments(command, made, here.file is not None)
+    if made.mesh is not None:
+        _add_resharding(commands, made)
     add_inspecting(commands, made)
     return parser
+
+
+def _add_resharding(commands: Any, made: Converter) -> None:
+    layout = next(side for side in (made.left, made.right) if side.file is not None)
+    does = f"write a checkpoint of {layout.name} for another mesh"
+    command = add_command(commands, "reshard", does, EXIT_CODES)
+    command.set_defaults(run=_reshard)
+    _add_arguments(command, made, True)
+    add_mesh(command, made, "to write (default: 1)", "to_")
+    command.add_argument(
+        "--to-set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set an option of the target; an empty value is that of the map",
+    )
 
 
 def _add_arguments(

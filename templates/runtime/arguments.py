@@ -106,9 +106,14 @@ def given_mesh(made: Converter, given: argparse.Namespace, prefix: str = "") -> 
 def given_choices(made: Converter, given: argparse.Namespace) -> dict[str, Any]:
     """The options and variants of the flags, by name."""
     return {
-        **dict(_option(made, text) for text in given.set),
+        **given_options(made, given.set, "--set"),
         **dict(_pair("--variant", text) for text in given.variant),
     }
+
+
+def given_options(made: Converter, given: list[str], flag: str) -> dict[str, Any]:
+    """The options of a flag, by name; an empty value is the default."""
+    return dict(_option(made, text, flag) for text in given)
 
 
 def read_value(kind: str, text: str) -> Any:
@@ -155,14 +160,16 @@ def _pair(flag: str, text: str) -> tuple[str, str]:
     return name, value
 
 
-def _option(made: Converter, text: str) -> tuple[str, Any]:
+def _option(made: Converter, text: str, flag: str) -> tuple[str, Any]:
     """An option and its value, of the kind that the converter says."""
-    name, value = _pair("--set", text)
-    check_known("--set", [name], made.options)
+    name, value = _pair(flag, text)
+    check_known(flag, [name], made.options)
+    if not value:
+        return name, made.table.options[name][-1]
     try:
         return name, read_value(made.options[name], value)
     except ValueError:
         kind = made.options[name]
         raise UsageError(
-            f"--set {name}: expected a value of kind {kind}, found {value!r}"
+            f"{flag} {name}: expected a value of kind {kind}, found {value!r}"
         ) from None

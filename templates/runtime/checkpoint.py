@@ -7,7 +7,7 @@ streamed into a directory of their own, which takes the target's place at the ve
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from .account import Account
 from .casting import CAST_DTYPES, check_cast_library
 from .footprint import check_taken
 from .ledger import make_ledger
-from .mapping import Converter, Side
+from .mapping import Converter, Meshes, Side, mesh_of
 from .narrowing import Narrowing
 from .opening import (
     check_choices,
@@ -35,11 +35,12 @@ from .output_files import (
 )
 from .plan import Plan
 from .report import Report, WrittenFile
+from .resharding import resharding
 from .sizes import parse_size
 from .source_folder import CONFIG_FILE, SourceFolder, open_source
 from .stored import StoredTensor
 from .target_folder import LEDGER_FILE, TargetPlace, check_target, other_files
-from .usage import check_known
+from .usage import UsageError, check_known
 from .workers import Progress
 from .writing import TargetContent, prepare_writing, write_target
 
@@ -91,7 +92,11 @@ def convert_directory(
     with without_collecting():
         account.begin("reading headers")
         source = open_source(
-            os.fspath(source_dir), here, converter.mesh, mesh, follow_links
+            os.fspath(source_dir),
+            here,
+            converter.mesh,
+            mesh_of(mesh, sides.index(here)),
+            follow_links,
         )
         target = TargetPlace(os.path.realpath(target_dir), overwrite, resume, fsync)
         check_target(target, source.path, source.files)
@@ -110,8 +115,9 @@ def convert_directory(
         if any(tensor.transfer.changes for file in files for tensor in file.tensors):
             check_cast_library(f"the arithmetic of {converter.name}.map")
         narrowing = Narrowing(source.tensors, allow_narrowing)
-        content = _content(plan, source, there, mesh, files, narrowing)
-        report = _report(plan, source, content, target.path, (here, there), mesh)
+        made_for = mesh_of(mesh, plan.target)
+        content = _content(plan, source, there, made_for, files, narrowing)
+        report = _report(plan, source, content, target.path, (here, there), made_for)
     threads = prepare_writing(source, content, target, threads, verify, memory)
     report = replace(
         report,
@@ -135,6 +141,31 @@ def convert_directory(
         seconds_by_phase=account.seconds,
         peak_memory=account.peak_memory,
         bound_by=account.bound_by(),
+    )
+
+
+def reshard_directory(
+    converter: Converter,
+    source_dir: str | os.PathLike[str],
+    target_dir: str | os.PathLike[str],
+    mesh: Any = None,
+    to_mesh: Any = None,
+    to_options: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Report:
+    """Write a checkpoint of the layout with ranks for another mesh, `to_mesh`, one rank if it is None.
+
+    `mesh` is what the caller says of the source's, None: as its config or its file names say. `to_options` are the map's
+    options where the target has others, such as the layers of its first stage; `settings` are those of
+    `convert_directory`. Raises ConversionError, OSError, UsageError as that does.
+    """
+    if converter.mesh is None:
+        raise UsageError("expected a layout with ranks, this map has none")
+    check_known("to_options", to_options or {}, converter.options)
+    made = resharding(converter, to_options or {})
+    meshes = Meshes(mesh, to_mesh or converter.mesh())
+    return convert_directory(
+        made, source_dir, target_dir, made.right.name, meshes, **settings
     )
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from contextlib import suppress
+from typing import Any
 
 from .arguments import (
     Parser,
@@ -16,13 +17,15 @@ from .arguments import (
     add_running,
     given_choices,
     given_mesh,
+    given_options,
 )
 from .casting import CAST_DTYPES
-from .checkpoint import convert_directory
+from .checkpoint import convert_directory, reshard_directory
 from .errors import ConversionError, one_line
 from .inspecting import add_inspecting
 from .mapping import Converter
 from .progress import ProgressLine
+from .report import Report
 from .signals import Terminated, ended_by_signals
 from .stand_in import converter
 from .usage import UsageError
@@ -97,8 +100,34 @@ def _convert(
         made,
         given.source,
         given.target,
-        to=given.to,
-        mesh=given_mesh(made, given),
+        given.to,
+        given_mesh(made, given),
+        **_settings(made, given, line),
+    )
+    return 0, _shown(given, report)
+
+
+def _reshard(
+    made: Converter, given: argparse.Namespace, line: ProgressLine | None
+) -> tuple[int, str]:
+    """Reshard; the exit code, and what is to be printed."""
+    report = reshard_directory(
+        made,
+        given.source,
+        given.target,
+        given_mesh(made, given),
+        given_mesh(made, given, "to_"),
+        given_options(made, given.to_set, "--to-set"),
+        **_settings(made, given, line),
+    )
+    return 0, _shown(given, report)
+
+
+def _settings(
+    made: Converter, given: argparse.Namespace, line: ProgressLine | None
+) -> dict[str, Any]:
+    """What both commands are told."""
+    return dict(
         dtype=given.dtype,
         max_memory=given.max_memory,
         max_shard_size=given.max_shard_size,
@@ -115,9 +144,12 @@ def _convert(
         announce=line.announce if line else None,
         **given_choices(made, given),
     )
+
+
+def _shown(given: argparse.Namespace, report: Report) -> str:
     if given.json:
-        return 0, report.to_json()
-    return 0, str(report) if given.plan or not given.quiet else ""
+        return report.to_json()
+    return str(report) if given.plan or not given.quiet else ""
 
 
 def _parser(made: Converter) -> Parser:
@@ -136,8 +168,26 @@ def _parser(made: Converter) -> Parser:
         command = add_command(commands, f"to-{there.name}", does, EXIT_CODES)
         command.set_defaults(to=there.name, run=_convert)
         _add_arguments(command, made, here.file is not None)
+    if made.mesh is not None:
+        _add_resharding(commands, made)
     add_inspecting(commands, made)
     return parser
+
+
+def _add_resharding(commands: Any, made: Converter) -> None:
+    layout = next(side for side in (made.left, made.right) if side.file is not None)
+    does = f"write a checkpoint of {layout.name} for another mesh"
+    command = add_command(commands, "reshard", does, EXIT_CODES)
+    command.set_defaults(run=_reshard)
+    _add_arguments(command, made, True)
+    add_mesh(command, made, "to write (default: 1)", "to_")
+    command.add_argument(
+        "--to-set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set an option of the target; an empty value is that of the map",
+    )
 
 
 def _add_arguments(

@@ -135,6 +135,18 @@ class Side(NamedTuple):
     prefixes: tuple[str, ...] = ("",)
 
 
+class Meshes(NamedTuple):
+    """The meshes of both layouts, where both have ranks: of one layout that changes its mesh."""
+
+    left: Any
+    right: Any
+
+
+def mesh_of(mesh: Any, side: int) -> Any:
+    """The mesh of a side; without Meshes there is one, of the side that has ranks."""
+    return mesh[side] if isinstance(mesh, Meshes) else mesh
+
+
 class Converter(NamedTuple):
     """What the mapping part of a converter tells the runtime."""
 
@@ -166,9 +178,9 @@ class Converter(NamedTuple):
 
     def ranks(self, side: int, mesh: Any) -> list[Any]:
         """The ranks of a layout; [None] where it has no mesh."""
-        return (
-            [None] if (self.left, self.right)[side].file is None else list(mesh.ranks())
-        )
+        if (self.left, self.right)[side].file is None:
+            return [None]
+        return list(mesh_of(mesh, side).ranks())
 
 
 class Holders:

@@ -11,7 +11,7 @@ from typing import Any
 from .casting import check_cast_library
 from .compare import check_equal, check_made, count_nonzero
 from .errors import ConversionError
-from .mapping import Converter, Side
+from .mapping import Converter, Meshes, Side
 from .plan import Plan, make_plan
 from .source_folder import CONFIG_FILE, SourceFolder
 from .usage import UsageError, check_known
@@ -47,7 +47,10 @@ def plan_source(
     source does not fit the map.
     """
     here = (converter.right, converter.left)[converter.side(to)]
-    mesh = source.mesh if here.file is not None else asked
+    if isinstance(asked, Meshes):
+        mesh: Any = asked._replace(left=source.mesh)
+    else:
+        mesh = source.mesh if here.file is not None else asked
     if mesh is None and converter.mesh is not None:
         mesh = converter.mesh()
     config = _read_config_of(here, source, choices)

@@ -24,6 +24,14 @@ class Block(NamedTuple):
     again: frozenset[int]
 
 
+class Matched(NamedTuple):
+    """A block, the grids that it is a part of, and the index of its first element in them."""
+
+    grids: tuple[Grid, Grid]
+    first: Counts
+    block: Block
+
+
 class Copy(NamedTuple):
     """One rectangular block of a target, in elements; dims sorted by the step there, slowest first.
 
@@ -69,8 +77,9 @@ class Recipe:
         self.sizes = sizes
         self.tensors: tuple[dict[int, TensorAxes], dict[int, TensorAxes]] = ({}, {})
         self.shapes: dict[Piece, Counts | None] = {}  # None: nothing says it
-        self.pairs: list[tuple[Piece, Piece]] = []
+        self.pairs: list[tuple[Grid, Grid]] = []
         self.padding: dict[Piece, dict[Grid, None]] = {}
+        self.matched: list[Matched] = []
         self._blocks: dict[Piece, list[Block]] = {}
         self._fillings: dict[Piece, Filling] = {}
         self._stored: dict[int, list[Stated]] = {}
@@ -153,7 +162,7 @@ class Recipe:
                 f"{self.where}: a padded axis is shorter than its data, "
                 f"expected {list(left.counts)}, found {list(right.counts)}{self.legend()}"
             )
-        self.pairs.append((left.piece, right.piece))
+        self.pairs.append((left, right))
         copies = {side for side, again in enumerate((left_again, right_again)) if again}
         repeats = [int(a == 0) - int(b == 0) for a, b in zip(left.steps, right.steps)]
         for first, counts in self._regions(left, right, repeats):
@@ -170,10 +179,15 @@ class Recipe:
                 counts,
                 frozenset(filled | copies),
             )
-            for side, piece in enumerate(block.pieces):
-                self._blocks.setdefault(piece, []).extend(
-                    [block] if side not in block.again else []
-                )
+            self.matched.append(Matched((left, right), first, block))
+            self.add(block)
+
+    def add(self, block: Block) -> None:
+        """Let a block fill its pieces, those that no other fills with it."""
+        for side, piece in enumerate(block.pieces):
+            self._blocks.setdefault(piece, []).extend(
+                [block] if side not in block.again else []
+            )
 
     def _regions(self, left: Grid, right: Grid, repeats: list[int]) -> list[Box]:
         """The boxes inside every limit; repeated dims are cut behind their first index."""
@@ -211,8 +225,9 @@ class Recipe:
         if (side, position) not in self._whole:
             found: dict[int, Piece] = {}
             for pair in self.pairs:
-                if pair[side][:2] == (side, position):
-                    found.setdefault(pair[1 - side].position, pair[1 - side])
+                piece, other = pair[side].piece, pair[1 - side].piece
+                if piece.position == position:
+                    found.setdefault(other.position, other)
             self._whole[side, position] = tuple(found.values())
         return self._whole[side, position]
 
@@ -228,7 +243,11 @@ class Recipe:
         sources = tuple(dict.fromkeys(b.pieces[other] for b in blocks))
         if not sources:
             # A target that is all padding still takes its dtype from the tensor it is matched with.
-            kin = [pair[other] for pair in self.pairs if pair[side][:2] == target[:2]]
+            kin = [
+                pair[other].piece
+                for pair in self.pairs
+                if pair[side].piece.position == target.position
+            ]
             sources = tuple(kin[:1])
         copies = tuple(
             _copy(

@@ -127,6 +127,46 @@ def test_back(path: Path, case: dict[str, Any]) -> None:
     assert run.expected(run.here) == known(run.side, run.again())
 
 
+def others(run: Run, path: Path, case: dict[str, Any]) -> list[Run]:
+    """The next two cases of the same checkpoint, on other meshes and with other options."""
+    every = sidecar(path).CASES
+    here = every.index(case)
+    found = [
+        Run(path, other)
+        for other in every[here + 1 :] + every[:here]
+        if (other["config"], other.get("dtype")) == (case["config"], case.get("dtype"))
+    ]
+    names = [*run.module.converter().variants]
+    return [
+        other
+        for other in found
+        if all(getattr(other.config, n) == getattr(run.config, n) for n in names)
+    ][:2]
+
+
+@pytest.mark.parametrize(
+    ("path", "case"), [one for one in cases() if "mesh" in one.values[1]]
+)
+def test_across(path: Path, case: dict[str, Any]) -> None:
+    """From one mesh to others; `ACROSS` says why not."""
+    run = Run(path, case)
+    given = {rank: shuffled(run.parts(rank)) for rank in run.ranks}
+    given[run.ranks[-1]] |= extra(run.side, "GONE_RIGHT")
+    for other in others(run, path, case):
+        options = {n: vars(other.config)[n] for n in run.module.converter().options}
+        made = run.module.resharding(run.module.converter(), options)
+        how = run.config, run.module.Meshes(run.mesh, other.mesh)
+        for rank in other.ranks:
+            try:
+                found = run.module.convert_tensors(
+                    made, run.there, given, *how, rank, None, False
+                )
+                assert_same(dict(found), other.parts(rank))
+                assert not hasattr(run.side, "ACROSS")
+            except run.module.ConversionError as error:
+                assert str(error) == getattr(run.side, "ACROSS", None)
+
+
 def known(side: SimpleNamespace, tensors: Tensors) -> dict[str, Any]:
     """The shapes that a converter knows without tensors: `ANY` are names of any shape, `OPTIONAL` names it leaves out."""
     free, left_out = getattr(side, "ANY", "$"), getattr(side, "OPTIONAL", "$")

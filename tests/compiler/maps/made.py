@@ -13,6 +13,8 @@ CASES = [
 ]
 CASES += [{"config": CONFIG | {"n": 16, "p": 1}}, {"config": CONFIG | {"n": 1}}]
 
+ACROSS = "made: layers.0.slopes is made by made.map:26, and no other layout tells whose it is; convert the checkpoint there and back"
+
 
 def whole(c):
     return {f"h.{i}.weight": (c.e,) for i in range(c.L)}
