@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from .mapping import Drop, Group, Holders, Named, Place
 from .patterns import Patterns
 from .recipe import Copy
 from .spelling import as_found
+
+MOST_COMPARED = 20_000  # names, which takes less than a second
 
 
 class Source(NamedTuple):
@@ -27,11 +30,9 @@ class Source(NamedTuple):
 
 
 def named_in(found: Mapping[Any, Mapping[str, Any]], source: Source) -> str:
-    """A tensor of the source with its file, or with that of its rank where it is missing and there is but one."""
-    rank = found[source.rank]
-    tensors = [rank[source.name]] if source.name in rank else rank.values()
-    paths = {getattr(tensor, "path", None) for tensor in tensors}
-    path = paths.pop() if len(paths) == 1 else None
+    """A tensor of the source with its file, or where it is missing with the one that it should be in, or in its index."""
+    tensors = found[source.rank]
+    path = getattr(tensors.get(source.name, tensors), "path", None)
     return f"{path}: {source}" if path else str(source)
 
 
@@ -48,10 +49,8 @@ class Findings:
 
     def nearest(self, name: str) -> str:
         """A clause about the most similar name of the source, or nothing."""
-        names = sorted(
-            {other for tensors in self.found.values() for other in tensors} - {name}
-        )
-        close = get_close_matches(name, names, n=1, cutoff=0.8)
+        names = {other for tensors in self.found.values() for other in tensors}
+        close = _closest(name, names - {name})
         return f"; the nearest name is {close[0]}" if close else ""
 
 
@@ -248,6 +247,16 @@ def leftover(
     )
 
 
+def _closest(name: str, names: Collection[str]) -> list[str]:
+    """The most similar of some names, if one is; of very many, among those that would stand next to it in a list."""
+    if len(names) > MOST_COMPARED:
+        names = sorted(names)
+        at = bisect_left(names, name)
+        half = MOST_COMPARED // 2
+        names = names[max(at - half, 0) : at + half]
+    return get_close_matches(name, names, n=1, cutoff=0.8)
+
+
 def _nearest(name: str, groups: list[Group], side: int) -> str:
     """A clause about the statement that reads the most similar name, or nothing."""
     known = {
@@ -259,7 +268,7 @@ def _nearest(name: str, groups: list[Group], side: int) -> str:
     }
     # Of a name of megabytes every character would be listed.
     known = known if len(name) < LONGEST else {}
-    close = get_close_matches(name, known, n=1, cutoff=0.8)
+    close = _closest(name, known)
     return (
         f"; the nearest name is {close[0]} ({known[close[0]].recipe.where})"
         if close

@@ -6,8 +6,10 @@ no file of a rank or shard is left over, and no name stands twice in one rank.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+from contextlib import suppress
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
@@ -15,7 +17,7 @@ from .errors import ConversionError
 from .mapping import Side
 from .safetensors_io import read_header
 from .source_files import SourceFiles, what_is
-from .stored import StoredTensor
+from .stored import StoredTensor, StoredTensors
 from .torch_files import read_torch_file
 
 CONFIG_FILE = "config.json"
@@ -32,7 +34,7 @@ class SourceFolder(NamedTuple):
     config: dict[str, Any]
     mesh: Any
     files: tuple[str, ...]  # of weights, and the index; relative to path
-    tensors: dict[Any, dict[str, StoredTensor]]  # by rank, None without ranks
+    tensors: dict[Any, StoredTensors]  # by rank, None without ranks
     folder: SourceFiles  # what has been read of it
 
 
@@ -52,12 +54,14 @@ def open_source(
     config = _read_config(files)
     if side.file is None:
         names, tensors = _read_shards(files)
-        return SourceFolder(path, config, None, names, {None: tensors}, files)
+        all_tensors = StoredTensors(os.path.join(path, names[0]), tensors)
+        return SourceFolder(path, config, None, names, {None: all_tensors}, files)
     mesh = _source_mesh(path, side, mesh_class, claimed, config)
     of_rank = {rank: _found(path, side.file(rank)) for rank in mesh.ranks()}
     _check_rank_files(path, of_rank, mesh)
     read = {
-        name: _read_weights(files, name) for name in dict.fromkeys(of_rank.values())
+        name: StoredTensors(os.path.join(path, name), _read_weights(files, name))
+        for name in dict.fromkeys(of_rank.values())
     }
     ranks = {rank: read[name] for rank, name in of_rank.items()}
     return SourceFolder(path, config, mesh, tuple(read), ranks, files)
@@ -78,13 +82,22 @@ def _read_weights(files: SourceFiles, name: str) -> dict[str, StoredTensor]:
         raise ConversionError(
             f"{path}: expected a file of tensors, found {what_is(path)}"
         )
-    is_safe = path.endswith(".safetensors")
-    tensors = read_header(path) if is_safe else read_torch_file(path)
+    tensors = _read_tensors_of(path)
+    if tensors is None:
+        raise OSError(errno.ENOMEM, "expected more memory, found none left", path)
     for tensor in tensors.values():
         if tensor.seen is not None:
             files.seen[path] = tensor.seen
         break
     return tensors
+
+
+def _read_tensors_of(path: str) -> dict[str, StoredTensor] | None:
+    """The tensors of a file; None where memory does not suffice, which is given back when the error is gone."""
+    is_safe = path.endswith(".safetensors")
+    with suppress(MemoryError):
+        return read_header(path) if is_safe else read_torch_file(path)
+    return None
 
 
 # ---- one file, or shards with an index

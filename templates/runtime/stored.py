@@ -6,6 +6,7 @@ elements are whole bytes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 # By the name in a safetensors header: the bytes of an element, and what torch calls the dtype.
@@ -54,6 +55,14 @@ class StoredTensor(NamedTuple):
     size: int
     memory: memoryview | None = None
     seen: FileIdentity | None = None
+
+
+class StoredTensors(dict[str, StoredTensor]):
+    """The tensors of one rank, or of all shards, by name; `path` is the file that says which there are."""
+
+    def __init__(self, path: str, tensors: Mapping[str, StoredTensor]) -> None:
+        super().__init__(tensors)
+        self.path = path
 
 
 def item_size(dtype: str) -> int:

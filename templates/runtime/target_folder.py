@@ -177,13 +177,19 @@ def _begin(target: TargetPlace, partial: str) -> None:
     """Make the directory to write to, and remove what runs that were killed have left."""
     aside = target.beside("replaced")
     if os.path.lexists(aside) and os.path.lexists(target.path):
-        shutil.rmtree(aside)  # the new target was in its place already
+        _remove_whatever(aside)  # the new target was in its place already
     is_folder = os.path.isdir(partial) and not os.path.islink(partial)
-    if is_folder and not target.resume:
-        shutil.rmtree(partial)
-    elif os.path.lexists(partial) and not is_folder:
-        os.remove(partial)
+    if os.path.lexists(partial) and not (is_folder and target.resume):
+        _remove_whatever(partial)
     os.makedirs(partial, exist_ok=True)
+
+
+def _remove_whatever(path: str) -> None:
+    """Remove a folder, or whatever else somebody has put into its place."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.remove(path)
 
 
 def _finish(target: TargetPlace, partial: str) -> None:

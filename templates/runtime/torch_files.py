@@ -20,7 +20,7 @@ from .stored import STORED_DTYPES, FileIdentity, StoredTensor, item_size
 from .strided import StridedBlock, copy_block
 from .torch_pickle import StateDict, TorchStorage, TorchView, are_numbers, read_pickle
 
-PICKLE_LIMIT = 1 << 25  # bytes; 150,000 tensors take as many
+PICKLE_LIMIT = 1 << 25  # bytes; 120,000 tensors take as many
 
 
 class TorchRecords(NamedTuple):
@@ -101,6 +101,7 @@ def _read_records(path: str) -> tuple[bytes, FileIdentity, dict[str, tuple[int, 
         if start[:4] != b"PK\3\4":
             raise _no_tensors(path, f"found a file that begins with {start!r}")
         entries = zipfile.ZipFile(file).infolist()
+        _check_ends(path, descriptor, entries, seen.size)
         folder = f"{entries[0].filename.partition('/')[0]}/"
         spans: dict[str, tuple[int, int]] = {}
         for entry in entries:
@@ -111,6 +112,16 @@ def _read_records(path: str) -> tuple[bytes, FileIdentity, dict[str, tuple[int, 
             spans[name] = _span(descriptor, entry, seen.size)
         _check_kind(path, descriptor, spans)
         return _read_span(descriptor, spans["data.pkl"]), seen, spans
+
+
+def _check_ends(path: str, descriptor: int, entries: list[Any], size: int) -> None:
+    """ConversionError where something stands before the first record, or behind the end: readers pass over that."""
+    end = os.pread(descriptor, 22, size - 22)
+    if end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":
+        raise _no_tensors(path, "found bytes behind it that nothing tells of")
+    first = min(entry.header_offset for entry in entries)
+    if first > 0:
+        raise _no_tensors(path, f"found its first record at byte {first}")
 
 
 def _span(descriptor: int, entry: Any, size: int) -> tuple[int, int]:

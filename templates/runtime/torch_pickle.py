@@ -35,6 +35,8 @@ CODES = (
     "TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS GLOBAL STACK_GLOBAL REDUCE NEWOBJ BUILD BINPERSID "
     "BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET"
 )
+MOST_CODES = 1 << 22  # 120,000 tensors take as many; each may take 200 bytes of memory
+MOST_FOREIGN = 1000  # names; each takes a kilobyte
 
 
 class TorchStorage(NamedTuple):
@@ -81,7 +83,16 @@ class StateDict(dict[Any, Any]):
 
 
 class _Codes(dict[int, Any]):
-    """What each code of a pickle does; ValueError for all others."""
+    """What each code of a pickle does; ValueError for all others, and where there are too many."""
+
+    left = MOST_CODES
+
+    def __getitem__(self, code: int) -> Any:
+        """What a code does."""
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError(f"more than {MOST_CODES} codes")
+        return super().__getitem__(code)
 
     def __missing__(self, code: int) -> Any:
         raise ValueError(f"the code {code}, with which torch does not pickle")
@@ -144,6 +155,10 @@ class _Names:
         }
         found = known.get(full) or STORAGES.get(full) or DTYPES.get(full)
         if found is None:
+            if len(self.foreign) == MOST_FOREIGN:
+                raise ValueError(
+                    f"{full}, and {MOST_FOREIGN} names before it that no tensor has"
+                )
             self.foreign.append(full)
             return _foreign(full)
         return found

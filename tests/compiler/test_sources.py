@@ -125,6 +125,14 @@ def test_missing_with_a_near_name() -> None:
     assert refused(tensors).endswith("the nearest name is layers.1.gate_upp.weight")
 
 
+def test_missing_among_very_many() -> None:
+    """Only those are looked at that would stand next to it in a list of all names."""
+    many = (f"{prefix}.{number}" for prefix in "az" for number in range(15_000))
+    tensors = dict.fromkeys(many, torch.zeros(1))
+    tensors |= source(layers__1__gate_up__weight=None)
+    assert refused(tensors).endswith("the nearest name is layers.0.gate_up.weight")
+
+
 def test_missing_on_one_rank() -> None:
     m = module()
     tensors = ranks(m.Mesh(tp=2))

@@ -19,6 +19,7 @@ from .breaking import (
     gone,
     holding,
     instead,
+    only,
     shown,
     stored,
     tensors,
@@ -272,6 +273,12 @@ RANKS = [
         "a rank that is cut off",
         content(TP1, lambda data: data[:-100]),
         "SOURCE/mp_rank_01_000/model.safetensors: expected 1200 bytes of tensors, found 1100; it was cut off, fetch it again",
+        "mcore",
+    ),
+    Kind(
+        "a rank without tensors",
+        only("{}", name=TP1),
+        "SOURCE/mp_rank_01_000/model.safetensors: decoder.0.norm.weight (rank tp=1 pp=0): missing; toy.map:29 reads it as [e], expected [5] (e=5); the nearest name is decoder.1.norm.weight",
         "mcore",
     ),
     Kind(

@@ -319,6 +319,15 @@ INDEXES = [
         "SOURCE/model-00001-of-00002.safetensors: other.weight: expected here by model.safetensors.index.json, found nowhere",
     ),
     Kind(
+        "a tensor that neither a shard nor the index has",
+        every(
+            sharded,
+            shard_of(final_weight=...),
+            tensors(lambda found: found.pop("final.weight"), SHARDS[1]),
+        ),
+        "SOURCE/model.safetensors.index.json: final.weight: missing; toy.map:38 reads it as [e], expected [5] (e=5)",
+    ),
+    Kind(
         "a shard that has lost a tensor",
         every(sharded, tensors(lambda found: found.pop("final.weight"), SHARDS[1])),
         "SOURCE/model-00002-of-00002.safetensors: final.weight: expected here by model.safetensors.index.json, found nowhere",

@@ -118,6 +118,11 @@ JSON = [
         "SOURCE/model.safetensors: expected a header that begins with `{`, found b'['; it is no safetensors file",
     ),
     Kind(
+        "a header without tensors",
+        only("{}"),
+        "SOURCE/model.safetensors: embed.weight: missing; toy.map:26 reads it as [v e], expected [29, 5] (v=29 e=5 vp=29)",
+    ),
+    Kind(
         "a space before the header",
         only(' {"a":1}'),
         "SOURCE/model.safetensors: expected a header that begins with `{`, found b' '; it is no safetensors file",

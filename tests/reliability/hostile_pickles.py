@@ -162,6 +162,18 @@ DICTIONARIES = [
         "bin",
     ),
     Kind(
+        "a pickle of dictionaries without end",
+        records(lambda found: found.update({"data.pkl": b"}" * 2**25})),
+        "SOURCE/pytorch_model.bin: expected a zip file of plain tensors, as torch.save writes it, found in its pickle more than 4194304 codes",
+        "bin",
+    ),
+    Kind(
+        "a pickle of a thousand names",
+        pickle(b"".join(named("os", f"n{n}") for n in range(1001))),
+        "SOURCE/pytorch_model.bin: expected a zip file of plain tensors, as torch.save writes it, found in its pickle os.n1000, and 1000 names before it that no tensor has",
+        "bin",
+    ),
+    Kind(
         "a pickle beyond the limit",
         records(lambda found: found.update({"data.pkl": bytes(2**25 + 1)})),
         "SOURCE/pytorch_model.bin: expected a zip file of plain tensors, as torch.save writes it, with a data.pkl of at most 33554432 bytes, found 33554433",

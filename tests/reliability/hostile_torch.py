@@ -218,6 +218,24 @@ ARCHIVES = [
         "bin",
     ),
     Kind(
+        "a .bin with bytes before it",
+        content(BIN, lambda data: data[:30] + b"hidden" + data),
+        "SOURCE/pytorch_model.bin: expected a zip file of plain tensors, as torch.save writes it, found its first record at byte 36",
+        "bin",
+    ),
+    Kind(
+        "a .bin with bytes behind it",
+        content(BIN, lambda data: data + b"hidden"),
+        "SOURCE/pytorch_model.bin: expected a zip file of plain tensors, as torch.save writes it, found bytes behind it that nothing tells of",
+        "bin",
+    ),
+    Kind(
+        "a .bin with a comment",
+        content(BIN, lambda data: data[:-2] + b"\6\0hidden"),
+        "SOURCE/pytorch_model.bin: expected a zip file of plain tensors, as torch.save writes it, found bytes behind it that nothing tells of",
+        "bin",
+    ),
+    Kind(
         "a .bin that is packed",
         holding(BIN, archive(records_of(hf_tensors()), packed=True)),
         "SOURCE/pytorch_model.bin: expected a zip file of plain tensors, as torch.save writes it, found data.pkl packed",

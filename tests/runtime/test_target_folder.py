@@ -143,6 +143,20 @@ def test_what_a_swap_has_left_is_cleared(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["hf", "mcore"]
 
 
+@pytest.mark.parametrize("what", ["partial", "replaced"])
+def test_links_that_stand_beside_it_are_removed(tmp_path: Path, what: str) -> None:
+    """And nothing of what they lead to."""
+    source, target = write_hf(tmp_path / "hf"), tmp_path / "mcore"
+    to_mcore(source, target)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").write_text("kept")
+    (tmp_path / f".mcore.mapc-{what}").symlink_to(elsewhere)
+    to_mcore(source, target, overwrite=True)
+    assert files_of(elsewhere) == {"kept": b"kept"}
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere", "hf", "mcore"]
+
+
 def test_a_target_that_was_moved_aside_is_kept(tmp_path: Path) -> None:
     source, old = write_hf(tmp_path / "hf"), tmp_path / ".mcore.mapc-replaced"
     old.mkdir()
