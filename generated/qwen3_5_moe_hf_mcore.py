@@ -3575,6 +3575,9 @@ def _like(names: list[str], pattern: list[str]) -> bool:
 # ---- runtime: Checks of a source checkpoint against the map: nothing missing, nothing extra, every shape as stated.
 
 
+MOST_COMPARED = 20_000  # names, which takes less than a second
+
+
 class Source(NamedTuple):
     """One stored tensor of the source checkpoint; rank is None where its layout has no mesh."""
 
@@ -3588,11 +3591,9 @@ class Source(NamedTuple):
 
 
 def named_in(found: Mapping[Any, Mapping[str, Any]], source: Source) -> str:
-    """A tensor of the source with its file, or with that of its rank where it is missing and there is but one."""
-    rank = found[source.rank]
-    tensors = [rank[source.name]] if source.name in rank else rank.values()
-    paths = {getattr(tensor, "path", None) for tensor in tensors}
-    path = paths.pop() if len(paths) == 1 else None
+    """A tensor of the source with its file, or where it is missing with the one that it should be in, or in its index."""
+    tensors = found[source.rank]
+    path = getattr(tensors.get(source.name, tensors), "path", None)
     return f"{path}: {source}" if path else str(source)
 
 
@@ -3609,10 +3610,8 @@ class Findings:
 
     def nearest(self, name: str) -> str:
         """A clause about the most similar name of the source, or nothing."""
-        names = sorted(
-            {other for tensors in self.found.values() for other in tensors} - {name}
-        )
-        close = get_close_matches(name, names, n=1, cutoff=0.8)
+        names = {other for tensors in self.found.values() for other in tensors}
+        close = _closest(name, names - {name})
         return f"; the nearest name is {close[0]}" if close else ""
 
 
@@ -3809,6 +3808,16 @@ def leftover(
     )
 
 
+def _closest(name: str, names: Collection[str]) -> list[str]:
+    """The most similar of some names, if one is; of very many, among those that would stand next to it in a list."""
+    if len(names) > MOST_COMPARED:
+        names = sorted(names)
+        at = bisect_left(names, name)
+        half = MOST_COMPARED // 2
+        names = names[max(at - half, 0) : at + half]
+    return get_close_matches(name, names, n=1, cutoff=0.8)
+
+
 def _nearest(name: str, groups: list[Group], side: int) -> str:
     """A clause about the statement that reads the most similar name, or nothing."""
     known = {
@@ -3820,7 +3829,7 @@ def _nearest(name: str, groups: list[Group], side: int) -> str:
     }
     # Of a name of megabytes every character would be listed.
     known = known if len(name) < LONGEST else {}
-    close = get_close_matches(name, known, n=1, cutoff=0.8)
+    close = _closest(name, known)
     return (
         f"; the nearest name is {close[0]} ({known[close[0]].recipe.where})"
         if close
@@ -5621,6 +5630,14 @@ class StoredTensor(NamedTuple):
     seen: FileIdentity | None = None
 
 
+class StoredTensors(dict[str, StoredTensor]):
+    """The tensors of one rank, or of all shards, by name; `path` is the file that says which there are."""
+
+    def __init__(self, path: str, tensors: Mapping[str, StoredTensor]) -> None:
+        super().__init__(tensors)
+        self.path = path
+
+
 def item_size(dtype: str) -> int:
     """The bytes of one element."""
     return STORED_DTYPES[dtype][0]
@@ -6481,6 +6498,8 @@ CODES = (
     "TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS GLOBAL STACK_GLOBAL REDUCE NEWOBJ BUILD BINPERSID "
     "BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET"
 )
+MOST_CODES = 1 << 22  # 120,000 tensors take as many; each may take 200 bytes of memory
+MOST_FOREIGN = 1000  # names; each takes a kilobyte
 
 
 class TorchStorage(NamedTuple):
@@ -6527,7 +6546,16 @@ class StateDict(dict[Any, Any]):
 
 
 class _Codes(dict[int, Any]):
-    """What each code of a pickle does; ValueError for all others."""
+    """What each code of a pickle does; ValueError for all others, and where there are too many."""
+
+    left = MOST_CODES
+
+    def __getitem__(self, code: int) -> Any:
+        """What a code does."""
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError(f"more than {MOST_CODES} codes")
+        return super().__getitem__(code)
 
     def __missing__(self, code: int) -> Any:
         raise ValueError(f"the code {code}, with which torch does not pickle")
@@ -6590,6 +6618,10 @@ class _Names:
         }
         found = known.get(full) or STORAGES.get(full) or DTYPES.get(full)
         if found is None:
+            if len(self.foreign) == MOST_FOREIGN:
+                raise ValueError(
+                    f"{full}, and {MOST_FOREIGN} names before it that no tensor has"
+                )
             self.foreign.append(full)
             return _foreign(full)
         return found
@@ -6624,7 +6656,7 @@ class _Names:
 # ---- runtime: Reading what torch.save wrote (`.bin`, `.pt`), without torch: a zip file that stores tensors as they are.
 
 
-PICKLE_LIMIT = 1 << 25  # bytes; 150,000 tensors take as many
+PICKLE_LIMIT = 1 << 25  # bytes; 120,000 tensors take as many
 
 
 class TorchRecords(NamedTuple):
@@ -6705,6 +6737,7 @@ def _read_records(path: str) -> tuple[bytes, FileIdentity, dict[str, tuple[int, 
         if start[:4] != b"PK\3\4":
             raise _no_tensors(path, f"found a file that begins with {start!r}")
         entries = zipfile.ZipFile(file).infolist()
+        _check_ends(path, descriptor, entries, seen.size)
         folder = f"{entries[0].filename.partition('/')[0]}/"
         spans: dict[str, tuple[int, int]] = {}
         for entry in entries:
@@ -6715,6 +6748,16 @@ def _read_records(path: str) -> tuple[bytes, FileIdentity, dict[str, tuple[int, 
             spans[name] = _span(descriptor, entry, seen.size)
         _check_kind(path, descriptor, spans)
         return _read_span(descriptor, spans["data.pkl"]), seen, spans
+
+
+def _check_ends(path: str, descriptor: int, entries: list[Any], size: int) -> None:
+    """ConversionError where something stands before the first record, or behind the end: readers pass over that."""
+    end = os.pread(descriptor, 22, size - 22)
+    if end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":
+        raise _no_tensors(path, "found bytes behind it that nothing tells of")
+    first = min(entry.header_offset for entry in entries)
+    if first > 0:
+        raise _no_tensors(path, f"found its first record at byte {first}")
 
 
 def _span(descriptor: int, entry: Any, size: int) -> tuple[int, int]:
@@ -6879,7 +6922,7 @@ class SourceFolder(NamedTuple):
     config: dict[str, Any]
     mesh: Any
     files: tuple[str, ...]  # of weights, and the index; relative to path
-    tensors: dict[Any, dict[str, StoredTensor]]  # by rank, None without ranks
+    tensors: dict[Any, StoredTensors]  # by rank, None without ranks
     folder: SourceFiles  # what has been read of it
 
 
@@ -6899,12 +6942,14 @@ def open_source(
     config = _read_config(files)
     if side.file is None:
         names, tensors = _read_shards(files)
-        return SourceFolder(path, config, None, names, {None: tensors}, files)
+        all_tensors = StoredTensors(os.path.join(path, names[0]), tensors)
+        return SourceFolder(path, config, None, names, {None: all_tensors}, files)
     mesh = _source_mesh(path, side, mesh_class, claimed, config)
     of_rank = {rank: _found(path, side.file(rank)) for rank in mesh.ranks()}
     _check_rank_files(path, of_rank, mesh)
     read = {
-        name: _read_weights(files, name) for name in dict.fromkeys(of_rank.values())
+        name: StoredTensors(os.path.join(path, name), _read_weights(files, name))
+        for name in dict.fromkeys(of_rank.values())
     }
     ranks = {rank: read[name] for rank, name in of_rank.items()}
     return SourceFolder(path, config, mesh, tuple(read), ranks, files)
@@ -6925,13 +6970,22 @@ def _read_weights(files: SourceFiles, name: str) -> dict[str, StoredTensor]:
         raise ConversionError(
             f"{path}: expected a file of tensors, found {what_is(path)}"
         )
-    is_safe = path.endswith(".safetensors")
-    tensors = read_header(path) if is_safe else read_torch_file(path)
+    tensors = _read_tensors_of(path)
+    if tensors is None:
+        raise OSError(errno.ENOMEM, "expected more memory, found none left", path)
     for tensor in tensors.values():
         if tensor.seen is not None:
             files.seen[path] = tensor.seen
         break
     return tensors
+
+
+def _read_tensors_of(path: str) -> dict[str, StoredTensor] | None:
+    """The tensors of a file; None where memory does not suffice, which is given back when the error is gone."""
+    is_safe = path.endswith(".safetensors")
+    with suppress(MemoryError):
+        return read_header(path) if is_safe else read_torch_file(path)
+    return None
 
 
 # ---- one file, or shards with an index
@@ -7432,13 +7486,19 @@ def _begin(target: TargetPlace, partial: str) -> None:
     """Make the directory to write to, and remove what runs that were killed have left."""
     aside = target.beside("replaced")
     if os.path.lexists(aside) and os.path.lexists(target.path):
-        shutil.rmtree(aside)  # the new target was in its place already
+        _remove_whatever(aside)  # the new target was in its place already
     is_folder = os.path.isdir(partial) and not os.path.islink(partial)
-    if is_folder and not target.resume:
-        shutil.rmtree(partial)
-    elif os.path.lexists(partial) and not is_folder:
-        os.remove(partial)
+    if os.path.lexists(partial) and not (is_folder and target.resume):
+        _remove_whatever(partial)
     os.makedirs(partial, exist_ok=True)
+
+
+def _remove_whatever(path: str) -> None:
+    """Remove a folder, or whatever else somebody has put into its place."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.remove(path)
 
 
 def _finish(target: TargetPlace, partial: str) -> None:
@@ -11080,7 +11140,7 @@ def _fail(arguments: list[str], code: int, kind: str, message: str) -> int:
         if sys.stderr is not None:
             print(f"error: {one_line(message)}", file=sys.stderr)
         if "--json" in arguments:
-            print(json.dumps({"error": {"kind": kind, "message": message}}))
+            _print(json.dumps({"error": {"kind": kind, "message": message}}))
     return code
 
 
@@ -11094,8 +11154,20 @@ def _run(made: Converter, arguments: list[str]) -> int:
         if line is not None:
             line.end()
     if text:
-        print(text)
+        try:
+            _print(text)
+        except OSError as error:
+            raise OSError(f"all is done, but cannot be told: {error}") from None
     return int(code)
+
+
+def _print(text: str) -> None:
+    """Print to stdout; OSError where that fails, which does not fail again when the interpreter ends."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def _convert(

@@ -74,7 +74,7 @@ def _fail(arguments: list[str], code: int, kind: str, message: str) -> int:
         if sys.stderr is not None:
             print(f"error: {one_line(message)}", file=sys.stderr)
         if "--json" in arguments:
-            print(json.dumps({"error": {"kind": kind, "message": message}}))
+            _print(json.dumps({"error": {"kind": kind, "message": message}}))
     return code
 
 
@@ -88,8 +88,20 @@ def _run(made: Converter, arguments: list[str]) -> int:
         if line is not None:
             line.end()
     if text:
-        print(text)
+        try:
+            _print(text)
+        except OSError as error:
+            raise OSError(f"all is done, but cannot be told: {error}") from None
     return int(code)
+
+
+def _print(text: str) -> None:
+    """Print to stdout; OSError where that fails, which does not fail again when the interpreter ends."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def _convert(

@@ -191,12 +191,42 @@ def test_an_error_that_cannot_be_printed(place: Place) -> None:
     assert os.listdir(place.folder) == ["hf"]
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_report_that_cannot_be_printed(
+    place: Place, flags: tuple[str, ...], unbuffered: str
+) -> None:
+    """The target is complete, and whoever waits for the report learns that none comes."""
+    place.set_up(overwrite=False)
+    command = [sys.executable, str(place.converter), *place.command(), *flags]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    full = "[Errno 28] No space left on device\n"
+    for said in (
+        f"error: all is done, but cannot be told: {full}",
+        f"error: {place.folder}/mcore: expected no such directory, found one; --overwrite replaces it\n",
+    ):
+        with open("/dev/full", "w") as stdout:
+            ended = subprocess.run(
+                command,
+                check=False,
+                cwd=place.folder,
+                env=environment,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        code = 3 if full in said else 1
+        assert (ended.returncode, ended.stderr) == (code, said)
+        assert place.check() == "whole"
+
+
 def test_too_little_memory(tmp_path: Path) -> None:
     """A header of 80 MB takes 1.6 GB to be read."""
     source, target = write_hf(tmp_path / "hf"), tmp_path / "mcore"
     only(b'{"a":[' + b"[]," * 26_000_000 + b"[]]}")(source)
     ended = run_apart(load_toy().main, "to-mcore", source, target)
-    said = "error: expected more memory, found none left\n"
+    file = source / "model.safetensors"
+    said = f"error: [Errno 12] expected more memory, found none left: '{file}'\n"
     assert (ended.code, ended.out, ended.err) == (3, "", said)
     assert os.listdir(tmp_path) == ["hf"]
 
