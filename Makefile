@@ -29,11 +29,14 @@ $(VENV)/stamp-demo: pyproject.toml $(VENV)/stamp-venv
 	$(INSTALL) --editable '.[demo]'
 	@touch $@
 
-test: check  ## install what the tests need, check the code, run every test
-	$(BIN)/python -m pytest
+# A file of tests is run by one process, because its tests may share what they have made.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+test: check  ## install what the tests need, check the code, run every test on all cores
+	$(PYTEST)
 
 test-long: $(VENV)/stamp-test  ## the tests that take minutes: large counts of what `make test` tries a few times
-	$(BIN)/python -m pytest -m long
+	$(PYTEST) -m long
 
 check: $(VENV)/stamp-test  ## format, lint, types, and that generated/ is what the maps say
 	$(BIN)/black --check .
