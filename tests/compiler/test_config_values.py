@@ -123,3 +123,13 @@ def test_more_ranks_than_anyone_has() -> None:
     assert str(error.value) == (
         "tp=10000000: expected at most 65536 ranks, found 10000000"
     )
+
+
+def test_a_size_that_the_config_leaves_out() -> None:
+    """It may, as long as no tensor has it."""
+    text = LISTS.replace("e:     e     <-> e", "e:     e ?? none <-> e ?? none")
+    m = of_text(text.replace("let h = e / n\n", "").replace("[h]", "[e]"))
+    config = m.Config.from_hf({"L": 4, "n": 3, "types": [0, 0, 0, 0]})
+    with pytest.raises(m.ConversionError) as error:
+        m.expected_mcore(config)
+    assert str(error.value) == "m.map:21: e: expected a size, found none in the config"
