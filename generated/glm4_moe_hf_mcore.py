@@ -2672,6 +2672,11 @@ class Recipe:
     """The geometry of one statement, worked out once for all its layers."""
 
     def __init__(self, where: str, /, **sizes: int) -> None:
+        for name, size in sizes.items():
+            if size is None:  # one that a config may leave out, where no tensor has it
+                raise ConversionError(
+                    f"{where}: {name}: expected a size, found none in the config"
+                )
         self.where = where
         self.sizes = sizes
         self.tensors: tuple[dict[int, TensorAxes], dict[int, TensorAxes]] = ({}, {})

@@ -16,6 +16,9 @@ from safetensors.torch import save_file
 GENERATED = Path(__file__).parents[2] / "generated"
 
 
+MANY = 4  # cases
+
+
 class Shipped(NamedTuple):
     """A converter on one config and one mesh: `test` is the module of its own test, `module` the converter there."""
 
@@ -82,11 +85,20 @@ def _test_of(stem: str) -> Any:
     return module
 
 
-def every_case() -> list[Any]:
-    """Each case of each shipped converter, as a parameter of a test."""
+def every_case(one_in: int = 1) -> list[Any]:
+    """Each case of each shipped converter, as a parameter of a test.
+
+    Of converters with many cases all but one in so many are left to the long run; which these are differs from one
+    converter to the next.
+    """
     stems = [path.stem.removeprefix("test_") for path in GENERATED.glob("test_*.py")]
     return [
-        pytest.param(Shipped(_test_of(stem), number), id=f"{stem}-{number}")
-        for stem in sorted(stems)
+        pytest.param(
+            Shipped(_test_of(stem), number),
+            id=f"{stem}-{number}",
+            marks=[pytest.mark.long] if (number + shift) % one_in and many else [],
+        )
+        for shift, stem in enumerate(sorted(stems))
+        for many in [len(_test_of(stem).CASES) > MANY]
         for number in range(len(_test_of(stem).CASES))
     ]

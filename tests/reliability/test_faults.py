@@ -320,7 +320,7 @@ def signalled(place: Place, count: int) -> None:
 
 
 def test_signals(place: Place) -> None:
-    signalled(place, 24)
+    signalled(place, 15)
 
 
 @pytest.mark.long

@@ -46,7 +46,7 @@ def sha(data: bytes) -> str:
 # ---- every shipped map
 
 
-@pytest.mark.parametrize("case", every_case())
+@pytest.mark.parametrize("case", every_case(3))
 def test_the_same_in_every_layout(case: Shipped, tmp_path: Path) -> None:
     """What is told of the options and variants is what the conversion was told."""
     source = case.write(tmp_path / "source")
@@ -72,7 +72,7 @@ def computes(case: Shipped) -> bool:
     return any("linear_attn.norm." in name for name in case.tensors())
 
 
-@pytest.mark.parametrize("case", every_case()[1::2])
+@pytest.mark.parametrize("case", every_case(7)[1::2])
 def test_nothing_is_told(case: Shipped, tmp_path: Path) -> None:
     """Each directory says itself what it is, but for what no conversion could tell either; variants do not matter."""
     if getattr(case.config, "prediction", None) == "left_out":
