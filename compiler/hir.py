@@ -19,13 +19,14 @@ from ..dsl.syntax import Alternates, Axis, Deep, Expr, Hole, Name, Stages, Text
 class Layout:
     """One side. `dims` are the mesh dimensions in order; `countings` how they count the ranks.
 
+    `files` are the names of the ranks' files by format, of which the first is written unless another is asked for.
     `prefixes` are what all names of a checkpoint may begin with; the first is written.
     """
 
     name: str
     countings: tuple[tuple[str, ...], ...]
     stages: Stages | None
-    files: Name | None
+    files: tuple[tuple[str, Name], ...]
     prefixes: tuple[str, ...] = ("",)
 
     @property

@@ -58,17 +58,14 @@ def _digest(map_: hir.Map) -> str:
 def _side(map_: hir.Map, number: int) -> SideView:
     """One layout as the target of its functions."""
     layout, source = map_.layouts[number], map_.layouts[1 - number]
-    file = None
-    if layout.files is not None:
-        file = fstring(
-            layout.files, Env({dim: f"rank.{dim}" for dim in layout.dims}, {})
-        )
+    env = Env({dim: f"rank.{dim}" for dim in layout.dims}, {})
+    files = tuple((form, fstring(name, env)) for form, name in layout.files)
     whole = "Mapping[str, Tensor]"
     ranked = f"{whole} | Mapping[Rank, {whole}]"
     return SideView(
         layout.name,
         layout.name,
-        file,
+        files,
         ranked if source.dims else whole,
         "mesh" if map_.sharded else "None",
         "one_rank(rank, mesh)" if layout.dims else "None",

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .proof import Proven
+from .resolve import FORMATS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,14 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class SideView:
-    """One layout as a target: `file` is the f-string of a rank's file, None without a mesh.
+    """One layout as a target: `files` are the f-strings of a rank's file, by format; none without a mesh.
 
     `prefixes` is the argument of Side that says how names may begin, empty where it says nothing.
     """
 
     name: str
     function: str
-    file: str | None
+    files: tuple[tuple[str, str], ...]
     tensors: str
     mesh: str
     rank: str
@@ -83,9 +84,32 @@ class SideView:
     prefixes: str
 
     @property
+    def file(self) -> str | None:
+        """The f-string of a rank's file in the first format."""
+        return self.files[0][1] if self.files else None
+
+    @property
     def writer(self) -> str:
         """The argument of Side that names a rank's file."""
         return "rank_file" if self.file else "None"
+
+    @property
+    def namers(self) -> tuple[tuple[str, str, str], ...]:
+        """The functions that name a rank's file: of which format, what they are called, and what they return."""
+        return tuple(
+            (form, f"{form}_file" if number else "rank_file", text)
+            for number, (form, text) in enumerate(self.files)
+        )
+
+    @property
+    def containers(self) -> str:
+        """The arguments of Side that say which other formats there are, empty where there is none."""
+        others = [
+            f"{FORMATS[form]}({name})" for form, name, _ in self.namers if FORMATS[form]
+        ]
+        first = [f'form="{form}"' for form, _ in self.files[:1] if FORMATS[form]]
+        more = [f"containers=({', '.join(others)},)"] if others else []
+        return "".join(f", {text}" for text in first + more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,9 @@ from .scope import Scope
 
 # What Rank, Mesh and `places` call their own things.
 RESERVED = ("count", "index", "ranks", "when")
+SAFETENSORS = "safetensors"
+# The formats of files, and the class of the runtime that reads and writes each of the others.
+FORMATS = {SAFETENSORS: "", "torch": "TorchRanks"}
 
 
 def resolve(file: syntax.File) -> hir.Map:
@@ -131,18 +134,18 @@ def _layouts(file: syntax.File, header: syntax.Map) -> tuple[hir.Layout, hir.Lay
 def _layout(name: str, block: syntax.Layout | None) -> hir.Layout:
     rules = block.rules if block else ()
     for index, rule in enumerate(rules):
-        before = [other for other in rules[:index] if type(rule) is type(other)]
+        before = [other for other in rules[:index] if _kind(rule) == _kind(other)]
         if before:
-            message = f"expected one `{type(rule).__name__.lower()}` in `layout {name}`, found 2"
+            message = f"expected one `{_kind(rule)}` in `layout {name}`, found 2"
             _refuse_second(message, before[0], rule)
     mesh = next((rule for rule in rules if isinstance(rule, syntax.Mesh)), None)
     stages = next((rule for rule in rules if isinstance(rule, syntax.Stages)), None)
-    files = next((rule for rule in rules if isinstance(rule, syntax.Files)), None)
+    files = [rule for rule in rules if isinstance(rule, syntax.Files)]
     layout = hir.Layout(
         name,
         mesh.countings if mesh else (),
         stages,
-        files.pattern if files else None,
+        tuple((rule.format or SAFETENSORS, rule.pattern) for rule in files),
         _prefixes(rules),
     )
     if stages and stages.mesh not in layout.dims:
@@ -156,13 +159,20 @@ def _layout(name: str, block: syntax.Layout | None) -> hir.Layout:
         refuse(
             "M0206",
             f"`layout {name}` has files but no mesh",
-            files.span,
+            files[0].span,
             help="a layout without a mesh is one directory",
         )
     if mesh:
         check_dimensions(mesh)
         _check_mesh(layout, mesh, files)
     return layout
+
+
+def _kind(rule: syntax.Rule) -> str:
+    """What there is one of: of files one a format."""
+    if isinstance(rule, syntax.Files) and rule.format not in (None, SAFETENSORS):
+        return f"files .. format {rule.format}"
+    return type(rule).__name__.lower()
 
 
 def _prefixes(rules: tuple[syntax.Rule, ...]) -> tuple[str, ...]:
@@ -177,7 +187,7 @@ def _prefixes(rules: tuple[syntax.Rule, ...]) -> tuple[str, ...]:
 
 
 def _check_mesh(
-    layout: hir.Layout, mesh: syntax.Mesh, files: syntax.Files | None
+    layout: hir.Layout, mesh: syntax.Mesh, files: list[syntax.Files]
 ) -> None:
     named = [dim for counting in layout.countings for dim in counting]
     again = sorted({dim for dim in named if named.count(dim) > 1})
@@ -197,13 +207,19 @@ def _check_mesh(
                 word(dim, mesh.span),
                 help="it becomes a field of `Rank` and an option of the command line",
             )
-    if files is None:
+    if not files:
         refuse(
             "M0208",
             f"`layout {layout.name}` has a mesh but no `files`",
             mesh.span,
             help='files "rank_{tp}.safetensors"',
         )
+    for rule in files:
+        _check_files(layout, rule)
+
+
+def _check_files(layout: hir.Layout, files: syntax.Files) -> None:
+    """The names of files have the dimensions of the mesh, as many as tell the ranks apart."""
     holes = [part for part in files.pattern.parts if isinstance(part, syntax.Hole)]
     for hole in holes:
         for path in paths(hole.value):
@@ -215,8 +231,13 @@ def _check_mesh(
                     help=nearest(path.text, layout.dims),
                 )
     _check_pattern(files, holes)
+    if files.format == "torch":
+        _check_brackets(files)
     told = {path.text for hole in holes for path in paths(hole.value)}
-    missing = [dim for dim in layout.dims if dim not in told]
+    # Others name such files, and leave out how experts are split; a mesh on which that counts is refused.
+    open_ = layout.countings[1:] if files.format == "torch" else ()
+    free = {dim for counting in open_ for dim in counting}
+    missing = [dim for dim in layout.dims if dim not in told | free]
     if missing:
         refuse(
             "M0210",
@@ -266,6 +287,19 @@ def _check_pattern(files: syntax.Files, holes: list[syntax.Hole]) -> None:
             )
         if isinstance(part, syntax.Hole) or not part.span.text.isdigit():
             open_ = part if isinstance(part, syntax.Hole) else None
+
+
+def _check_brackets(files: syntax.Files) -> None:
+    """In brackets stands what some formats may leave out: one mesh dimension."""
+    parts = files.pattern.parts
+    text = "".join("{" if isinstance(p, syntax.Hole) else p.span.text for p in parts)
+    if set(re.sub(r"\[[^][{]*\{[^][{]*\]", "", text)) & set("[]"):
+        refuse(
+            "M0216",
+            f"expected brackets around one mesh dimension each, found `{files.pattern.span.text}`",
+            files.pattern.span,
+            help="`[_{pp:03}]` is left out where all ranks have the same number",
+        )
 
 
 def _option(

@@ -80,11 +80,26 @@ PARTS: dict[str, tuple[str, ...]] = {
         "difference",
         "differing",
         "checkpoint",
+        "nested_torch",
+        "latest",
+        "pickling",
+        "zip_files",
+        "torch_output",
+        "torch_ranks",
     ),
     "cli": ("progress", "signals", "arguments", "inspecting", "cli"),
 }
-# Modules that only mapping parts call: they stand where a name of theirs is used.
-ON_DEMAND = ("formulas", "stages")
+# Modules that only mapping parts call, or others of these: they stand where a name of theirs is used.
+ON_DEMAND = (
+    "formulas",
+    "stages",
+    "nested_torch",
+    "latest",
+    "pickling",
+    "zip_files",
+    "torch_output",
+    "torch_ranks",
+)
 MARKER = "# ---- runtime: "
 
 
@@ -116,12 +131,18 @@ def parts_of(chosen: str) -> tuple[str, ...]:
 
 def modules_of(parts: tuple[str, ...], above: str) -> tuple[str, ...]:
     """The modules of the chosen parts, without those that the text above does not call."""
-    used = used_names(above)
+    called: set[str] = set()
+    texts = [above]
+    while texts:
+        used = used_names(texts.pop())
+        more = [n for n in ON_DEMAND if n not in called and used & _defined_by(n)]
+        called.update(more)
+        texts += map(_text, more)
     return tuple(
         name
         for part in parts
         for name in PARTS[part]
-        if name not in ON_DEMAND or used & _defined_by(name)
+        if name not in ON_DEMAND or name in called
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..dsl import syntax
 from ..dsl.diagnostics import Diagnostic, MapError
 from .arithmetic import STEPS
+from .resolve import FORMATS
 
 
 def support(file: syntax.File) -> syntax.File:
@@ -46,7 +47,7 @@ def _unsupported(node: syntax.Node) -> str | None:
             return f"the function `{function}` on tensors"
         case syntax.Derived(kind="lora"):
             return "`with lora`"
-        case syntax.Files(format=form) if form not in (None, "safetensors"):
+        case syntax.Files(format=form) if form not in (None, *FORMATS):
             return f"the file format `{form}`"
         case syntax.Name(component=str()):
             return "a name in a component (`text:`)"

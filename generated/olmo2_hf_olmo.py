@@ -87,7 +87,16 @@ from json.encoder import encode_basestring_ascii
 from math import isfinite, lcm, prod
 from operator import ne
 from threading import Event, Lock, Thread, current_thread, main_thread
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TextIO, TypeAlias
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NamedTuple,
+    NoReturn,
+    Protocol,
+    TextIO,
+    TypeAlias,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -2138,14 +2147,54 @@ class Tail(NamedTuple):
 Item: TypeAlias = "Group | Make | Drop | Tail"
 
 
+class Container(Protocol):
+    """Another format than safetensors that the files of a layout may have.
+
+    Paths are those of a checkpoint's directory, `files` its SourceFiles; tensors are by rank, as in a SourceFolder.
+    """
+
+    @property
+    def form(self) -> str:
+        """The name of the format."""
+
+    def is_there(self, path: str, mesh_class: Any) -> bool:
+        """Whether a directory has files of this format."""
+
+    def mesh_there(self, path: str, side: Side, mesh_class: Any) -> Any:
+        """The mesh that the names of its files show."""
+
+    def read(self, files: Any, mesh: Any) -> tuple[tuple[str, ...], dict[Any, Any]]:
+        """The names of what was read, and the tensors."""
+
+    def outputs(self, plan: Any, ranks: list[Any], dtype: str | None) -> list[Any]:
+        """The files to write, as OutputFiles."""
+
+    def documents(self, files: list[Any]) -> dict[str, Any]:
+        """What is written besides these files, by name."""
+
+
 class Side(NamedTuple):
-    """One layout: its config, the file of a rank (None where the layout has no mesh), how its names may begin."""
+    """One layout: its config, the file of a rank (None where the layout has no mesh), how its names may begin.
+
+    `form` is the format that is written unless another of `containers` is asked for.
+    """
 
     name: str
     read: Callable[..., Any]
     write: Callable[[Any], dict[str, Any]]
     file: Callable[[Any], str] | None
     prefixes: tuple[str, ...] = ("",)
+    form: str = "safetensors"
+    containers: tuple[Container, ...] = ()
+
+    @property
+    def forms(self) -> list[str]:
+        """The formats that this layout may be written in."""
+        return list(dict.fromkeys((self.form, *(one.form for one in self.containers))))
+
+    def container(self, form: str) -> Container | None:
+        """The container of a format; None for safetensors files."""
+        return next((one for one in self.containers if one.form == form), None)
 
 
 class Meshes(NamedTuple):
@@ -2691,6 +2740,8 @@ def _like(names: list[str], pattern: list[str]) -> bool:
 
 
 MOST_COMPARED = 20_000  # names, which takes less than a second
+# The dtype of what is stored in the place of a tensor and is none: it can be left behind, and never be read.
+NO_TENSOR = "no tensor"
 
 
 class Source(NamedTuple):
@@ -2781,7 +2832,8 @@ def _read_plain(
         read[rank].add(name)
         sources.append(Source(rank, name))
     else:
-        return Checked(group, tuple(sources), dtype)
+        if dtype != NO_TENSOR:
+            return Checked(group, tuple(sources), dtype)
     for rank, name in sources:
         read[rank].discard(name)
     return None
@@ -2858,6 +2910,10 @@ def _check_shape(
     recipe, named = group.recipe, named_in(findings.found, source)
     have = tuple(findings.found[source.rank][source.name].shape)
     formula = recipe.tensors[piece.side][piece.position].formula
+    if findings.found[source.rank][source.name].dtype == NO_TENSOR:
+        raise ConversionError(
+            f"{' '.join(filter(None, (named, formula)))}: expected a tensor, found something else, which is not read ({recipe.where})"
+        )
     if shape is None or have != shape:
         raise ConversionError(
             f"{named} {formula}: expected {list(shape or ())}{recipe.legend()}, found {list(have)} ({recipe.where})"
@@ -5644,14 +5700,28 @@ class Foreign:
     def __setstate__(self, state: Any) -> None:
         """Take anything."""
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Take anything."""
+
+    def append(self, item: Any) -> None:
+        """Take anything."""
+
+    extend = append
+
 
 class StateDict(dict[Any, Any]):
-    """A dictionary with names for keys, each once; hashing what else a pickle has for them could take for ever."""
+    """A dictionary with names for keys, each once; hashing what else a pickle has for them could take for ever.
+
+    `odd` is the first kind of such a key, whose entries are left out.
+    """
+
+    odd = ""
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Add an entry; ValueError where it cannot be."""
+        """Add an entry; ValueError where it stands there."""
         if type(key) is not str and not (type(key) is int and abs(key) < 2**63):
-            raise ValueError(f"a {type(key).__name__} for a name")
+            self.odd = self.odd or type(key).__name__
+            return
         if key in self:
             raise ValueError(f"`{key}`, which stands there twice")
         super().__setitem__(key, value)
@@ -5789,15 +5859,25 @@ def read_torch_file(path: str) -> dict[str, StoredTensor]:
 
     Raises ConversionError where the file is anything but a dictionary of dense tensors.
     """
-    file = _read_torch(path)
+    file = read_records(path)
     if not isinstance(file.pickled, StateDict):
         raise ConversionError(
-            f"{path}: expected a dictionary of tensors, found {_kind_found(file.pickled)}"
+            f"{path}: expected a dictionary of tensors, found {kind_found(file.pickled)}"
         )
-    check_unicode(path, dict.fromkeys(file.pickled))
+    tensors = torch_tensors(file, file.pickled)
+    check_foreign(file, lambda name: False)
+    return tensors
+
+
+def torch_tensors(file: TorchRecords, views: StateDict) -> dict[str, StoredTensor]:
+    """The tensors of a dictionary in the pickle of a file; ConversionError where something else is among them."""
+    path = file.path
+    if views.odd:
+        raise _no_tensors(path, f"found in its pickle a {views.odd} for a name")
+    check_unicode(path, dict.fromkeys(views))
     storages: dict[str, TorchStorage] = {}
     tensors, held = dict[str, StoredTensor](), 0
-    for name, view in file.pickled.items():
+    for name, view in views.items():
         tensor = tensors[name] = _torch_tensor(file, name, view, storages)
         held += tensor.size if tensor.memory is not None else 0
         if held > file.seen.size:
@@ -5805,11 +5885,16 @@ def read_torch_file(path: str) -> dict[str, StoredTensor]:
                 f"{path}: {name}: expected less to copy than the file has, {file.seen.size} bytes, found {held}; "
                 "save the tensors as they are, not views of each other"
             )
-    if file.foreign:
-        raise _no_tensors(
-            path, f"found {file.foreign[0]} in its pickle, which is not run"
-        )
     return tensors
+
+
+def check_foreign(file: TorchRecords, is_known: Callable[[str], bool]) -> None:
+    """ConversionError where a pickle names something else than parts of tensors and what is known."""
+    for name in file.foreign:
+        if not is_known(name):
+            raise _no_tensors(
+                file.path, f"found {name} in its pickle, which is not run"
+            )
 
 
 def held_memory(tensors: dict[str, StoredTensor]) -> int:
@@ -5823,10 +5908,10 @@ def _no_tensors(path: str, found: str) -> ConversionError:
     )
 
 
-def _read_torch(path: str) -> TorchRecords:
+def read_records(path: str) -> TorchRecords:
     """What is in a file. Reading bytes that nobody has checked raises whatever they lead it into."""
     try:
-        text, seen, spans = _read_records(path)
+        text, seen, spans = _records_in(path)
     except ConversionError:
         raise
     except Exception as error:
@@ -5841,7 +5926,7 @@ def _read_torch(path: str) -> TorchRecords:
         raise _no_tensors(path, "found a pickle that is cut off or broken") from None
 
 
-def _read_records(path: str) -> tuple[bytes, FileIdentity, dict[str, tuple[int, int]]]:
+def _records_in(path: str) -> tuple[bytes, FileIdentity, dict[str, tuple[int, int]]]:
     """The pickle of a file, which file it is, and where its records are."""
     import zipfile
 
@@ -5910,7 +5995,8 @@ def _read_span(descriptor: int, span: tuple[int, int]) -> bytes:
     return os.pread(descriptor, min(size, PICKLE_LIMIT), begin)
 
 
-def _kind_found(found: Any) -> str:
+def kind_found(found: Any) -> str:
+    """What stands in a pickle, in a word."""
     names = {TorchView: "Tensor", StateDict: "dict"}
     return names.get(type(found)) or type(found).__name__
 
@@ -5922,7 +6008,7 @@ def _torch_tensor(
     where = f"{file.path}: {name}"
     if not isinstance(name, str) or not isinstance(view, TorchView):
         raise ConversionError(
-            f"{where}: expected a name and a tensor, found {_kind_found(view)}; "
+            f"{where}: expected a name and a tensor, found {kind_found(view)}; "
             "save a flat dictionary of tensors"
         )
     dtype, storage = view.dtype, view.storage
@@ -6059,12 +6145,18 @@ def open_source(
         names, tensors = _read_shards(files)
         all_tensors = StoredTensors(os.path.join(path, names[0]), tensors)
         return SourceFolder(path, config, None, names, {None: all_tensors}, files)
-    mesh = _source_mesh(path, side, mesh_class, claimed, config)
+    container = _container_of(path, side, mesh_class)
+    mesh_there = _mesh_there if container is None else container.mesh_there
+    mesh = _source_mesh(
+        path, mesh_class, claimed, config, lambda: mesh_there(path, side, mesh_class)
+    )
+    if container is not None:
+        found, ranks = container.read(files, mesh)
+        return SourceFolder(path, config, mesh, found, ranks, files)
     of_rank = {rank: _found(path, side.file(rank)) for rank in mesh.ranks()}
-    _check_rank_files(path, of_rank, mesh)
+    check_rank_files(path, of_rank, mesh)
     read = {
-        name: StoredTensors(os.path.join(path, name), _read_weights(files, name))
-        for name in dict.fromkeys(of_rank.values())
+        name: _read_weights(files, name) for name in dict.fromkeys(of_rank.values())
     }
     ranks = {rank: read[name] for rank, name in of_rank.items()}
     return SourceFolder(path, config, mesh, tuple(read), ranks, files)
@@ -6079,27 +6171,36 @@ def _read_config(files: SourceFiles) -> dict[str, Any]:
     return files.document(CONFIG_FILE)
 
 
-def _read_weights(files: SourceFiles, name: str) -> dict[str, StoredTensor]:
+def _read_weights(files: SourceFiles, name: str) -> StoredTensors:
+    is_safe = name.endswith(".safetensors")
+    return read_weights(files, name, read_header if is_safe else read_torch_file)
+
+
+def read_weights(
+    files: SourceFiles, name: str, read: Callable[[str], dict[str, StoredTensor]]
+) -> StoredTensors:
+    """The tensors of a file that `read` knows how to read."""
     path = files.place(name)
     if not os.path.isfile(path):
         raise ConversionError(
             f"{path}: expected a file of tensors, found {what_is(path)}"
         )
-    tensors = _read_tensors_of(path)
+    tensors = _unless_too_large(path, read)
     if tensors is None:
         raise OSError(errno.ENOMEM, "expected more memory, found none left", path)
     for tensor in tensors.values():
         if tensor.seen is not None:
             files.seen[path] = tensor.seen
         break
-    return tensors
+    return StoredTensors(path, tensors)
 
 
-def _read_tensors_of(path: str) -> dict[str, StoredTensor] | None:
+def _unless_too_large(
+    path: str, read: Callable[[str], dict[str, StoredTensor]]
+) -> dict[str, StoredTensor] | None:
     """The tensors of a file; None where memory does not suffice, which is given back when the error is gone."""
-    is_safe = path.endswith(".safetensors")
     with suppress(MemoryError):
-        return read_header(path) if is_safe else read_torch_file(path)
+        return read(path)
     return None
 
 
@@ -6192,7 +6293,11 @@ def _is_plain_name(file: str) -> bool:
 
 
 def _source_mesh(
-    path: str, side: Side, mesh_class: Any, claimed: Any, config: dict[str, Any]
+    path: str,
+    mesh_class: Any,
+    claimed: Any,
+    config: dict[str, Any],
+    as_named: Callable[[], Any],
 ) -> Any:
     """The mesh of a directory: as its config records it, as the caller claims it, or as its files are named."""
     recorded = _recorded_mesh(path, mesh_class, config)
@@ -6201,7 +6306,7 @@ def _source_mesh(
             f"{os.path.join(path, CONFIG_FILE)}: expected {mesh_text(claimed)} as asked for, "
             f"found {mesh_text(recorded)}"
         )
-    return recorded or claimed or _mesh_of_names(path, side, mesh_class)
+    return recorded or claimed or as_named()
 
 
 def _recorded_mesh(path: str, mesh_class: Any, config: dict[str, Any]) -> Any:
@@ -6227,25 +6332,59 @@ def _recorded_mesh(path: str, mesh_class: Any, config: dict[str, Any]) -> Any:
     return mesh
 
 
-def _mesh_of_names(path: str, side: Side, mesh_class: Any) -> Any:
-    """Each dim as large as the coordinates in the names of the rank files go on without a hole."""
+def _container_of(path: str, side: Side, mesh_class: Any) -> Container | None:
+    """The container of another format that a directory is; None where it is one of safetensors files."""
+    is_plain = side.form == "safetensors"
+    there = [one for one in side.containers if one.is_there(path, mesh_class)]
+    forms = [container.form for container in there]
+    if there and is_plain and names_like(path, _pattern(side, mesh_class)):
+        forms.insert(0, "safetensors")
+    if len(forms) > 1:
+        raise ConversionError(
+            f"{path}: expected rank files in one format, found those of {' and of '.join(forms)}; "
+            "move the others elsewhere"
+        )
+    return there[0] if there else None if is_plain else side.container(side.form)
+
+
+def _mesh_there(path: str, side: Side, mesh_class: Any) -> Any:
+    return mesh_in(names_like(path, _pattern(side, mesh_class)), mesh_class)
+
+
+def _pattern(side: Side, mesh_class: Any) -> str:
+    """What the names of rank files look like, with any of their ends."""
     assert side.file is not None, "a layout without ranks has no rank files"
-    dims = [dim.name for dim in fields(mesh_class)]
+    stem, suffix = os.path.splitext(blank_name(side.file, mesh_class))
+    ends = "|".join(map(re.escape, (suffix, *RANK_SUFFIXES)))
+    return f"{rank_pattern(stem, mesh_class)}(?:{ends})"
+
+
+def blank_name(file: Callable[[Any], str], mesh_class: Any) -> str:
+    """The name of a rank file with blanks for coordinates."""
     rank_class = type(mesh_class().ranks()[0])
-    stem, suffix = os.path.splitext(side.file(rank_class(*map(_Blank, dims))))
-    pattern = re.escape(stem)
-    for dim in dims:
+    return file(rank_class(*(_Blank(dim.name) for dim in fields(mesh_class))))
+
+
+def rank_pattern(name: str, mesh_class: Any) -> str:
+    """What a name with blanks for coordinates stands for: a pattern with a group for each of them."""
+    pattern = re.escape(name)
+    for dim in (dim.name for dim in fields(mesh_class)):
         blank = re.escape(str(_Blank(dim)))
         pattern = pattern.replace(blank, rf"(?P<{dim}>\d+)", 1).replace(blank, r"\d+")
-    pattern += f"(?:{'|'.join(map(re.escape, (suffix, *RANK_SUFFIXES)))})"
-    there = [
-        found.groupdict()
-        for name in _files_below(path, pattern.count("/"))
-        if (found := re.fullmatch(pattern, name))
-    ]
+    return pattern
+
+
+def names_like(path: str, pattern: str) -> list[re.Match[str]]:
+    """The files below a directory whose names are like a pattern."""
+    names = files_below(path, pattern.count("/"))
+    return [found for name in names if (found := re.fullmatch(pattern, name))]
+
+
+def mesh_in(there: list[re.Match[str]], mesh_class: Any) -> Any:
+    """Each dim as large as the coordinates in the names of the rank files go on without a hole."""
     sizes = {}
-    for dim in dims:
-        coordinates = {int(found.get(dim, 0)) for found in there}
+    for dim in (dim.name for dim in fields(mesh_class)):
+        coordinates = {int(found.groupdict().get(dim) or 0) for found in there}
         sizes[dim] = min(set(range(1, len(coordinates) + 2)) - coordinates)
     return mesh_class(**sizes)
 
@@ -6269,7 +6408,7 @@ def _found(path: str, name: str) -> str:
     return name
 
 
-def _check_rank_files(path: str, names: dict[Any, str], mesh: Any) -> None:
+def check_rank_files(path: str, names: dict[Any, str], mesh: Any) -> None:
     """Every rank has its file, and no file of that kind belongs to no rank."""
     for rank, name in names.items():
         file = os.path.join(path, name)
@@ -6280,7 +6419,7 @@ def _check_rank_files(path: str, names: dict[Any, str], mesh: Any) -> None:
             )
     alike = {_without_numbers(name) for name in names.values()}
     expected = set(names.values())
-    for name in _files_below(path, max(name.count("/") for name in expected)):
+    for name in files_below(path, max(name.count("/") for name in expected)):
         if name not in expected and _without_numbers(name) in alike:
             raise ConversionError(
                 f"{os.path.join(path, name)}: expected the {len(expected)} files of {mesh_text(mesh)}, "
@@ -6294,7 +6433,7 @@ def _without_numbers(name: str) -> str:
     return re.sub(r"\d+", "#", stem if suffix in RANK_SUFFIXES else name)
 
 
-def _files_below(path: str, depth: int) -> list[str]:
+def files_below(path: str, depth: int) -> list[str]:
     """The files in a directory and in the folders down to a depth, by their relative names."""
     names: list[str] = []
     level = [""]
@@ -6850,14 +6989,29 @@ class OutputTensor(NamedTuple):
     size: int
 
 
+class Closing(Protocol):
+    """What a file of another kind than safetensors needs when its tensors are written."""
+
+    def seal(self, file: OutputFile, path: str) -> None:
+        """Write what follows from the bytes of the tensors."""
+
+    def verify(self, file: OutputFile, path: str) -> None:
+        """ConversionError where the file is not read as it was meant."""
+
+
 class OutputFile(NamedTuple):
-    """A safetensors file: its name below the target directory, its header and its tensors."""
+    """A file of tensors: its name below the target directory, what stands before its tensors, and these.
+
+    `gaps` is what stands behind each tensor, before the next one, where the tensors do not follow each other.
+    """
 
     name: str
     header: bytes
     tensors: tuple[OutputTensor, ...]
     starts: tuple[int, ...]  # the first byte of each tensor
     size: int
+    gaps: tuple[bytes, ...] = ()
+    closing: Closing | None = None
 
 
 def rank_outputs(
@@ -6915,7 +7069,7 @@ def output_file(
 
     `known` has the blocks of the copies, by their id, that files before it have.
     """
-    typed = [(_dtype_in_file(t, dtype), t) for t in transfers]
+    typed = [(dtype_in_file(t, dtype), t) for t in transfers]
     typed.sort(key=lambda pair: -item_size(pair[0]))
     header = make_header(((t.name, stored, t.shape) for stored, t in typed), map_sha256)
     tensors = tuple(_placed(typed, len(header), known))
@@ -6949,20 +7103,28 @@ def _placed(
     typed: list[tuple[str, Transfer]], begin: int, known: dict[int, Blocks]
 ) -> Iterator[OutputTensor]:
     for dtype, transfer in typed:
-        # Many tensors of one statement have the very same copies, which are long to compare.
-        blocks = known.get(id(transfer.copies))
-        if blocks is None:
-            blocks = known[id(transfer.copies)] = find_blocks(transfer.copies)
-        size = prod(transfer.shape) * item_size(dtype)
-        yield OutputTensor(transfer, blocks, dtype, begin, size)
-        begin += size
+        tensor = output_tensor(transfer, dtype, begin, known)
+        yield tensor
+        begin += tensor.size
+
+
+def output_tensor(
+    transfer: Transfer, dtype: str, begin: int, known: dict[int, Blocks]
+) -> OutputTensor:
+    """A tensor from a byte of its file on; `known` as in output_file."""
+    # Many tensors of one statement have the very same copies, which are long to compare.
+    blocks = known.get(id(transfer.copies))
+    if blocks is None:
+        blocks = known[id(transfer.copies)] = find_blocks(transfer.copies)
+    size = prod(transfer.shape) * item_size(dtype)
+    return OutputTensor(transfer, blocks, dtype, begin, size)
 
 
 def _stored_size(transfer: Transfer, dtype: str | None) -> int:
-    return prod(transfer.shape) * item_size(_dtype_in_file(transfer, dtype))
+    return prod(transfer.shape) * item_size(dtype_in_file(transfer, dtype))
 
 
-def _dtype_in_file(transfer: Transfer, asked: str | None) -> str:
+def dtype_in_file(transfer: Transfer, asked: str | None) -> str:
     """The dtype that a tensor is written in, --dtype considered."""
     if transfer.fixed:
         return str(transfer.dtype)
@@ -6998,8 +7160,12 @@ def file_runs(
     """The runs that touch the bytes [begin, end) of the data of a file, in order and without a gap."""
     first = max(0, bisect_right(file.starts, begin) - 1)
     last, stop = None, begin  # the run so far, and where it ends
-    for tensor in file.tensors[first : bisect_left(file.starts, end)]:
-        for run in _tensor_runs(found, tensor, begin, end) if tensor.size else ():
+    for number in range(first, bisect_left(file.starts, end)):
+        tensor = file.tensors[number]
+        runs = _tensor_runs(found, tensor, begin, end) if tensor.size else []
+        if file.gaps:
+            runs.append(_gap_behind(tensor, memoryview(file.gaps[number])))
+        for run in runs:
             if run.end <= begin:
                 continue
             if last is None or not _goes_on(last, run):
@@ -7009,6 +7175,13 @@ def file_runs(
             stop = run.end
     if last is not None:
         yield last._replace(end=stop)
+
+
+def _gap_behind(tensor: OutputTensor, gap: memoryview) -> Run:
+    """What stands in a file behind a tensor, before the next one begins."""
+    begin = tensor.begin + tensor.size
+    stored = StoredTensor("U8", (len(gap),), "", 0, len(gap), gap)
+    return Run(begin, begin + len(gap), -begin, stored, tensor)
 
 
 def _goes_on(one: Run, other: Run) -> bool:
@@ -8069,9 +8242,16 @@ def verify_header(file: OutputFile, path: str, look: Callable[[], None]) -> None
     if found != file.header:
         at = first_difference(file.header, found)
         what = "header" if at >= LENGTH else "length of the header"
-        raise _differing(f"{path}: {what}", at, file.header, found)
+        raise differing(f"{path}: {what}", at, file.header, found)
     tensors = read_header(path)
     look()
+    verify_tensors(file, path, tensors)
+
+
+def verify_tensors(
+    file: OutputFile, path: str, tensors: Mapping[str, StoredTensor]
+) -> None:
+    """ConversionError where the tensors that are read of a written file are not those that were meant."""
     for tensor in file.tensors:
         name = tensor.transfer.name
         meant = (
@@ -8131,7 +8311,7 @@ def verify_document(path: str, text: bytes) -> None:
     with open(path, "rb") as written:
         found = written.read(len(text) + 1)
     if found != text:
-        raise _differing(path, first_difference(text, found), text, found)
+        raise differing(path, first_difference(text, found), text, found)
 
 
 def verify_copy(source: str, path: str) -> None:
@@ -8142,7 +8322,7 @@ def verify_copy(source: str, path: str) -> None:
             expected, found = original.read(CHUNK), written.read(CHUNK)
             if found != expected:
                 at = first_difference(expected, found)
-                raise _differing(path, begin + at, expected, found, begin)
+                raise differing(path, begin + at, expected, found, begin)
             begin += len(expected)
 
 
@@ -8167,25 +8347,28 @@ def _difference(
         key=lambda t: t.begin + bool(t.size),
     )
     where = low + at - tensor.begin
+    if where >= tensor.size:  # what stands between tensors
+        return differing(path, low + at, expected, found, low)
     shape, dtype = tensor.transfer.shape, tensor.dtype
-    return _unreliable(
+    return unreliable(
         f"{path}: {tensor.transfer.name}",
         element_difference(shape, dtype, where, expected, found, at),
     )
 
 
-def _differing(
-    where: str, at: int, expected: bytes, found: bytes, begin: int = 0
+def differing(
+    where: str, at: int, expected: bytes, found: bytes | bytearray, begin: int = 0
 ) -> ConversionError:
     """The error for byte `at` of a file, of which bytes from `begin` on were expected and found."""
     one, other = (text[at - begin : at - begin + 1].hex() for text in (expected, found))
-    return _unreliable(
+    return unreliable(
         where,
         f"byte {at}: expected {one or 'the end of the file'}, found {other or 'the end of the file'}",
     )
 
 
-def _unreliable(where: str, what: str) -> ConversionError:
+def unreliable(where: str, what: str) -> ConversionError:
+    """The error for a file that does not hold what was written to it."""
     return ConversionError(
         f"{where}: {what}; the file differs from what was written to it, the storage is not reliable"
     )
@@ -8204,12 +8387,14 @@ def copy_files(source: str, folder: str, names: Iterable[str], verify: bool) -> 
 
 
 def write_documents(
-    folder: str, documents: Mapping[str, Mapping[str, Any]], verify: bool
+    folder: str, documents: Mapping[str, Mapping[str, Any] | bytes], verify: bool
 ) -> None:
-    """Write JSON files, by name; with `verify` they are read back and compared."""
+    """Write JSON files, and others as they are, by name; with `verify` they are read back and compared."""
     for name, document in documents.items():
         path = os.path.join(folder, name)
-        text = f"{json.dumps(document, indent=2)}\n".encode("ascii")
+        text = document
+        if not isinstance(text, bytes):
+            text = f"{json.dumps(document, indent=2)}\n".encode("ascii")
         write_document(path, text)
         if verify:
             verify_document(path, text)
@@ -8409,8 +8594,8 @@ class TargetContent(NamedTuple):
 
     files: list[OutputFile]
     documents: Mapping[
-        str, Mapping[str, Any]
-    ]  # JSON files by name, in the order of writing
+        str, Mapping[str, Any] | bytes
+    ]  # JSON files, and others as they are, by name, in the order of writing
     copied: list[str]  # names of files of the source
     by_rank: bool  # a file a rank, not shards of one
     narrowing: Narrowing
@@ -8470,13 +8655,22 @@ def write_target(
             (resume_file if file.name in kept else create_file)(file, path)
         _write_files(source.tensors, content, folder, threads, verify, meter, kept)
         account.begin("finishing")
-        if verify:
-            for file in content.files:
-                verify_header(file, os.path.join(folder, file.name), account.look)
+        for file in content.files:
+            _close_file(file, os.path.join(folder, file.name), verify, account)
         copy_files(source.path, folder, content.copied, verify)
         write_documents(folder, content.documents, verify)
         write_documents(folder, {LEDGER_FILE: ledger()}, verify)
         check_unchanged(source.folder.seen)
+
+
+def _close_file(file: OutputFile, path: str, verify: bool, account: Account) -> None:
+    """Finish a file whose tensors are written; with `verify` it is read back."""
+    if file.closing is not None:
+        file.closing.seal(file, path)
+        if verify:
+            file.closing.verify(file, path)
+    elif verify:
+        verify_header(file, path, account.look)
 
 
 def _write_files(
@@ -8828,11 +9022,10 @@ def _digest(file: Any, size: int) -> str:
 
 
 def _written_file(file: OutputFile) -> dict[str, Any]:
-    return {
-        "tensors": len(file.tensors),
-        "bytes": file.size,
-        "header_sha256": sha256(file.header).hexdigest(),
-    }
+    said = {"tensors": len(file.tensors), "bytes": file.size}
+    if file.closing is not None:  # what stands before its tensors says less
+        return said
+    return {**said, "header_sha256": sha256(file.header).hexdigest()}
 
 
 def _by_kind(tensors: Iterable[OutputTensor]) -> dict[str, dict[str, int]]:
@@ -9652,6 +9845,7 @@ def convert_directory(
     to: str,
     mesh: Any = None,
     *,
+    form: str | None = None,
     dtype: str | None = None,
     max_memory: int | str | None = None,
     max_shard_size: int | str = "5GB",
@@ -9672,6 +9866,7 @@ def convert_directory(
 
     `mesh` is the target's where that layout has ranks (one rank if it is None); else what the caller says of
     the source's (None: as its config or its file names say). `choices` are the map's options and variants by name,
+    `form` is the format of the files, the first that the map says if it is None,
     `dtype` is f32, bf16 or f16, and with `allow_narrowing` a number that is too large for a dtype becomes infinite.
     Sizes are bytes or text such as "5GB", `progress` takes bytes (done, total), `announce` what is done from now on,
     such as "reading headers".
@@ -9684,6 +9879,8 @@ def convert_directory(
     sides = (converter.left, converter.right)
     here, there = sides if converter.side(to) else sides[::-1]
     check_choices(converter, choices)
+    if form is not None:
+        check_known(f"format of {there.name}", [form], there.forms)
     stored_dtype = _stored_dtype(dtype)
     shard_size = parse_size(max_shard_size)
     memory = None if max_memory is None else parse_size(max_memory)
@@ -9706,17 +9903,22 @@ def convert_directory(
         account.begin("checking values")
         nonzero = check_values(plan, source, check_replicas)
         account.begin("planning")
-        if there.file is None:
+        container = there.container(form or there.form)
+        ranks = converter.ranks(plan.target, mesh)
+        if container is not None:
+            files = container.outputs(plan, ranks, stored_dtype)
+        elif there.file is None:
             files = shard_outputs(plan, shard_size, stored_dtype)
         else:
-            files = rank_outputs(
-                plan, there, converter.ranks(plan.target, mesh), stored_dtype
-            )
+            files = rank_outputs(plan, there, ranks, stored_dtype)
         if any(tensor.transfer.changes for file in files for tensor in file.tensors):
             check_cast_library(f"the arithmetic of {converter.name}.map")
         narrowing = Narrowing(source.tensors, allow_narrowing)
         made_for = mesh_of(mesh, plan.target)
         content = _content(plan, source, there, made_for, files, narrowing)
+        if container is not None:
+            documents = {**container.documents(files), **content.documents}
+            content = content._replace(documents=documents)
         report = _report(plan, source, content, target.path, (here, there), made_for)
     threads = prepare_writing(source, content, target, threads, verify, memory)
     report = replace(
@@ -10321,6 +10523,7 @@ def _settings(
 ) -> dict[str, Any]:
     """What both commands are told."""
     return dict(
+        form=given.form,
         dtype=given.dtype,
         max_memory=given.max_memory,
         max_shard_size=given.max_shard_size,
@@ -10360,7 +10563,7 @@ def _parser(made: Converter) -> Parser:
         does = f"convert a checkpoint from {here.name} to {there.name}"
         command = add_command(commands, f"to-{there.name}", does, EXIT_CODES)
         command.set_defaults(to=there.name, run=_convert)
-        _add_arguments(command, made, here.file is not None)
+        _add_arguments(command, made, there, here.file is not None)
     if made.mesh is not None:
         _add_resharding(commands, made)
     add_inspecting(commands, made)
@@ -10372,7 +10575,7 @@ def _add_resharding(commands: Any, made: Converter) -> None:
     does = f"write a checkpoint of {layout.name} for another mesh"
     command = add_command(commands, "reshard", does, EXIT_CODES)
     command.set_defaults(run=_reshard)
-    _add_arguments(command, made, True)
+    _add_arguments(command, made, layout, True)
     add_mesh(command, made, "to write (default: 1)", "to_")
     command.add_argument(
         "--to-set",
@@ -10384,9 +10587,13 @@ def _add_resharding(commands: Any, made: Converter) -> None:
 
 
 def _add_arguments(
-    command: argparse.ArgumentParser, made: Converter, from_ranks: bool
+    command: argparse.ArgumentParser, made: Converter, there: Side, from_ranks: bool
 ) -> None:
     add = command.add_argument
+    command.set_defaults(form=None)
+    if len(there.forms) > 1:
+        what = f"of the files to write (default: {there.form})"
+        add("--format", dest="form", choices=there.forms, help=what)
     add(
         "source", metavar="SRC", help="the directory of the checkpoint; it is only read"
     )

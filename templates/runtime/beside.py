@@ -22,12 +22,14 @@ def copy_files(source: str, folder: str, names: Iterable[str], verify: bool) -> 
 
 
 def write_documents(
-    folder: str, documents: Mapping[str, Mapping[str, Any]], verify: bool
+    folder: str, documents: Mapping[str, Mapping[str, Any] | bytes], verify: bool
 ) -> None:
-    """Write JSON files, by name; with `verify` they are read back and compared."""
+    """Write JSON files, and others as they are, by name; with `verify` they are read back and compared."""
     for name, document in documents.items():
         path = os.path.join(folder, name)
-        text = f"{json.dumps(document, indent=2)}\n".encode("ascii")
+        text = document
+        if not isinstance(text, bytes):
+            text = f"{json.dumps(document, indent=2)}\n".encode("ascii")
         write_document(path, text)
         if verify:
             verify_document(path, text)

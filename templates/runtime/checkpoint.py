@@ -52,6 +52,7 @@ def convert_directory(
     to: str,
     mesh: Any = None,
     *,
+    form: str | None = None,
     dtype: str | None = None,
     max_memory: int | str | None = None,
     max_shard_size: int | str = "5GB",
@@ -72,6 +73,7 @@ def convert_directory(
 
     `mesh` is the target's where that layout has ranks (one rank if it is None); else what the caller says of
     the source's (None: as its config or its file names say). `choices` are the map's options and variants by name,
+    `form` is the format of the files, the first that the map says if it is None,
     `dtype` is f32, bf16 or f16, and with `allow_narrowing` a number that is too large for a dtype becomes infinite.
     Sizes are bytes or text such as "5GB", `progress` takes bytes (done, total), `announce` what is done from now on,
     such as "reading headers".
@@ -84,6 +86,8 @@ def convert_directory(
     sides = (converter.left, converter.right)
     here, there = sides if converter.side(to) else sides[::-1]
     check_choices(converter, choices)
+    if form is not None:
+        check_known(f"format of {there.name}", [form], there.forms)
     stored_dtype = _stored_dtype(dtype)
     shard_size = parse_size(max_shard_size)
     memory = None if max_memory is None else parse_size(max_memory)
@@ -106,17 +110,22 @@ def convert_directory(
         account.begin("checking values")
         nonzero = check_values(plan, source, check_replicas)
         account.begin("planning")
-        if there.file is None:
+        container = there.container(form or there.form)
+        ranks = converter.ranks(plan.target, mesh)
+        if container is not None:
+            files = container.outputs(plan, ranks, stored_dtype)
+        elif there.file is None:
             files = shard_outputs(plan, shard_size, stored_dtype)
         else:
-            files = rank_outputs(
-                plan, there, converter.ranks(plan.target, mesh), stored_dtype
-            )
+            files = rank_outputs(plan, there, ranks, stored_dtype)
         if any(tensor.transfer.changes for file in files for tensor in file.tensors):
             check_cast_library(f"the arithmetic of {converter.name}.map")
         narrowing = Narrowing(source.tensors, allow_narrowing)
         made_for = mesh_of(mesh, plan.target)
         content = _content(plan, source, there, made_for, files, narrowing)
+        if container is not None:
+            documents = {**container.documents(files), **content.documents}
+            content = content._replace(documents=documents)
         report = _report(plan, source, content, target.path, (here, there), made_for)
     threads = prepare_writing(source, content, target, threads, verify, memory)
     report = replace(

@@ -15,6 +15,8 @@ from .recipe import Copy
 from .spelling import as_found
 
 MOST_COMPARED = 20_000  # names, which takes less than a second
+# The dtype of what is stored in the place of a tensor and is none: it can be left behind, and never be read.
+NO_TENSOR = "no tensor"
 
 
 class Source(NamedTuple):
@@ -105,7 +107,8 @@ def _read_plain(
         read[rank].add(name)
         sources.append(Source(rank, name))
     else:
-        return Checked(group, tuple(sources), dtype)
+        if dtype != NO_TENSOR:
+            return Checked(group, tuple(sources), dtype)
     for rank, name in sources:
         read[rank].discard(name)
     return None
@@ -182,6 +185,10 @@ def _check_shape(
     recipe, named = group.recipe, named_in(findings.found, source)
     have = tuple(findings.found[source.rank][source.name].shape)
     formula = recipe.tensors[piece.side][piece.position].formula
+    if findings.found[source.rank][source.name].dtype == NO_TENSOR:
+        raise ConversionError(
+            f"{' '.join(filter(None, (named, formula)))}: expected a tensor, found something else, which is not read ({recipe.where})"
+        )
     if shape is None or have != shape:
         raise ConversionError(
             f"{named} {formula}: expected {list(shape or ())}{recipe.legend()}, found {list(have)} ({recipe.where})"

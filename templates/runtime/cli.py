@@ -23,7 +23,7 @@ from .casting import CAST_DTYPES
 from .checkpoint import convert_directory, reshard_directory
 from .errors import ConversionError, one_line
 from .inspecting import add_inspecting
-from .mapping import Converter
+from .mapping import Converter, Side
 from .progress import ProgressLine
 from .report import Report
 from .signals import Terminated, ended_by_signals
@@ -140,6 +140,7 @@ def _settings(
 ) -> dict[str, Any]:
     """What both commands are told."""
     return dict(
+        form=given.form,
         dtype=given.dtype,
         max_memory=given.max_memory,
         max_shard_size=given.max_shard_size,
@@ -179,7 +180,7 @@ def _parser(made: Converter) -> Parser:
         does = f"convert a checkpoint from {here.name} to {there.name}"
         command = add_command(commands, f"to-{there.name}", does, EXIT_CODES)
         command.set_defaults(to=there.name, run=_convert)
-        _add_arguments(command, made, here.file is not None)
+        _add_arguments(command, made, there, here.file is not None)
     if made.mesh is not None:
         _add_resharding(commands, made)
     add_inspecting(commands, made)
@@ -191,7 +192,7 @@ def _add_resharding(commands: Any, made: Converter) -> None:
     does = f"write a checkpoint of {layout.name} for another mesh"
     command = add_command(commands, "reshard", does, EXIT_CODES)
     command.set_defaults(run=_reshard)
-    _add_arguments(command, made, True)
+    _add_arguments(command, made, layout, True)
     add_mesh(command, made, "to write (default: 1)", "to_")
     command.add_argument(
         "--to-set",
@@ -203,9 +204,13 @@ def _add_resharding(commands: Any, made: Converter) -> None:
 
 
 def _add_arguments(
-    command: argparse.ArgumentParser, made: Converter, from_ranks: bool
+    command: argparse.ArgumentParser, made: Converter, there: Side, from_ranks: bool
 ) -> None:
     add = command.add_argument
+    command.set_defaults(form=None)
+    if len(there.forms) > 1:
+        what = f"of the files to write (default: {there.form})"
+        add("--format", dest="form", choices=there.forms, help=what)
     add(
         "source", metavar="SRC", help="the directory of the checkpoint; it is only read"
     )

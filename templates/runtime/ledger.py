@@ -100,11 +100,10 @@ def _digest(file: Any, size: int) -> str:
 
 
 def _written_file(file: OutputFile) -> dict[str, Any]:
-    return {
-        "tensors": len(file.tensors),
-        "bytes": file.size,
-        "header_sha256": sha256(file.header).hexdigest(),
-    }
+    said = {"tensors": len(file.tensors), "bytes": file.size}
+    if file.closing is not None:  # what stands before its tensors says less
+        return said
+    return {**said, "header_sha256": sha256(file.header).hexdigest()}
 
 
 def _by_kind(tensors: Iterable[OutputTensor]) -> dict[str, dict[str, int]]:

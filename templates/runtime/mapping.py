@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from math import lcm, prod
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from .config import ConfigTable
 from .errors import ConversionError
@@ -125,14 +125,54 @@ class Tail(NamedTuple):
 Item: TypeAlias = "Group | Make | Drop | Tail"
 
 
+class Container(Protocol):
+    """Another format than safetensors that the files of a layout may have.
+
+    Paths are those of a checkpoint's directory, `files` its SourceFiles; tensors are by rank, as in a SourceFolder.
+    """
+
+    @property
+    def form(self) -> str:
+        """The name of the format."""
+
+    def is_there(self, path: str, mesh_class: Any) -> bool:
+        """Whether a directory has files of this format."""
+
+    def mesh_there(self, path: str, side: Side, mesh_class: Any) -> Any:
+        """The mesh that the names of its files show."""
+
+    def read(self, files: Any, mesh: Any) -> tuple[tuple[str, ...], dict[Any, Any]]:
+        """The names of what was read, and the tensors."""
+
+    def outputs(self, plan: Any, ranks: list[Any], dtype: str | None) -> list[Any]:
+        """The files to write, as OutputFiles."""
+
+    def documents(self, files: list[Any]) -> dict[str, Any]:
+        """What is written besides these files, by name."""
+
+
 class Side(NamedTuple):
-    """One layout: its config, the file of a rank (None where the layout has no mesh), how its names may begin."""
+    """One layout: its config, the file of a rank (None where the layout has no mesh), how its names may begin.
+
+    `form` is the format that is written unless another of `containers` is asked for.
+    """
 
     name: str
     read: Callable[..., Any]
     write: Callable[[Any], dict[str, Any]]
     file: Callable[[Any], str] | None
     prefixes: tuple[str, ...] = ("",)
+    form: str = "safetensors"
+    containers: tuple[Container, ...] = ()
+
+    @property
+    def forms(self) -> list[str]:
+        """The formats that this layout may be written in."""
+        return list(dict.fromkeys((self.form, *(one.form for one in self.containers))))
+
+    def container(self, form: str) -> Container | None:
+        """The container of a format; None for safetensors files."""
+        return next((one for one in self.containers if one.form == form), None)
 
 
 class Meshes(NamedTuple):

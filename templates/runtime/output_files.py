@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from .casting import target_dtype
 from .errors import ConversionError
@@ -42,14 +42,29 @@ class OutputTensor(NamedTuple):
     size: int
 
 
+class Closing(Protocol):
+    """What a file of another kind than safetensors needs when its tensors are written."""
+
+    def seal(self, file: OutputFile, path: str) -> None:
+        """Write what follows from the bytes of the tensors."""
+
+    def verify(self, file: OutputFile, path: str) -> None:
+        """ConversionError where the file is not read as it was meant."""
+
+
 class OutputFile(NamedTuple):
-    """A safetensors file: its name below the target directory, its header and its tensors."""
+    """A file of tensors: its name below the target directory, what stands before its tensors, and these.
+
+    `gaps` is what stands behind each tensor, before the next one, where the tensors do not follow each other.
+    """
 
     name: str
     header: bytes
     tensors: tuple[OutputTensor, ...]
     starts: tuple[int, ...]  # the first byte of each tensor
     size: int
+    gaps: tuple[bytes, ...] = ()
+    closing: Closing | None = None
 
 
 def rank_outputs(
@@ -107,7 +122,7 @@ def output_file(
 
     `known` has the blocks of the copies, by their id, that files before it have.
     """
-    typed = [(_dtype_in_file(t, dtype), t) for t in transfers]
+    typed = [(dtype_in_file(t, dtype), t) for t in transfers]
     typed.sort(key=lambda pair: -item_size(pair[0]))
     header = make_header(((t.name, stored, t.shape) for stored, t in typed), map_sha256)
     tensors = tuple(_placed(typed, len(header), known))
@@ -141,20 +156,28 @@ def _placed(
     typed: list[tuple[str, Transfer]], begin: int, known: dict[int, Blocks]
 ) -> Iterator[OutputTensor]:
     for dtype, transfer in typed:
-        # Many tensors of one statement have the very same copies, which are long to compare.
-        blocks = known.get(id(transfer.copies))
-        if blocks is None:
-            blocks = known[id(transfer.copies)] = find_blocks(transfer.copies)
-        size = prod(transfer.shape) * item_size(dtype)
-        yield OutputTensor(transfer, blocks, dtype, begin, size)
-        begin += size
+        tensor = output_tensor(transfer, dtype, begin, known)
+        yield tensor
+        begin += tensor.size
+
+
+def output_tensor(
+    transfer: Transfer, dtype: str, begin: int, known: dict[int, Blocks]
+) -> OutputTensor:
+    """A tensor from a byte of its file on; `known` as in output_file."""
+    # Many tensors of one statement have the very same copies, which are long to compare.
+    blocks = known.get(id(transfer.copies))
+    if blocks is None:
+        blocks = known[id(transfer.copies)] = find_blocks(transfer.copies)
+    size = prod(transfer.shape) * item_size(dtype)
+    return OutputTensor(transfer, blocks, dtype, begin, size)
 
 
 def _stored_size(transfer: Transfer, dtype: str | None) -> int:
-    return prod(transfer.shape) * item_size(_dtype_in_file(transfer, dtype))
+    return prod(transfer.shape) * item_size(dtype_in_file(transfer, dtype))
 
 
-def _dtype_in_file(transfer: Transfer, asked: str | None) -> str:
+def dtype_in_file(transfer: Transfer, asked: str | None) -> str:
     """The dtype that a tensor is written in, --dtype considered."""
     if transfer.fixed:
         return str(transfer.dtype)

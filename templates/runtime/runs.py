@@ -40,8 +40,12 @@ def file_runs(
     """The runs that touch the bytes [begin, end) of the data of a file, in order and without a gap."""
     first = max(0, bisect_right(file.starts, begin) - 1)
     last, stop = None, begin  # the run so far, and where it ends
-    for tensor in file.tensors[first : bisect_left(file.starts, end)]:
-        for run in _tensor_runs(found, tensor, begin, end) if tensor.size else ():
+    for number in range(first, bisect_left(file.starts, end)):
+        tensor = file.tensors[number]
+        runs = _tensor_runs(found, tensor, begin, end) if tensor.size else []
+        if file.gaps:
+            runs.append(_gap_behind(tensor, memoryview(file.gaps[number])))
+        for run in runs:
             if run.end <= begin:
                 continue
             if last is None or not _goes_on(last, run):
@@ -51,6 +55,13 @@ def file_runs(
             stop = run.end
     if last is not None:
         yield last._replace(end=stop)
+
+
+def _gap_behind(tensor: OutputTensor, gap: memoryview) -> Run:
+    """What stands in a file behind a tensor, before the next one begins."""
+    begin = tensor.begin + tensor.size
+    stored = StoredTensor("U8", (len(gap),), "", 0, len(gap), gap)
+    return Run(begin, begin + len(gap), -begin, stored, tensor)
 
 
 def _goes_on(one: Run, other: Run) -> bool:

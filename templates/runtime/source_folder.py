@@ -9,12 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
 from .errors import ConversionError
-from .mapping import Side
+from .mapping import Container, Side
 from .safetensors_io import read_header
 from .source_files import SourceFiles, what_is
 from .stored import StoredTensor, StoredTensors
@@ -56,12 +57,18 @@ def open_source(
         names, tensors = _read_shards(files)
         all_tensors = StoredTensors(os.path.join(path, names[0]), tensors)
         return SourceFolder(path, config, None, names, {None: all_tensors}, files)
-    mesh = _source_mesh(path, side, mesh_class, claimed, config)
+    container = _container_of(path, side, mesh_class)
+    mesh_there = _mesh_there if container is None else container.mesh_there
+    mesh = _source_mesh(
+        path, mesh_class, claimed, config, lambda: mesh_there(path, side, mesh_class)
+    )
+    if container is not None:
+        found, ranks = container.read(files, mesh)
+        return SourceFolder(path, config, mesh, found, ranks, files)
     of_rank = {rank: _found(path, side.file(rank)) for rank in mesh.ranks()}
-    _check_rank_files(path, of_rank, mesh)
+    check_rank_files(path, of_rank, mesh)
     read = {
-        name: StoredTensors(os.path.join(path, name), _read_weights(files, name))
-        for name in dict.fromkeys(of_rank.values())
+        name: _read_weights(files, name) for name in dict.fromkeys(of_rank.values())
     }
     ranks = {rank: read[name] for rank, name in of_rank.items()}
     return SourceFolder(path, config, mesh, tuple(read), ranks, files)
@@ -76,27 +83,36 @@ def _read_config(files: SourceFiles) -> dict[str, Any]:
     return files.document(CONFIG_FILE)
 
 
-def _read_weights(files: SourceFiles, name: str) -> dict[str, StoredTensor]:
+def _read_weights(files: SourceFiles, name: str) -> StoredTensors:
+    is_safe = name.endswith(".safetensors")
+    return read_weights(files, name, read_header if is_safe else read_torch_file)
+
+
+def read_weights(
+    files: SourceFiles, name: str, read: Callable[[str], dict[str, StoredTensor]]
+) -> StoredTensors:
+    """The tensors of a file that `read` knows how to read."""
     path = files.place(name)
     if not os.path.isfile(path):
         raise ConversionError(
             f"{path}: expected a file of tensors, found {what_is(path)}"
         )
-    tensors = _read_tensors_of(path)
+    tensors = _unless_too_large(path, read)
     if tensors is None:
         raise OSError(errno.ENOMEM, "expected more memory, found none left", path)
     for tensor in tensors.values():
         if tensor.seen is not None:
             files.seen[path] = tensor.seen
         break
-    return tensors
+    return StoredTensors(path, tensors)
 
 
-def _read_tensors_of(path: str) -> dict[str, StoredTensor] | None:
+def _unless_too_large(
+    path: str, read: Callable[[str], dict[str, StoredTensor]]
+) -> dict[str, StoredTensor] | None:
     """The tensors of a file; None where memory does not suffice, which is given back when the error is gone."""
-    is_safe = path.endswith(".safetensors")
     with suppress(MemoryError):
-        return read_header(path) if is_safe else read_torch_file(path)
+        return read(path)
     return None
 
 
@@ -189,7 +205,11 @@ def _is_plain_name(file: str) -> bool:
 
 
 def _source_mesh(
-    path: str, side: Side, mesh_class: Any, claimed: Any, config: dict[str, Any]
+    path: str,
+    mesh_class: Any,
+    claimed: Any,
+    config: dict[str, Any],
+    as_named: Callable[[], Any],
 ) -> Any:
     """The mesh of a directory: as its config records it, as the caller claims it, or as its files are named."""
     recorded = _recorded_mesh(path, mesh_class, config)
@@ -198,7 +218,7 @@ def _source_mesh(
             f"{os.path.join(path, CONFIG_FILE)}: expected {mesh_text(claimed)} as asked for, "
             f"found {mesh_text(recorded)}"
         )
-    return recorded or claimed or _mesh_of_names(path, side, mesh_class)
+    return recorded or claimed or as_named()
 
 
 def _recorded_mesh(path: str, mesh_class: Any, config: dict[str, Any]) -> Any:
@@ -224,25 +244,59 @@ def _recorded_mesh(path: str, mesh_class: Any, config: dict[str, Any]) -> Any:
     return mesh
 
 
-def _mesh_of_names(path: str, side: Side, mesh_class: Any) -> Any:
-    """Each dim as large as the coordinates in the names of the rank files go on without a hole."""
+def _container_of(path: str, side: Side, mesh_class: Any) -> Container | None:
+    """The container of another format that a directory is; None where it is one of safetensors files."""
+    is_plain = side.form == "safetensors"
+    there = [one for one in side.containers if one.is_there(path, mesh_class)]
+    forms = [container.form for container in there]
+    if there and is_plain and names_like(path, _pattern(side, mesh_class)):
+        forms.insert(0, "safetensors")
+    if len(forms) > 1:
+        raise ConversionError(
+            f"{path}: expected rank files in one format, found those of {' and of '.join(forms)}; "
+            "move the others elsewhere"
+        )
+    return there[0] if there else None if is_plain else side.container(side.form)
+
+
+def _mesh_there(path: str, side: Side, mesh_class: Any) -> Any:
+    return mesh_in(names_like(path, _pattern(side, mesh_class)), mesh_class)
+
+
+def _pattern(side: Side, mesh_class: Any) -> str:
+    """What the names of rank files look like, with any of their ends."""
     assert side.file is not None, "a layout without ranks has no rank files"
-    dims = [dim.name for dim in fields(mesh_class)]
+    stem, suffix = os.path.splitext(blank_name(side.file, mesh_class))
+    ends = "|".join(map(re.escape, (suffix, *RANK_SUFFIXES)))
+    return f"{rank_pattern(stem, mesh_class)}(?:{ends})"
+
+
+def blank_name(file: Callable[[Any], str], mesh_class: Any) -> str:
+    """The name of a rank file with blanks for coordinates."""
     rank_class = type(mesh_class().ranks()[0])
-    stem, suffix = os.path.splitext(side.file(rank_class(*map(_Blank, dims))))
-    pattern = re.escape(stem)
-    for dim in dims:
+    return file(rank_class(*(_Blank(dim.name) for dim in fields(mesh_class))))
+
+
+def rank_pattern(name: str, mesh_class: Any) -> str:
+    """What a name with blanks for coordinates stands for: a pattern with a group for each of them."""
+    pattern = re.escape(name)
+    for dim in (dim.name for dim in fields(mesh_class)):
         blank = re.escape(str(_Blank(dim)))
         pattern = pattern.replace(blank, rf"(?P<{dim}>\d+)", 1).replace(blank, r"\d+")
-    pattern += f"(?:{'|'.join(map(re.escape, (suffix, *RANK_SUFFIXES)))})"
-    there = [
-        found.groupdict()
-        for name in _files_below(path, pattern.count("/"))
-        if (found := re.fullmatch(pattern, name))
-    ]
+    return pattern
+
+
+def names_like(path: str, pattern: str) -> list[re.Match[str]]:
+    """The files below a directory whose names are like a pattern."""
+    names = files_below(path, pattern.count("/"))
+    return [found for name in names if (found := re.fullmatch(pattern, name))]
+
+
+def mesh_in(there: list[re.Match[str]], mesh_class: Any) -> Any:
+    """Each dim as large as the coordinates in the names of the rank files go on without a hole."""
     sizes = {}
-    for dim in dims:
-        coordinates = {int(found.get(dim, 0)) for found in there}
+    for dim in (dim.name for dim in fields(mesh_class)):
+        coordinates = {int(found.groupdict().get(dim) or 0) for found in there}
         sizes[dim] = min(set(range(1, len(coordinates) + 2)) - coordinates)
     return mesh_class(**sizes)
 
@@ -266,7 +320,7 @@ def _found(path: str, name: str) -> str:
     return name
 
 
-def _check_rank_files(path: str, names: dict[Any, str], mesh: Any) -> None:
+def check_rank_files(path: str, names: dict[Any, str], mesh: Any) -> None:
     """Every rank has its file, and no file of that kind belongs to no rank."""
     for rank, name in names.items():
         file = os.path.join(path, name)
@@ -277,7 +331,7 @@ def _check_rank_files(path: str, names: dict[Any, str], mesh: Any) -> None:
             )
     alike = {_without_numbers(name) for name in names.values()}
     expected = set(names.values())
-    for name in _files_below(path, max(name.count("/") for name in expected)):
+    for name in files_below(path, max(name.count("/") for name in expected)):
         if name not in expected and _without_numbers(name) in alike:
             raise ConversionError(
                 f"{os.path.join(path, name)}: expected the {len(expected)} files of {mesh_text(mesh)}, "
@@ -291,7 +345,7 @@ def _without_numbers(name: str) -> str:
     return re.sub(r"\d+", "#", stem if suffix in RANK_SUFFIXES else name)
 
 
-def _files_below(path: str, depth: int) -> list[str]:
+def files_below(path: str, depth: int) -> list[str]:
     """The files in a directory and in the folders down to a depth, by their relative names."""
     names: list[str] = []
     level = [""]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .errors import ConversionError
@@ -38,15 +38,25 @@ def read_torch_file(path: str) -> dict[str, StoredTensor]:
 
     Raises ConversionError where the file is anything but a dictionary of dense tensors.
     """
-    file = _read_torch(path)
+    file = read_records(path)
     if not isinstance(file.pickled, StateDict):
         raise ConversionError(
-            f"{path}: expected a dictionary of tensors, found {_kind_found(file.pickled)}"
+            f"{path}: expected a dictionary of tensors, found {kind_found(file.pickled)}"
         )
-    check_unicode(path, dict.fromkeys(file.pickled))
+    tensors = torch_tensors(file, file.pickled)
+    check_foreign(file, lambda name: False)
+    return tensors
+
+
+def torch_tensors(file: TorchRecords, views: StateDict) -> dict[str, StoredTensor]:
+    """The tensors of a dictionary in the pickle of a file; ConversionError where something else is among them."""
+    path = file.path
+    if views.odd:
+        raise _no_tensors(path, f"found in its pickle a {views.odd} for a name")
+    check_unicode(path, dict.fromkeys(views))
     storages: dict[str, TorchStorage] = {}
     tensors, held = dict[str, StoredTensor](), 0
-    for name, view in file.pickled.items():
+    for name, view in views.items():
         tensor = tensors[name] = _torch_tensor(file, name, view, storages)
         held += tensor.size if tensor.memory is not None else 0
         if held > file.seen.size:
@@ -54,11 +64,16 @@ def read_torch_file(path: str) -> dict[str, StoredTensor]:
                 f"{path}: {name}: expected less to copy than the file has, {file.seen.size} bytes, found {held}; "
                 "save the tensors as they are, not views of each other"
             )
-    if file.foreign:
-        raise _no_tensors(
-            path, f"found {file.foreign[0]} in its pickle, which is not run"
-        )
     return tensors
+
+
+def check_foreign(file: TorchRecords, is_known: Callable[[str], bool]) -> None:
+    """ConversionError where a pickle names something else than parts of tensors and what is known."""
+    for name in file.foreign:
+        if not is_known(name):
+            raise _no_tensors(
+                file.path, f"found {name} in its pickle, which is not run"
+            )
 
 
 def held_memory(tensors: dict[str, StoredTensor]) -> int:
@@ -72,10 +87,10 @@ def _no_tensors(path: str, found: str) -> ConversionError:
     )
 
 
-def _read_torch(path: str) -> TorchRecords:
+def read_records(path: str) -> TorchRecords:
     """What is in a file. Reading bytes that nobody has checked raises whatever they lead it into."""
     try:
-        text, seen, spans = _read_records(path)
+        text, seen, spans = _records_in(path)
     except ConversionError:
         raise
     except Exception as error:
@@ -90,7 +105,7 @@ def _read_torch(path: str) -> TorchRecords:
         raise _no_tensors(path, "found a pickle that is cut off or broken") from None
 
 
-def _read_records(path: str) -> tuple[bytes, FileIdentity, dict[str, tuple[int, int]]]:
+def _records_in(path: str) -> tuple[bytes, FileIdentity, dict[str, tuple[int, int]]]:
     """The pickle of a file, which file it is, and where its records are."""
     import zipfile
 
@@ -159,7 +174,8 @@ def _read_span(descriptor: int, span: tuple[int, int]) -> bytes:
     return os.pread(descriptor, min(size, PICKLE_LIMIT), begin)
 
 
-def _kind_found(found: Any) -> str:
+def kind_found(found: Any) -> str:
+    """What stands in a pickle, in a word."""
     names = {TorchView: "Tensor", StateDict: "dict"}
     return names.get(type(found)) or type(found).__name__
 
@@ -171,7 +187,7 @@ def _torch_tensor(
     where = f"{file.path}: {name}"
     if not isinstance(name, str) or not isinstance(view, TorchView):
         raise ConversionError(
-            f"{where}: expected a name and a tensor, found {_kind_found(view)}; "
+            f"{where}: expected a name and a tensor, found {kind_found(view)}; "
             "save a flat dictionary of tensors"
         )
     dtype, storage = view.dtype, view.storage

@@ -66,14 +66,28 @@ class Foreign:
     def __setstate__(self, state: Any) -> None:
         """Take anything."""
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Take anything."""
+
+    def append(self, item: Any) -> None:
+        """Take anything."""
+
+    extend = append
+
 
 class StateDict(dict[Any, Any]):
-    """A dictionary with names for keys, each once; hashing what else a pickle has for them could take for ever."""
+    """A dictionary with names for keys, each once; hashing what else a pickle has for them could take for ever.
+
+    `odd` is the first kind of such a key, whose entries are left out.
+    """
+
+    odd = ""
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Add an entry; ValueError where it cannot be."""
+        """Add an entry; ValueError where it stands there."""
         if type(key) is not str and not (type(key) is int and abs(key) < 2**63):
-            raise ValueError(f"a {type(key).__name__} for a name")
+            self.odd = self.odd or type(key).__name__
+            return
         if key in self:
             raise ValueError(f"`{key}`, which stands there twice")
         super().__setitem__(key, value)

@@ -6,13 +6,14 @@ Tensors are computed again from the source, copied files are read again, headers
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from .compare import element_difference, first_difference
 from .errors import ConversionError
 from .output_files import OutputFile
 from .safetensors_io import read_header
 from .siblings import Siblings
+from .stored import StoredTensor
 from .stream import CHUNK, Assembler
 
 LENGTH = 8  # bytes; what a safetensors file begins with is the length of its header
@@ -28,9 +29,16 @@ def verify_header(file: OutputFile, path: str, look: Callable[[], None]) -> None
     if found != file.header:
         at = first_difference(file.header, found)
         what = "header" if at >= LENGTH else "length of the header"
-        raise _differing(f"{path}: {what}", at, file.header, found)
+        raise differing(f"{path}: {what}", at, file.header, found)
     tensors = read_header(path)
     look()
+    verify_tensors(file, path, tensors)
+
+
+def verify_tensors(
+    file: OutputFile, path: str, tensors: Mapping[str, StoredTensor]
+) -> None:
+    """ConversionError where the tensors that are read of a written file are not those that were meant."""
     for tensor in file.tensors:
         name = tensor.transfer.name
         meant = (
@@ -90,7 +98,7 @@ def verify_document(path: str, text: bytes) -> None:
     with open(path, "rb") as written:
         found = written.read(len(text) + 1)
     if found != text:
-        raise _differing(path, first_difference(text, found), text, found)
+        raise differing(path, first_difference(text, found), text, found)
 
 
 def verify_copy(source: str, path: str) -> None:
@@ -101,7 +109,7 @@ def verify_copy(source: str, path: str) -> None:
             expected, found = original.read(CHUNK), written.read(CHUNK)
             if found != expected:
                 at = first_difference(expected, found)
-                raise _differing(path, begin + at, expected, found, begin)
+                raise differing(path, begin + at, expected, found, begin)
             begin += len(expected)
 
 
@@ -126,25 +134,28 @@ def _difference(
         key=lambda t: t.begin + bool(t.size),
     )
     where = low + at - tensor.begin
+    if where >= tensor.size:  # what stands between tensors
+        return differing(path, low + at, expected, found, low)
     shape, dtype = tensor.transfer.shape, tensor.dtype
-    return _unreliable(
+    return unreliable(
         f"{path}: {tensor.transfer.name}",
         element_difference(shape, dtype, where, expected, found, at),
     )
 
 
-def _differing(
-    where: str, at: int, expected: bytes, found: bytes, begin: int = 0
+def differing(
+    where: str, at: int, expected: bytes, found: bytes | bytearray, begin: int = 0
 ) -> ConversionError:
     """The error for byte `at` of a file, of which bytes from `begin` on were expected and found."""
     one, other = (text[at - begin : at - begin + 1].hex() for text in (expected, found))
-    return _unreliable(
+    return unreliable(
         where,
         f"byte {at}: expected {one or 'the end of the file'}, found {other or 'the end of the file'}",
     )
 
 
-def _unreliable(where: str, what: str) -> ConversionError:
+def unreliable(where: str, what: str) -> ConversionError:
+    """The error for a file that does not hold what was written to it."""
     return ConversionError(
         f"{where}: {what}; the file differs from what was written to it, the storage is not reliable"
     )

@@ -42,8 +42,8 @@ class TargetContent(NamedTuple):
 
     files: list[OutputFile]
     documents: Mapping[
-        str, Mapping[str, Any]
-    ]  # JSON files by name, in the order of writing
+        str, Mapping[str, Any] | bytes
+    ]  # JSON files, and others as they are, by name, in the order of writing
     copied: list[str]  # names of files of the source
     by_rank: bool  # a file a rank, not shards of one
     narrowing: Narrowing
@@ -103,13 +103,22 @@ def write_target(
             (resume_file if file.name in kept else create_file)(file, path)
         _write_files(source.tensors, content, folder, threads, verify, meter, kept)
         account.begin("finishing")
-        if verify:
-            for file in content.files:
-                verify_header(file, os.path.join(folder, file.name), account.look)
+        for file in content.files:
+            _close_file(file, os.path.join(folder, file.name), verify, account)
         copy_files(source.path, folder, content.copied, verify)
         write_documents(folder, content.documents, verify)
         write_documents(folder, {LEDGER_FILE: ledger()}, verify)
         check_unchanged(source.folder.seen)
+
+
+def _close_file(file: OutputFile, path: str, verify: bool, account: Account) -> None:
+    """Finish a file whose tensors are written; with `verify` it is read back."""
+    if file.closing is not None:
+        file.closing.seal(file, path)
+        if verify:
+            file.closing.verify(file, path)
+    elif verify:
+        verify_header(file, path, account.look)
 
 
 def _write_files(

@@ -1,0 +1,85 @@
+"""Pickles that are written: plain values, names of classes and functions, and what is made of them.
+
+The same value is the same text each time. Nothing is imported that a pickle names.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+
+class PickledName(NamedTuple):
+    """A class or a function, by its module and its name there."""
+
+    module: str
+    name: str
+
+
+class PickledCall(NamedTuple):
+    """What a function makes of arguments."""
+
+    function: PickledName
+    arguments: tuple[Any, ...]
+
+
+class PickledObject(NamedTuple):
+    """An object of a class, made of nothing, that is given a state."""
+
+    kind: PickledName
+    state: Any
+
+
+class PickledRecord(NamedTuple):
+    """What is stored outside of the pickle, by what the reader is told of it."""
+
+    key: tuple[Any, ...]
+
+
+def make_pickle(value: Any) -> bytes:
+    """The pickle of a value, in the protocol that torch.save writes."""
+    return b"".join((b"\x80\x02", *_pickled(value), b"."))
+
+
+def _pickled(value: Any) -> Iterable[bytes]:
+    """The text of a value, in pieces."""
+    match value:
+        case None:
+            yield b"N"
+        case bool():
+            yield b"\x88" if value else b"\x89"
+        case int():
+            yield _integer(value)
+        case float():
+            yield b"G" + struct.pack(">d", value)
+        case str():
+            text = value.encode("utf-8")
+            yield b"X" + struct.pack("<I", len(text)) + text
+        case PickledName(module, name):
+            yield f"c{module}\n{name}\n".encode("ascii")
+        case PickledCall(function, arguments):
+            yield from (*_pickled(function), *_pickled(arguments), b"R")
+        case PickledObject(kind, state):
+            yield from (*_pickled(kind), b")\x81", *_pickled(state), b"b")
+        case PickledRecord(key):
+            yield from (*_pickled(key), b"Q")
+        case tuple():
+            yield b"("
+            for item in value:
+                yield from _pickled(item)
+            yield b"t"
+        case Mapping():
+            yield b"}("
+            for key, item in value.items():
+                yield from (*_pickled(key), *_pickled(item))
+            yield b"u"
+        case _:
+            raise AssertionError(f"{type(value).__name__} is not pickled here")
+
+
+def _integer(value: int) -> bytes:
+    if -(2**31) <= value < 2**31:
+        return b"J" + struct.pack("<i", value)
+    text = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+    return b"\x8a" + bytes([len(text)]) + text
