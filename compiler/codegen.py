@@ -128,7 +128,7 @@ def test(
             arithmetic=any(witness.computed for witness in calls.witnesses),
             left_out="; ".join(_keywords(dict(mesh)) for mesh in calls.left_out),
             options_of=[_given(map_, side) for side in (0, 1)],
-            required=[repr(_required(map_, side)) for side in (0, 1)],
+            required=[_required(map_, side) for side in (0, 1)],
             choices=_settings(
                 [option.name for option in map_.options]
                 + [variant.name for variant in map_.variants]

@@ -7,6 +7,8 @@ from itertools import combinations
 
 from .trial import Dims, Fields, Trial
 
+FEW = 12  # sizes of which any two are tried; of more there are too many pairs
+
 
 def fitted(
     trial: Trial, fields: Fields, meshes: tuple[Dims, ...], movable: tuple[str, ...]
@@ -14,11 +16,12 @@ def fitted(
     """The fields with as few sizes doubled as let the most meshes fit."""
     best = fields
     held = tuple(mesh for mesh in meshes if trial.fits(fields, mesh))
+    numbers = (1, 2) if len(movable) <= FEW else (1,)  # sizes doubled at once
     for _ in movable:
         missing = tuple(mesh for mesh in meshes if mesh not in held)
         if not missing:
             break
-        for number in (1, 2):  # one size is doubled, else two
+        for number in numbers:
             found = max(
                 (
                     _gained(trial, {**best, **changes}, held, missing)

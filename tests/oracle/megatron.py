@@ -48,6 +48,15 @@ VARIANTS = {
     "experts": ("grouped", "sequential", ".experts.local_experts."),
 }
 
+# Single modules, converted by a function or a mapping alone: what is compiled for them, and their cases.
+OF_MODULES = {
+    "split_qkv": "megatron/nemorl_split_qkv_*",
+    "split_fc1_tp": "megatron/nemorl_split_fc1_tp_*",
+    "split_fc1_etp": "megatron/nemorl_split_fc1_etp_*",
+    "vision_block": "megatron/qwen3_vl_vision_block_*",
+    "fused_experts": "megatron/fused_experts_*",
+}
+
 
 def of_a_family(case: Case) -> bool:
     """Whole models; the record has single modules too."""

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 from mapc.compiler import compile_text
 
+from .megatron import OF_MODULES
 from .records import Case, Tensors, assert_same, cases
 
 MAPS = Path(__file__).parent / "maps"
 
 
-@pytest.mark.parametrize("case", cases("megatron/nemorl_split_qkv_*"))
+@pytest.mark.parametrize("case", cases(OF_MODULES["split_qkv"]))
 def test_split_qkv(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = compiled("split_qkv", tmp_path, monkeypatch)
     config = module.Config.from_mcore(
@@ -31,14 +32,14 @@ def test_split_qkv(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert_same(dict(module.to_mcore(case.target, config)), case.source)
 
 
-@pytest.mark.parametrize("case", cases("megatron/nemorl_split_fc1_tp_*"))
+@pytest.mark.parametrize("case", cases(OF_MODULES["split_fc1_tp"]))
 def test_split_fc1_tp(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     split_fc1(case, "tp", tmp_path, monkeypatch)
 
 
-@pytest.mark.parametrize("case", cases("megatron/nemorl_split_fc1_etp_*"))
+@pytest.mark.parametrize("case", cases(OF_MODULES["split_fc1_etp"]))
 def test_split_fc1_etp(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
