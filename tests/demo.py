@@ -70,6 +70,17 @@ DELTA = {
     "linear_key_head_dim": 10,
     "linear_value_head_dim": 14,
 }
+HYBRID = {
+    "layers_block_type": ["linear_attention", "moe", "full_attention", "mlp"],
+    "mamba_num_heads": 6,
+    "mamba_head_dim": 14,
+    "ssm_state_size": 10,
+    "n_groups": 2,
+    "n_routed_experts": 4,
+    "moe_intermediate_size": 40,
+    "moe_shared_expert_intermediate_size": 56,
+    "moe_latent_size": 48,
+}
 SEEING = {
     "depth": 2,
     "hidden_size": 32,
@@ -171,6 +182,13 @@ MODELS = (
     Model("gpt-oss", "gpt_oss", "gpt_oss_hf_mcore", EXPERTS, "--tp 2 --ep 2 --etp 2"),
     Model("Phi-3", "phi3", "phi3_hf_mcore"),
     Model("Nemotron", "nemotron", "nemotron_hf_mcore", {"mlp_bias": True}),
+    Model(
+        "Nemotron-H",
+        "nemotron_h",
+        "nemotron_h_hf_mcore",
+        HYBRID,
+        "--tp 2 --pp 2 --ep 2 --etp 2",
+    ),
     Model(
         "Mistral Small 3",
         "mistral3",

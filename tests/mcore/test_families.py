@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from .families import FAMILIES, Config
-from .models import model_on, twin
+from . import seeing
+from .families import Config
+from .models import FAMILIES, model_on, twin
 from .ranks import Taken
 
 CASES = 60 if os.environ.get("MAPC_LONG") else 6
@@ -28,11 +29,13 @@ def test_every_rank_and_back(family: str, seed: int) -> None:
     c = FAMILIES[family][0](draw) | {"dtype": draw.choice(["float32", "bfloat16"])}
     settings = drawn_settings(draw, module, c)
     mesh = module.Mesh(**settings.pop("mesh"))
-    given = json.loads(json.dumps(c))
+    given = nested(family, json.loads(json.dumps(c)))
     config = module.Config.from_hf(given, **settings)
     tensors = checkpoint(module, config, mesh, c)
+    tensors |= {name: torch.arange(6.0) for name in seeing.TAILS.get(family, ())}
     c |= {"pad": True, "divisor": 128, "norms": "fused", "experts": "grouped"}
     c |= {"first": None, "last": None, "prediction": "left_out"}
+    c |= {"vision_norms": "fused", "packing": "turned"}
     c |= {key: settings[name] for key, name in NAMES.items() if name in settings}
     asked = Taken(tensors)
     ranks = {}
@@ -56,7 +59,18 @@ NAMES = {
     "first": "first_stage",
     "last": "last_stage",
     "prediction": "prediction",
+    "vision_norms": "vision_norms",
+    "packing": "packing",
 }
+
+
+def nested(family: str, c: Config) -> Config:
+    """The config as transformers writes it: what sees, and the decoder, have sections of their own."""
+    if family not in seeing.NAMES:
+        return c
+    own = ("tie_word_embeddings", "dtype", "vision_config")
+    text = {key: value for key, value in c.items() if key not in own}
+    return {key: c[key] for key in own if key in c} | {"text_config": text}
 
 
 def drawn_settings(draw: Random, module: ModuleType, c: Config) -> dict[str, Any]:
@@ -84,7 +98,7 @@ def drawn_settings(draw: Random, module: ModuleType, c: Config) -> dict[str, Any
     else:
         found["vocab_divisor"] = draw.choice([16, 128])
     for name, choices in module.VARIANTS.items():
-        if name in ("norms", "experts", "prediction", "ends"):
+        if name in NAMES or name == "ends":
             found[name] = draw.choice(choices)
     if "ends" in module.VARIANTS and not c.get("num_nextn_predict_layers"):
         found.pop("prediction", None)
@@ -98,7 +112,8 @@ def checkpoint(
     dtype = getattr(torch, c["dtype"])
     found = {}
     generator = torch.Generator().manual_seed(1)
-    for name, (shape, _) in module.expected_hf(config, mesh).items():
+    for name, (said, _) in module.expected_hf(config, mesh).items():
+        shape = said or (c["vision_config"]["hidden_size"], 3, 2, 4, 4)
         found[name] = torch.randn(shape, generator=generator).to(dtype)
     for name in found:
         if (other := twin(name, c)) is not None:
