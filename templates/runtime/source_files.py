@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from .errors import ConversionError
@@ -51,12 +52,24 @@ class SourceFiles:
                     f"{path}: expected at most {DOCUMENT_LIMIT} bytes of JSON, found {seen.size}"
                 )
             self.seen[path] = seen
-            return parse_object(file.read(seen.size), path)
+            with named_errors(path):
+                text = file.read(seen.size)
+            return parse_object(text, path)
 
     def _blobs(self) -> str | None:
         """Where the files of a snapshot are, if the directory is one of a cache: CACHE/snapshots/REVISION."""
         cache, found, _ = f"{self._real}/".rpartition("/snapshots/")
         return f"{cache}/blobs" if found else None
+
+
+@contextmanager
+def named_errors(path: str) -> Iterator[None]:
+    """An OSError in the block names the file, which one of reading does not by itself."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or path
+        raise
 
 
 def open_regular(path: str) -> tuple[int, FileIdentity]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from .errors import ConversionError
 from .mapping import Container, Side
 from .safetensors_io import read_header
-from .source_files import SourceFiles, what_is
+from .source_files import SourceFiles, named_errors, what_is
 from .stored import StoredTensor, StoredTensors
 from .torch_files import read_torch_file
 
@@ -111,7 +111,7 @@ def _unless_too_large(
     path: str, read: Callable[[str], dict[str, StoredTensor]]
 ) -> dict[str, StoredTensor] | None:
     """The tensors of a file; None where memory does not suffice, which is given back when the error is gone."""
-    with suppress(MemoryError):
+    with suppress(MemoryError), named_errors(path):
         return read(path)
     return None
 

@@ -116,15 +116,9 @@ def _records_in(path: str) -> tuple[bytes, FileIdentity, dict[str, tuple[int, in
         if start[:4] != b"PK\3\4":
             raise _no_tensors(path, f"found a file that begins with {start!r}")
         entries = zipfile.ZipFile(file).infolist()
+        entries.sort(key=lambda entry: entry.header_offset)
         _check_ends(path, descriptor, entries, seen.size)
-        folder = f"{entries[0].filename.partition('/')[0]}/"
-        spans: dict[str, tuple[int, int]] = {}
-        for entry in entries:
-            name = entry.filename.removeprefix(folder)
-            if entry.compress_type or entry.flag_bits & 1 or name in spans:
-                what = "twice" if name in spans else "packed"
-                raise _no_tensors(path, f"found {name} {what}")
-            spans[name] = _span(descriptor, entry, seen.size)
+        spans = _spans(path, descriptor, entries, seen.size)
         _check_kind(path, descriptor, spans)
         return _read_span(descriptor, spans["data.pkl"]), seen, spans
 
@@ -134,18 +128,39 @@ def _check_ends(path: str, descriptor: int, entries: list[Any], size: int) -> No
     end = os.pread(descriptor, 22, size - 22)
     if end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":
         raise _no_tensors(path, "found bytes behind it that nothing tells of")
-    first = min(entry.header_offset for entry in entries)
-    if first > 0:
+    if entries[0].header_offset > 0:
+        first = entries[0].header_offset
         raise _no_tensors(path, f"found its first record at byte {first}")
 
 
+def _spans(
+    path: str, descriptor: int, entries: list[Any], size: int
+) -> dict[str, tuple[int, int]]:
+    """Where the records are, by name; ConversionError where one is not stored as it is, or not alone in its place."""
+    folder = f"{entries[0].filename.partition('/')[0]}/"
+    spans: dict[str, tuple[int, int]] = {}
+    end = 0
+    for entry in entries:
+        name = entry.filename.removeprefix(folder)
+        if entry.compress_type or entry.flag_bits & 1 or name in spans:
+            what = "twice" if name in spans else "packed"
+            raise _no_tensors(path, f"found {name} {what}")
+        spans[name] = _span(descriptor, entry, size)
+        if entry.header_offset < end:
+            raise _no_tensors(path, f"found {name} in the place of another record")
+        end = sum(spans[name])
+    return spans
+
+
 def _span(descriptor: int, entry: Any, size: int) -> tuple[int, int]:
-    """Where a record begins, behind its own header, and its bytes."""
-    head = os.pread(descriptor, 30, entry.header_offset)
+    """Where a record begins, behind its own header, and its bytes; ValueError where that is the header of another."""
+    name = entry.orig_filename.encode("utf-8" if entry.flag_bits & 0x800 else "cp437")
+    head = os.pread(descriptor, 30 + len(name), entry.header_offset)
     lengths = [int.from_bytes(head[at : at + 2], "little") for at in (26, 28)]
     begin = entry.header_offset + 30 + sum(lengths)
-    if head[:4] != b"PK\3\4" or begin + entry.file_size > size:
-        raise ValueError(f"{entry.filename} outside of the file")
+    is_own = head[:4] == b"PK\3\4" and (lengths[0], head[30:]) == (len(name), name)
+    if not is_own or begin + entry.file_size > size:
+        raise ValueError(f"{entry.filename} is not there")
     return begin, entry.file_size
 
 

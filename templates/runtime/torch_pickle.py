@@ -133,10 +133,15 @@ def read_pickle(text: bytes) -> tuple[Any, list[str]]:
 
 
 def _storage(found: Any) -> TorchStorage:
-    what, dtype, key, _, count = found
+    what, dtype, key, _, count = _five(found)
     if what != "storage" or type(key) is not str or not are_numbers((count,)):
         raise ValueError("no storage where a record is named")
     return TorchStorage(dtype, key, count)
+
+
+def _five(found: Any) -> tuple[Any, ...]:
+    """What names a storage: five things; nothing where it is something else."""
+    return found if isinstance(found, tuple) and len(found) == 5 else ("",) * 5
 
 
 def are_numbers(found: Any) -> bool:

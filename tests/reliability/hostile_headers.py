@@ -113,6 +113,38 @@ JSON = [
         "SOURCE/model.safetensors: expected JSON, found a mistake: 'utf-8' codec can't decode byte 0xff in position 2: invalid start byte",
     ),
     Kind(
+        "a mark of the byte order before the header",
+        only(b"\xef\xbb\xbf{}"),
+        "SOURCE/model.safetensors: expected a header that begins with `{`, found b'\\xef'; it is no safetensors file",
+    ),
+    Kind(
+        "zeros behind the header",
+        only(b"{}\0\0"),
+        "SOURCE/model.safetensors: expected JSON, found a mistake: Extra data: line 1 column 3 (char 2)",
+    ),
+    Kind(
+        "a name twice, once with an escape",
+        text('"final.weight"', '"\\u0065mbed.weight"'),
+        "SOURCE/model.safetensors: expected JSON, found a mistake: `embed.weight` stands there twice",
+    ),
+    Kind(
+        "half a character in three bytes",
+        only(b'{"\xed\xa0\x80":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'),
+        "SOURCE/model.safetensors: expected JSON, found a mistake: 'utf-8' codec can't decode byte 0xed in position 2: invalid continuation byte",
+    ),
+    Kind(
+        "an offset with a power",
+        text("[0, 290]", "[0, 29e1]"),
+        "SOURCE/model.safetensors: embed.weight: expected data_offsets [begin, end] with begin <= end, found [0, 290.0]",
+    ),
+    Kind(
+        "an offset beyond all bits",
+        only(
+            '{"a":{"dtype":"U8","shape":[0],"data_offsets":[18446744073709551615,18446744073709551615]}}'
+        ),
+        "SOURCE/model.safetensors: a: expected to begin at byte 0, where the tensor before it ends, found 18446744073709551615, a hole",
+    ),
+    Kind(
         "a list for a header",
         only("[1, 2]"),
         "SOURCE/model.safetensors: expected a header that begins with `{`, found b'['; it is no safetensors file",

@@ -126,6 +126,24 @@ DICTIONARIES = [
         "bin",
     ),
     Kind(
+        "a dictionary in itself",
+        pickle(b"}q\0" + text("a") + b"h\0s"),
+        "SOURCE/pytorch_model.bin: a: expected a name and a tensor, found dict; save a flat dictionary of tensors",
+        "bin",
+    ),
+    Kind(
+        "lists in lists in lists",
+        embedding(b"]" * 300_000 + b"a" * 299_999),
+        "SOURCE/pytorch_model.bin: embed.weight: expected a name and a tensor, found list; save a flat dictionary of tensors",
+        "bin",
+    ),
+    Kind(
+        "a list for a storage",
+        embedding(b"]Q"),
+        "SOURCE/pytorch_model.bin: expected a zip file of plain tensors, as torch.save writes it, found in its pickle no storage where a record is named",
+        "bin",
+    ),
+    Kind(
         "a name that is there twice",
         pickle(pairs([(text(EMBED), BF16_VIEW), (text(EMBED), BF16_VIEW)])),
         "SOURCE/pytorch_model.bin: expected a zip file of plain tensors, as torch.save writes it, found in its pickle `embed.weight`, which stands there twice",

@@ -57,6 +57,39 @@ def view(
     return embedding(tensor(storage(kind, "0", count), shape, strides, offset))
 
 
+def entry_of(data: bytes, name: str) -> int:
+    """Where the directory of an archive says where the header of a record is: in four bytes."""
+    return data.index(f"archive/{name}PK\1\2".encode()) - 4
+
+
+def place_of(data: bytes, name: str) -> int:
+    """Where it is."""
+    at = entry_of(data, name)
+    return int.from_bytes(data[at : at + 4], "little")
+
+
+def placed(data: bytes, places: dict[str, int]) -> bytes:
+    """An archive whose directory says other places of some records."""
+    for name, place in places.items():
+        at = entry_of(data, name)
+        data = data[:at] + place.to_bytes(4, "little") + data[at + 4 :]
+    return data
+
+
+def exchanged(data: bytes) -> bytes:
+    """Each of two records where the other one is."""
+    one, other = place_of(data, "data/1"), place_of(data, "data/2")
+    return placed(data, {"data/1": other, "data/2": one})
+
+
+def nested_record(data: bytes) -> bytes:
+    """The header of a record, and what it holds, in the middle of another one."""
+    place, inside = place_of(data, "data/1"), place_of(data, "data/0") + 100
+    piece = data[place : place_of(data, "data/2")]
+    data = data[:inside] + piece + data[inside + len(piece) :]
+    return placed(data, {"data/1": inside})
+
+
 BF16_VIEW = tensor(storage(BF16, "0", COUNT), [V, E], [E, 1])
 VIEWS = [
     Kind(
@@ -233,6 +266,24 @@ ARCHIVES = [
         "a .bin with a comment",
         content(BIN, lambda data: data[:-2] + b"\6\0hidden"),
         "SOURCE/pytorch_model.bin: expected a zip file of plain tensors, as torch.save writes it, found bytes behind it that nothing tells of",
+        "bin",
+    ),
+    Kind(
+        "a .bin with two records in one place",
+        content(BIN, lambda data: placed(data, {"data/2": place_of(data, "data/1")})),
+        "SOURCE/pytorch_model.bin: expected a zip file of plain tensors, as torch.save writes it, found one that is cut off or broken",
+        "bin",
+    ),
+    Kind(
+        "a .bin with two records exchanged",
+        content(BIN, exchanged),
+        "SOURCE/pytorch_model.bin: expected a zip file of plain tensors, as torch.save writes it, found one that is cut off or broken",
+        "bin",
+    ),
+    Kind(
+        "a .bin with a record in another",
+        content(BIN, nested_record),
+        "SOURCE/pytorch_model.bin: expected a zip file of plain tensors, as torch.save writes it, found data/1 in the place of another record",
         "bin",
     ),
     Kind(

@@ -167,6 +167,20 @@ def test_a_disk_that_becomes_full(
     assert line.endswith(f"/{file}'")
 
 
+def test_a_header_that_cannot_be_read(tmp_path: Path) -> None:
+    """As on a disk that fails: the memory of a process has nothing where it begins."""
+    source, memory = write_hf(tmp_path / "hf"), Path("/proc/self/mem")
+    if not memory.exists():
+        pytest.skip("the system has no file that cannot be read")
+    file = source / "model.safetensors"
+    file.unlink()
+    file.symlink_to(memory)
+    target = tmp_path / "mcore"
+    ended = run_apart(load_toy().main, "to-mcore", source, target, "--follow-links")
+    assert ended == (3, "", f"error: [Errno 5] Input/output error: '{file}'\n")
+    assert os.listdir(tmp_path) == ["hf"]
+
+
 # ---- nothing to print to, no memory
 
 
