@@ -4480,6 +4480,16 @@ def made_differs(
     )
 
 
+class NamedSource(NamedTuple):
+    """A tensor of the source, for messages, which name its file as well."""
+
+    found: Mapping[Any, Mapping[str, Any]]
+    source: Source
+
+    def __str__(self) -> str:
+        return named_in(self.found, self.source)
+
+
 class Target(NamedTuple):
     """A tensor of a statement as one rank holds it, whatever its name.
 
@@ -4604,7 +4614,7 @@ class Transfers:
         values = group.sides[piece.side][piece.position][0].values
         tensor = self.found[source.rank].get(source.name)
         if tensor is not None:
-            return Stored(source, tensor.dtype, values)
+            return Stored(NamedSource(self.found, source), tensor.dtype, values)
         shape = group.recipe.shapes[piece]
         assert shape is not None, "a tensor of any shape is never absent"
         assert values is not None and values.default is not None, "its absence is found"
@@ -4884,7 +4894,7 @@ def made_pairs(
             dtype = tensors[transfer.name].dtype
             if transfer.fixed and dtype_code(dtype) != transfer.dtype:
                 raise ConversionError(
-                    f"{source}: expected {transfer.dtype}, which the map fixes, found {dtype} ({transfer.where})"
+                    f"{named_in(found, source)}: expected {transfer.dtype}, which the map fixes, found {dtype} ({transfer.where})"
                 )
             yield source, transfer._replace(dtype=dtype)
 
@@ -6207,12 +6217,24 @@ class SourceFiles:
                     f"{path}: expected at most {DOCUMENT_LIMIT} bytes of JSON, found {seen.size}"
                 )
             self.seen[path] = seen
-            return parse_object(file.read(seen.size), path)
+            with named_errors(path):
+                text = file.read(seen.size)
+            return parse_object(text, path)
 
     def _blobs(self) -> str | None:
         """Where the files of a snapshot are, if the directory is one of a cache: CACHE/snapshots/REVISION."""
         cache, found, _ = f"{self._real}/".rpartition("/snapshots/")
         return f"{cache}/blobs" if found else None
+
+
+@contextmanager
+def named_errors(path: str) -> Iterator[None]:
+    """An OSError in the block names the file, which one of reading does not by itself."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or path
+        raise
 
 
 def open_regular(path: str) -> tuple[int, FileIdentity]:
@@ -6678,10 +6700,15 @@ def read_pickle(text: bytes) -> tuple[Any, list[str]]:
 
 
 def _storage(found: Any) -> TorchStorage:
-    what, dtype, key, _, count = found
+    what, dtype, key, _, count = _five(found)
     if what != "storage" or type(key) is not str or not are_numbers((count,)):
         raise ValueError("no storage where a record is named")
     return TorchStorage(dtype, key, count)
+
+
+def _five(found: Any) -> tuple[Any, ...]:
+    """What names a storage: five things; nothing where it is something else."""
+    return found if isinstance(found, tuple) and len(found) == 5 else ("",) * 5
 
 
 def are_numbers(found: Any) -> bool:
@@ -6848,15 +6875,9 @@ def _records_in(path: str) -> tuple[bytes, FileIdentity, dict[str, tuple[int, in
         if start[:4] != b"PK\3\4":
             raise _no_tensors(path, f"found a file that begins with {start!r}")
         entries = zipfile.ZipFile(file).infolist()
+        entries.sort(key=lambda entry: entry.header_offset)
         _check_ends(path, descriptor, entries, seen.size)
-        folder = f"{entries[0].filename.partition('/')[0]}/"
-        spans: dict[str, tuple[int, int]] = {}
-        for entry in entries:
-            name = entry.filename.removeprefix(folder)
-            if entry.compress_type or entry.flag_bits & 1 or name in spans:
-                what = "twice" if name in spans else "packed"
-                raise _no_tensors(path, f"found {name} {what}")
-            spans[name] = _span(descriptor, entry, seen.size)
+        spans = _spans(path, descriptor, entries, seen.size)
         _check_kind(path, descriptor, spans)
         return _read_span(descriptor, spans["data.pkl"]), seen, spans
 
@@ -6866,18 +6887,39 @@ def _check_ends(path: str, descriptor: int, entries: list[Any], size: int) -> No
     end = os.pread(descriptor, 22, size - 22)
     if end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":
         raise _no_tensors(path, "found bytes behind it that nothing tells of")
-    first = min(entry.header_offset for entry in entries)
-    if first > 0:
+    if entries[0].header_offset > 0:
+        first = entries[0].header_offset
         raise _no_tensors(path, f"found its first record at byte {first}")
 
 
+def _spans(
+    path: str, descriptor: int, entries: list[Any], size: int
+) -> dict[str, tuple[int, int]]:
+    """Where the records are, by name; ConversionError where one is not stored as it is, or not alone in its place."""
+    folder = f"{entries[0].filename.partition('/')[0]}/"
+    spans: dict[str, tuple[int, int]] = {}
+    end = 0
+    for entry in entries:
+        name = entry.filename.removeprefix(folder)
+        if entry.compress_type or entry.flag_bits & 1 or name in spans:
+            what = "twice" if name in spans else "packed"
+            raise _no_tensors(path, f"found {name} {what}")
+        spans[name] = _span(descriptor, entry, size)
+        if entry.header_offset < end:
+            raise _no_tensors(path, f"found {name} in the place of another record")
+        end = sum(spans[name])
+    return spans
+
+
 def _span(descriptor: int, entry: Any, size: int) -> tuple[int, int]:
-    """Where a record begins, behind its own header, and its bytes."""
-    head = os.pread(descriptor, 30, entry.header_offset)
+    """Where a record begins, behind its own header, and its bytes; ValueError where that is the header of another."""
+    name = entry.orig_filename.encode("utf-8" if entry.flag_bits & 0x800 else "cp437")
+    head = os.pread(descriptor, 30 + len(name), entry.header_offset)
     lengths = [int.from_bytes(head[at : at + 2], "little") for at in (26, 28)]
     begin = entry.header_offset + 30 + sum(lengths)
-    if head[:4] != b"PK\3\4" or begin + entry.file_size > size:
-        raise ValueError(f"{entry.filename} outside of the file")
+    is_own = head[:4] == b"PK\3\4" and (lengths[0], head[30:]) == (len(name), name)
+    if not is_own or begin + entry.file_size > size:
+        raise ValueError(f"{entry.filename} is not there")
     return begin, entry.file_size
 
 
@@ -7110,7 +7152,7 @@ def _unless_too_large(
     path: str, read: Callable[[str], dict[str, StoredTensor]]
 ) -> dict[str, StoredTensor] | None:
     """The tensors of a file; None where memory does not suffice, which is given back when the error is gone."""
-    with suppress(MemoryError):
+    with suppress(MemoryError), named_errors(path):
         return read(path)
     return None
 

@@ -4472,6 +4472,16 @@ def made_differs(
     )
 
 
+class NamedSource(NamedTuple):
+    """A tensor of the source, for messages, which name its file as well."""
+
+    found: Mapping[Any, Mapping[str, Any]]
+    source: Source
+
+    def __str__(self) -> str:
+        return named_in(self.found, self.source)
+
+
 class Target(NamedTuple):
     """A tensor of a statement as one rank holds it, whatever its name.
 
@@ -4596,7 +4606,7 @@ class Transfers:
         values = group.sides[piece.side][piece.position][0].values
         tensor = self.found[source.rank].get(source.name)
         if tensor is not None:
-            return Stored(source, tensor.dtype, values)
+            return Stored(NamedSource(self.found, source), tensor.dtype, values)
         shape = group.recipe.shapes[piece]
         assert shape is not None, "a tensor of any shape is never absent"
         assert values is not None and values.default is not None, "its absence is found"
@@ -4876,7 +4886,7 @@ def made_pairs(
             dtype = tensors[transfer.name].dtype
             if transfer.fixed and dtype_code(dtype) != transfer.dtype:
                 raise ConversionError(
-                    f"{source}: expected {transfer.dtype}, which the map fixes, found {dtype} ({transfer.where})"
+                    f"{named_in(found, source)}: expected {transfer.dtype}, which the map fixes, found {dtype} ({transfer.where})"
                 )
             yield source, transfer._replace(dtype=dtype)
 
@@ -6682,11 +6692,15 @@ def read_pickle(text: bytes) -> tuple[Any, list[str]]:
 
 
 def _storage(found: Any) -> TorchStorage:
-    several = isinstance(found, tuple) and len(found) == 5
-    what, dtype, key, _, count = found if several else [None] * 5
+    what, dtype, key, _, count = _five(found)
     if what != "storage" or type(key) is not str or not are_numbers((count,)):
         raise ValueError("no storage where a record is named")
     return TorchStorage(dtype, key, count)
+
+
+def _five(found: Any) -> tuple[Any, ...]:
+    """What names a storage: five things; nothing where it is something else."""
+    return found if isinstance(found, tuple) and len(found) == 5 else ("",) * 5
 
 
 def are_numbers(found: Any) -> bool:

@@ -140,7 +140,7 @@ def made_pairs(
             dtype = tensors[transfer.name].dtype
             if transfer.fixed and dtype_code(dtype) != transfer.dtype:
                 raise ConversionError(
-                    f"{source}: expected {transfer.dtype}, which the map fixes, found {dtype} ({transfer.where})"
+                    f"{named_in(found, source)}: expected {transfer.dtype}, which the map fixes, found {dtype} ({transfer.where})"
                 )
             yield source, transfer._replace(dtype=dtype)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
-from .checks import Checked, Source
+from .checks import Checked, Source, named_in
 from .errors import ConversionError
 from .fills import Filled
 from .grid import Counts, Piece, index_of
@@ -64,6 +64,16 @@ def made_differs(
         f"{source}: element {index_of(at, transfer.shape)}: expected {made.item()}, which the map makes, found {stored.item()} "
         f"({transfer.where}); with `lossy` behind the `make` it is left behind"
     )
+
+
+class NamedSource(NamedTuple):
+    """A tensor of the source, for messages, which name its file as well."""
+
+    found: Mapping[Any, Mapping[str, Any]]
+    source: Source
+
+    def __str__(self) -> str:
+        return named_in(self.found, self.source)
 
 
 class Target(NamedTuple):
@@ -190,7 +200,7 @@ class Transfers:
         values = group.sides[piece.side][piece.position][0].values
         tensor = self.found[source.rank].get(source.name)
         if tensor is not None:
-            return Stored(source, tensor.dtype, values)
+            return Stored(NamedSource(self.found, source), tensor.dtype, values)
         shape = group.recipe.shapes[piece]
         assert shape is not None, "a tensor of any shape is never absent"
         assert values is not None and values.default is not None, "its absence is found"

@@ -89,7 +89,7 @@ TENSORS = [
     Kind(
         "a tensor of another dtype than its neighbours",
         stored("layers.3.k.weight", coded(9, "F16", G * D, E)),
-        "decoder.3.qkv.weight: its parts differ in dtype, layers.3.q.weight is BF16 and layers.3.k.weight is F16 (toy.map:30); cast one of them first",
+        "decoder.3.qkv.weight: its parts differ in dtype, SOURCE/model.safetensors: layers.3.q.weight is BF16 and SOURCE/model.safetensors: layers.3.k.weight is F16 (toy.map:30); cast one of them first",
     ),
     Kind(
         "a head that is not the embedding",

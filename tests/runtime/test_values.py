@@ -139,7 +139,7 @@ def test_a_fixed_dtype_that_is_another(tmp_path: Path) -> None:
     tensors = numbers("F32")
     tensors["bias"] = tensors["bias"].bfloat16()
     assert refused(tmp_path, tensors) == (
-        "bias: expected F32, which the map fixes, found BF16 (values.map:23)"
+        f"{tmp_path}/hf/model.safetensors: bias: expected F32, which the map fixes, found BF16 (values.map:23)"
     )
 
 
@@ -176,7 +176,7 @@ def test_a_factor_that_is_no_number() -> None:
 
 def test_integers(tmp_path: Path) -> None:
     assert refused(tmp_path, numbers("I32")) == (
-        "embed: expected a dtype among F64, F32, F16, BF16 to compute with, found I32 (values.map:18)"
+        f"{tmp_path}/hf/model.safetensors: embed: expected a dtype among F64, F32, F16, BF16 to compute with, found I32 (values.map:18)"
     )
 
 
