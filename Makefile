@@ -6,7 +6,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The build backend is one of the pins, so it stands in the environment and not in an isolated one.
 INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 
-# Every map in the folder has its converter committed; what lies in dsl/maps/parts is only included.
+# Every map in the folder has its converter committed. What lies in dsl/maps/parts is only included; what lies in
+# dsl/maps/more is shipped as a map alone, and pinned in dsl/maps/more/MANIFEST.
 MAPS := $(sort $(wildcard dsl/maps/*.map))
 
 .DEFAULT_GOAL := help
@@ -42,7 +43,7 @@ check: $(VENV)/stamp-test  ## format, lint, types, and that generated/ is what t
 	$(BIN)/black --check .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
-	$(BIN)/mapc fmt --check dsl/maps/*.map dsl/maps/parts/*.map
+	$(BIN)/mapc fmt --check dsl/maps/*.map dsl/maps/parts/*.map dsl/maps/more/*.map
 	$(BIN)/mapc build --check $(MAPS) --output generated
 
 build: $(VENV)/stamp-test  ## write generated/ again from the maps

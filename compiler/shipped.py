@@ -43,11 +43,12 @@ def shipped_text(name: str) -> str:
 
 
 def _shipped() -> dict[str, str]:
-    """The texts of the maps, by name and sorted."""
+    """The texts of the maps, by name and sorted; of those in `more` no converter is committed."""
     folder = files("mapc.dsl") / "maps"
     texts = {
         file.name.removesuffix(".map"): file.read_text("utf-8")
-        for file in folder.iterdir()
+        for place in (folder, folder / "more")
+        for file in place.iterdir()
         if file.name.endswith(".map")
     }
     return dict(sorted(texts.items()))

@@ -60,15 +60,18 @@ LATENT = {
     "v_head_dim": 14,
 }
 
-DELTA = {
-    "num_experts": 4,
-    "num_experts_per_tok": 2,
-    "moe_intermediate_size": 40,
-    "shared_expert_intermediate_size": 56,
+GATED = {
     "linear_num_key_heads": 2,
     "linear_num_value_heads": 6,
     "linear_key_head_dim": 10,
     "linear_value_head_dim": 14,
+}
+DELTA = {
+    **GATED,
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 40,
+    "shared_expert_intermediate_size": 56,
 }
 HYBRID = {
     "layers_block_type": ["linear_attention", "moe", "full_attention", "mlp"],
@@ -180,6 +183,8 @@ MODELS = (
         "--tp 2 --pp 2 --ep 2",
     ),
     Model("gpt-oss", "gpt_oss", "gpt_oss_hf_mcore", EXPERTS, "--tp 2 --ep 2 --etp 2"),
+    Model("Qwen3.5", "qwen3_5_text", "qwen3_5_hf_mcore", GATED),
+    Model("EXAONE 4", "exaone4", "exaone4_hf_mcore", {"sliding_window": 32}),
     Model("Phi-3", "phi3", "phi3_hf_mcore"),
     Model("Nemotron", "nemotron", "nemotron_hf_mcore", {"mlp_bias": True}),
     Model(
