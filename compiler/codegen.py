@@ -242,6 +242,8 @@ def _exported(plan: Plan, parts: tuple[str, ...]) -> list[str]:
         for prefix in ("expected", "to")
         for side in plan.sides
     ]
+    names += [f"names_{side.function}" for side in plan.sides if side.file]
+    names += ["stage_layers"] if plan.stages else []
     names += ["Stream"]
     names += FILE_NAMES if "files" in parts else []
     names += ["reshard_checkpoint"] if "files" in parts and plan.mesh else []

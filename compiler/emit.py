@@ -30,6 +30,7 @@ TAKEN = frozenset(keyword.kwlist) | {
         "shapes",
         "left",
         "right",
+        "counts",
         "layers",
         "stage",
     ),

@@ -10,13 +10,14 @@ from hashlib import sha256
 from ..dsl import syntax
 from . import hir
 from .emit import Env, expression, fstring, quoted
+from .kinds import paths
 from .lower_config import config_env, depends, lower_config, mesh_dependent
 from .lower_functions import lower_functions, plain, wrapped
 from .lower_loops import uses
 from .lower_names import Place
 from .lower_require import requirement
 from .lower_statements import Emitter
-from .plan import Function, MeshView, Plan, SideView
+from .plan import Function, MeshView, Plan, SideView, StagesView
 from .proof import Proof, Proven, equation
 
 
@@ -40,6 +41,7 @@ def lower(proven: Proven) -> Plan:
         table=tuple(line for proof in proven.every for line in _row(map_, proof)),
         config=lower_config(map_, dims),
         mesh=_mesh(map_),
+        stages=_stages(map_, env),
         functions=functions,
         statements=_statements(map_, emitter, env, dims),
         recipes={
@@ -182,19 +184,32 @@ def _statements(
     )
     for layout in map_.layouts:
         if (stages := layout.stages) is not None:
-            ends = {"first": "0", "last": f"mesh.{stages.mesh} - 1"}
-            ends = {
-                end: n for end, n in ends.items() if uses(lines, f"{stages.mesh}={end}")
-            }
-            setup += [f"{', '.join(ends)} = {', '.join(ends.values())}"] if ends else []
-            setup += [_layers(stages, env)] if uses(lines, "layers") else []
+            setup += _owned(stages, lines)
     mesh = "Mesh" if map_.sharded else "None"
     parameters = f"config: Config, mesh: {mesh}, shapes: Shapes"
     return Function("_statements", parameters, "Iterator[Item]", (), (*setup, *lines))
 
 
-def _layers(stages: syntax.Stages, env: Env) -> str:
-    """The call that tells each layer's stage and number there."""
+def _owned(stages: syntax.Stages, lines: list[str]) -> list[str]:
+    """What the statements ask of the stages; where chunks have names, these stand in the place of stages."""
+    setup, size = [], f"mesh.{stages.mesh}"
+    chunks = "_chunks(config, mesh)"
+    if stages.named is not None:
+        setup, size, chunks = [f"counts = {chunks}"], "len(counts)", "counts"
+    ends = {"first": "0", "last": f"{size} - 1"}
+    ends = {end: n for end, n in ends.items() if uses(lines, f"{stages.mesh}={end}")}
+    setup += [f"{', '.join(ends)} = {', '.join(ends.values())}"] if ends else []
+    layers = uses(lines, "layers")
+    setup += [f"layers = numbered({chunks}, {size})"] if layers else []
+    return setup
+
+
+def _stages(map_: hir.Map, env: Env) -> StagesView | None:
+    """How a mesh dimension owns layers."""
+    layout = map_.sharded
+    if layout is None or layout.stages is None:
+        return None
+    stages = layout.stages
     given = [("by", stages.by), ("first", stages.first), ("last", stages.last)]
     given += [
         ("virtual", stages.virtual),
@@ -206,5 +221,18 @@ def _layers(stages: syntax.Stages, env: Env) -> str:
         for name, value in given
         if value is not None
     )
+    said = [
+        path.text
+        for value in (stages.by, stages.virtual)
+        if value
+        for path in paths(value)
+    ]
+    options = [option.name for option in map_.options if option.name in said]
     dim = quoted(stages.mesh)
-    return f"layers = stages({expression(stages.over, env)}, {dim}, mesh.{stages.mesh}{more})"
+    return StagesView(
+        stages.mesh,
+        map_.layouts.index(layout),
+        f"chunks({expression(stages.over, env)}, {dim}, mesh.{stages.mesh}{more})",
+        quoted(stages.named or ""),
+        f"({''.join(quoted(name) + ', ' for name in options)})",
+    )

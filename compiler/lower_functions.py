@@ -52,7 +52,9 @@ def lower_functions(
                 function, comment=(*function.comment, *_comment(proof))
             )
         else:
-            made[key] = _function_name(proof, {*functions, *defined(), "_statements"})
+            made[key] = _function_name(
+                proof, {*functions, *defined(), "_chunks", "_statements"}
+            )
             more = _recipe(proof, map_, made[key], _own(proof, env))
             functions.update({function.name: function for function in more})
         calls[proof.statement.number] = _call(proof, made[key], where, env)

@@ -113,6 +113,17 @@ class SideView:
 
 
 @dataclass(frozen=True, slots=True)
+class StagesView:
+    """How the mesh dimension `dim` owns layers: `chunks` is the call that counts them, the rest arguments of Staged."""
+
+    dim: str
+    side: int
+    chunks: str
+    named: str
+    options: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A converter, and the proof that it was made from."""
 
@@ -126,6 +137,7 @@ class Plan:
     table: tuple[str, ...]
     config: ConfigView
     mesh: MeshView | None
+    stages: StagesView | None
     functions: tuple[Function, ...]
     statements: Function
     recipes: Mapping[int, str]

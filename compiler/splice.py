@@ -18,6 +18,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "errors",
         "config",
         "formulas",
+        "pipeline",
         "stages",
         "fills",
         "values",
@@ -25,6 +26,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "recipe",
         "mapping",
         "spelling",
+        "numbering",
         "patterns",
         "checks",
         "tails",
@@ -92,7 +94,9 @@ PARTS: dict[str, tuple[str, ...]] = {
 # Modules that only mapping parts call, or others of these: they stand where a name of theirs is used.
 ON_DEMAND = (
     "formulas",
+    "pipeline",
     "stages",
+    "numbering",
     "nested_torch",
     "latest",
     "pickling",

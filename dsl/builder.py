@@ -232,7 +232,7 @@ def _layout_rule(node: Piece, at: Origin) -> syntax.Rule:
 
 
 def _stages(node: Piece, at: Origin) -> syntax.Stages:
-    mesh, over, by, first, last, virtual, counting = children(node)
+    mesh, over, by, first, last, virtual, named, counting = children(node)
     counted: dict[str, tuple[Span, syntax.Expr]] = {}
     for one in () if counting is None else children(counting):
         word, value = children(one)
@@ -246,6 +246,7 @@ def _stages(node: Piece, at: Origin) -> syntax.Stages:
         first=_optional(expression, first, at),
         last=_optional(expression, last, at),
         virtual=_optional(expression, virtual, at),
+        named=None if named is None else str(named),
         embedding=counted["embedding"][1] if "embedding" in counted else None,
         loss=counted["loss"][1] if "loss" in counted else None,
         span=at.span(node),

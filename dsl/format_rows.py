@@ -141,6 +141,7 @@ def _stages(rule: syntax.Stages) -> str:
     words += [
         f"{word} {expression(value)}" for word, value in choices if value is not None
     ]
+    words += [f"named {rule.named}"] if rule.named is not None else []
     counted = (("embedding", rule.embedding), ("loss", rule.loss))
     texts = [
         f"{word} {expression(value)}" for word, value in counted if value is not None

@@ -475,6 +475,7 @@ class Stages(Node):
     first: Expr | None = None
     last: Expr | None = None
     virtual: Expr | None = None
+    named: str | None = None
     embedding: Expr | None = None
     loss: Expr | None = None
 

@@ -187,6 +187,20 @@ def mesh_of(mesh: Any, side: int) -> Any:
     return mesh[side] if isinstance(mesh, Meshes) else mesh
 
 
+class Staged(NamedTuple):
+    """How a mesh dimension of a side owns layers. `chunks` are the layers of each chunk; chunk c is on stage c % size.
+
+    `named`: the names of a chunk begin with this and its number on the stage, and places say chunks instead of stages.
+    `options` say how many layers a chunk has; they are none where one stage has all of them.
+    """
+
+    side: int
+    dim: str
+    chunks: Callable[[Any, Any], list[int]]
+    named: str
+    options: tuple[str, ...]
+
+
 class Converter(NamedTuple):
     """What the mapping part of a converter tells the runtime."""
 
@@ -198,6 +212,7 @@ class Converter(NamedTuple):
     mesh: Callable[..., Any] | None
     table: ConfigTable
     statements: Callable[[Any, Any, Shapes], Iterator[Item]]
+    staged: Staged | None = None
 
     @property
     def options(self) -> dict[str, str]:
@@ -259,7 +274,8 @@ class Shapes:
     """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter.
 
     `prefix` is what the names of the source begin with and those of the map's statements do not. `asked`: what came
-    of them depends on these shapes. `most`: more names do not stand in statements about this source.
+    of them depends on these shapes. `most`: more names do not stand in statements about this source. `stored_as` is the
+    place in the source of a place of the map, where they differ.
     """
 
     def __init__(
@@ -276,6 +292,7 @@ class Shapes:
         self.found = found
         self.prefix = prefix
         self.asked = False
+        self.stored_as: Callable[[Place], Place] | None = None
         self._holders = Holders(list(found or ()))
 
     def of(self, places: tuple[Place, ...], axes: int, what: str) -> Counts:
@@ -295,6 +312,8 @@ class Shapes:
         """The shape of the first of these source tensors that is there."""
         self.asked = True
         for place in (place for places in slots for place in places):
+            if self.stored_as is not None:
+                place = self.stored_as(place)
             for rank in self._holders.of(place):
                 for name in place.names:
                     tensor = (self.found or {})[rank].get(self.prefix + name)

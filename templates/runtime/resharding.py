@@ -29,6 +29,7 @@ from .mapping import (
     names_of,
 )
 from .recipe import Block, Matched, Recipe
+from .spelling import laid_out
 from .values import Values
 
 
@@ -45,11 +46,11 @@ def resharding(converter: Converter, options: Mapping[str, Any]) -> Converter:
 
     def statements(config: Any, meshes: Meshes, shapes: Shapes) -> Iterator[Item]:
         measured = Shapes(ranked, shapes.found, shapes.prefix, shapes.most)
-        here = list(converter.statements(config, meshes.left, measured))
+        here = list(laid_out(converter, config, meshes.left, measured))
         found = None if shapes.found is None else {None: _shapes_of(here, 1 - ranked)}
         between = Shapes(1 - ranked, found, "", shapes.most)
         config = replace(config, **options)
-        there = converter.statements(config, meshes.right, between)
+        there = laid_out(converter, config, meshes.right, between)
         yield from _paired_items(here, there, ranked, converter.name)
         shapes.asked = shapes.asked or measured.asked
 
@@ -59,6 +60,7 @@ def resharding(converter: Converter, options: Mapping[str, Any]) -> Converter:
             write=lambda config: side.write(replace(config, **options))
         ),
         statements=statements,
+        staged=None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from .errors import ConversionError
@@ -17,6 +17,8 @@ from .mapping import (
     Place,
     Shapes,
     Slots,
+    Staged,
+    Tail,
     holds,
 )
 from .values import MADE_DTYPES
@@ -54,10 +56,25 @@ def statements(
     prefixes = [side.prefixes[0] for side in (converter.left, converter.right)]
     if shapes.side is not None:
         prefixes[shapes.side] = shapes.prefix
-    found = converter.statements(config, mesh, shapes)
+    found = laid_out(converter, config, mesh, shapes)
     if shapes.most is not None:
         found = _few(found, converter.name, shapes.most)
     return _with_prefixes(found, prefixes) if any(prefixes) else found
+
+
+def laid_out(
+    converter: Converter, config: Any, mesh: Any, shapes: Shapes
+) -> Iterator[Item]:
+    """The statements of the map without prefixes; what lives in a chunk of layers with names of its own, under these."""
+    staged = converter.staged
+    chunks = len(staged.chunks(config, mesh)) if staged and staged.named else 0
+    if staged is None or chunks <= getattr(mesh, staged.dim):
+        return converter.statements(config, mesh, shapes)
+    named = _naming(staged, mesh)
+    if shapes.side == staged.side:
+        shapes.stored_as = named
+    found = converter.statements(config, mesh, shapes)
+    return _of_chunks(found, staged, named, chunks)
 
 
 def _few(items: Iterator[Item], name: str, most: int) -> Iterator[Item]:
@@ -70,6 +87,43 @@ def _few(items: Iterator[Item], name: str, most: int) -> Iterator[Item]:
                 "its config says more layers, or more of something else, than it has"
             )
         yield item
+
+
+def _naming(staged: Staged, mesh: Any) -> Callable[[Place], Place]:
+    """From a place that says a chunk to one that says its stage, under the name that the chunk has there."""
+    pieces = getattr(mesh, staged.dim)
+
+    def named(place: Place) -> Place:
+        chunk = place.at[staged.dim]
+        at = {**place.at, staged.dim: chunk % pieces}
+        prefix = f"{staged.named}{chunk // pieces}."
+        return _prefixed(place, prefix)._replace(at=at)
+
+    return named
+
+
+def _of_chunks(
+    items: Iterator[Item], staged: Staged, named: Callable[[Place], Place], chunks: int
+) -> Iterator[Item]:
+    """The statements with stages in place of chunks, and each name as its chunk has it."""
+    for item in items:
+        if isinstance(item, Drop) and item.side == staged.side:
+            own = item.place.at.get(staged.dim)  # one outside of loops is of all
+            for chunk in range(chunks) if own is None else (own,):
+                at = {**item.place.at, staged.dim: chunk}
+                yield item._replace(place=named(item.place._replace(at=at)))
+        elif isinstance(item, Make) and item.side == staged.side:
+            yield item._replace(tensor=_each(item.tensor, named))
+        elif isinstance(item, (Group, Tail)) and staged.side == 1:
+            yield item._replace(right=_each(item.right, named))
+        elif isinstance(item, (Group, Tail)):
+            yield item._replace(left=_each(item.left, named))
+        else:
+            yield item
+
+
+def _each(slots: Slots, change: Callable[[Place], Place]) -> Slots:
+    return tuple(tuple(map(change, places)) for places in slots)
 
 
 def _with_prefixes(items: Iterator[Item], prefixes: list[str]) -> Iterator[Item]:

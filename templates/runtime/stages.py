@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+from typing import Any
+
 from .errors import ConversionError
+from .pipeline import is_layout, layout_counts
 
 MOST_NUMBERED = 2**16  # layers, or values of an index: more than any model has
 
 
-def stages(
+def chunks(
     layers: int,
     dim: str,
     pieces: int,
-    by: list[int] | None = None,
+    by: list[Any] | str | None = None,
     first: int | None = None,
     last: int | None = None,
     virtual: int | None = None,
     embedding: bool = False,
     loss: bool = False,
-) -> list[tuple[int, int]]:
-    """The (stage, local number) of every layer; ConversionError where the stages do not partition the layers.
+) -> list[int]:
+    """How many layers each chunk holds, in order; chunk c is on stage c % pieces. Without `virtual` a stage has one.
 
-    `by` lists the layers of each stage; `first` and `last` fix those of the outer stages and the rest is even;
-    `embedding` and `loss` count as a layer of the first and of the last stage. With `virtual` chunks a stage the
-    layers are dealt in chunks: chunk c is on stage c % pieces, and a stage numbers its layers on from chunk to chunk.
+    `by` lists the layers of each chunk, or is a pipeline layout; `first` and `last` fix those of the outer stages and
+    the rest is even; `embedding` and `loss` count as a layer of the first and of the last stage. ConversionError where
+    the chunks do not partition the layers.
     """
     rounds = 1 if virtual is None else virtual
     if rounds < 1:
@@ -30,7 +34,10 @@ def stages(
             f"{dim}={pieces}: expected 1 virtual stage or more, found {rounds}"
         )
     _check_count(f"{dim}={pieces}: layers and stages", max(layers, pieces * rounds))
-    if by is not None:
+    if by is not None and is_layout(by):
+        rules = (first is not None, last is not None, embedding, loss)
+        counts = layout_counts(by, dim, pieces, virtual, any(rules))
+    elif by is not None:
         counts = _listed(by, dim, pieces, rounds)
     elif pieces == 1:
         counts = [layers]
@@ -43,12 +50,26 @@ def stages(
         raise ConversionError(
             f"{dim}={pieces}: the stages hold {counts} layers, expected {layers} in all"
         )
+    return counts
+
+
+def numbered(counts: list[int], pieces: int) -> list[tuple[int, int]]:
+    """The (stage, local number) of every layer; a stage numbers its layers on from chunk to chunk."""
     found, held = [], [0] * pieces
     for chunk, count in enumerate(counts):
         stage = chunk % pieces
         found += [(stage, held[stage] + number) for number in range(count)]
         held[stage] += count
     return found
+
+
+def chunk_layers(counts: list[int], pieces: int) -> dict[tuple[int, int], range]:
+    """The layers that each chunk of a stage holds, by (stage, number of the chunk there)."""
+    ends = list(accumulate(counts, initial=0))
+    return {
+        (chunk % pieces, chunk // pieces): range(ends[chunk], ends[chunk + 1])
+        for chunk in range(len(counts))
+    }
 
 
 def shares(what: str, count: int, dim: str, pieces: int) -> list[tuple[int, int]]:
@@ -73,8 +94,10 @@ def _check_count(what: str, count: int) -> None:
         )
 
 
-def _listed(by: list[int], dim: str, pieces: int, rounds: int) -> list[int]:
+def _listed(by: Any, dim: str, pieces: int, rounds: int) -> list[int]:
     """The layers of each chunk as they were given."""
+    if not isinstance(by, list):
+        raise ConversionError(f"{dim}={pieces}: expected a list, found {by!r}")
     if len(by) != pieces * rounds:
         raise ConversionError(
             f"{dim}={pieces}: expected {_spelled(pieces, rounds)}, found {len(by)} in {by}"

@@ -19,7 +19,7 @@ WORDS = r"""
 ( ) [ ] { } , ; : = + - * / % ? ?? ^ @ . .. < > == -> <-> | ** # ! 1 0 2.5 1e5 " \ pp=first (x:1)
 language map layout config tensors option let replica include require def use variant component
 for in if else elif unless where with bias lora lossy decode make drop left right at as copy of
-mesh stages over by first last first,last virtual counting embedding loss files codec prefix
+mesh stages over by first last first,last virtual named counting embedding loss files codec prefix
 compose inverse true false none and or not a b.c x{i} {q,k} {i@pp}
 """
 SPACED = (

@@ -157,9 +157,9 @@ def test_stages_stand_where_they_are_called() -> None:
 
 
 def calls_stages(module: str) -> tuple[bool, bool]:
-    """Whether the mapping calls for stages or shares, and whether the runtime has them."""
+    """Whether the mapping calls for chunks or shares, and whether the runtime has them."""
     mapping, _ = parts(module)
-    return bool(re.search(r"\b(stages|shares)\(", mapping)), "stages" in definitions(
+    return bool(re.search(r"\b(chunks|shares)\(", mapping)), "chunks" in definitions(
         module
     )
 
