@@ -11,7 +11,7 @@ INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 MAPS := $(sort $(wildcard dsl/maps/*.map))
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-long check build demo bench clean test-oldest
+.PHONY: help test test-long check build demo bench clean test-oldest test-peers
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -79,6 +79,18 @@ $(OLDEST)/stamp: pyproject.toml constraints-oldest.txt
 test-oldest: $(OLDEST)/stamp  ## the tests at the oldest versions that are supported (downloads gigabytes)
 	$(OLDEST)/bin/python -m pytest --ignore tests/generated
 
+# A fourth environment, with the software that loads what is converted; its transformers is older than the demo's.
+LIVE := .venv-peers
+$(LIVE)/stamp: pyproject.toml constraints-peers.txt
+	$(PYTHON) -m venv $(LIVE)
+	$(LIVE)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints-peers.txt setuptools
+	$(LIVE)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints-peers.txt \
+		--no-build-isolation --editable '.[fast]' megatron-core pytest transformers
+	@touch $@
+
+test-peers: $(LIVE)/stamp  ## converted checkpoints in live models of Megatron-Core, two processes on gloo; minutes
+	$(LIVE)/bin/python -m pytest tests/peers
+
 clean:  ## remove the environment, the caches and what a build leaves
-	rm -rf $(VENV) $(BENCH) $(OLDEST) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(OLDEST) $(LIVE) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

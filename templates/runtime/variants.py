@@ -108,6 +108,8 @@ def detected(
     by_names = Readings(converter, mesh, names_only)
     open_: dict[str, dict[str, Reading]] = {}
     for variant, choices in converter.variants.items():
+        if not names and getattr(config, variant) is not None:
+            continue  # a choice that nothing can overrule
         readings = _read_each(by_names, config, variant, choices)
         fitting = _by_names(variant, readings, side, names)
         if getattr(config, variant) not in fitting:

@@ -198,18 +198,19 @@ def test_refused(given: dict[str, object], message: str) -> None:
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize(
-    ("layout", "layers", "pieces", "counts"),
-    [
-        ("Ettt|(tt|)*3,mL", 9, 5, [3, 2, 2, 2, 0]),
-        ("Et*3|t*2|ttm*2L", 7, 3, [3, 2, 2]),
-        ("E|t|tt,|L", 3, 2, [0, 1, 2, 0]),
-        ("E,t|(t|t)*2,L", 5, 2, [1, 1, 2, 1]),
-        ("Et|*2tttL", 4, 3, [1, 0, 3]),
-        ([["embedding", "decoder"], [" Decoder", "mtp", "loss"]], 2, 2, [1, 1]),
-        ("EttL", 2, 1, [2]),
-    ],
-)
+# A layout, its layers, the stages, and the layers of each chunk.
+LAYOUTS = [
+    ("Ettt|(tt|)*3,mL", 9, 5, [3, 2, 2, 2, 0]),
+    ("Et*3|t*2|ttm*2L", 7, 3, [3, 2, 2]),
+    ("E|t|tt,|L", 3, 2, [0, 1, 2, 0]),
+    ("E,t|(t|t)*2,L", 5, 2, [1, 1, 2, 1]),
+    ("Et|*2tttL", 4, 3, [1, 0, 3]),
+    ([["embedding", "decoder"], [" Decoder", "mtp", "loss"]], 2, 2, [1, 1]),
+    ("EttL", 2, 1, [2]),
+]
+
+
+@pytest.mark.parametrize(("layout", "layers", "pieces", "counts"), LAYOUTS)
 def test_layouts(layout: object, layers: int, pieces: int, counts: list[int]) -> None:
     assert chunks(layers, "pp", pieces, by=layout) == counts  # type: ignore[arg-type]
 

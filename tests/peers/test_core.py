@@ -1,0 +1,89 @@
+"""Converted checkpoints in live models of Megatron-Core 0.16.1, two processes on gloo; and its own numbers of layers.
+
+`make test-peers` runs this, in an environment of its own; `make test` skips it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip(
+    "megatron.core", reason="Megatron-Core is installed by make test-peers"
+)
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+load_file = importlib.import_module("safetensors.torch").load_file
+
+ROOT = Path(__file__).parents[2]
+TOKENS = [[5, 91, 3, 70, 12, 44, 8], [0, 1, 2, 65, 96, 4, 31]]
+SIZES: dict[str, Any] = {
+    "vocab_size": 97,
+    "hidden_size": 40,
+    "intermediate_size": 56,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "head_dim": 12,
+    "rope_theta": 5000.0,
+    "initializer_range": 0.3,
+    "tie_word_embeddings": False,
+}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+MODELS = {
+    "llama": ("Llama", SIZES, {"norms": "local"}),
+    "llama_tied": ("Llama", SIZES | {"tie_word_embeddings": True}, {"norms": "local"}),
+    "qwen3": ("Qwen3", SIZES, {"norms": "local"}),
+    "qwen3_moe": (
+        "Qwen3Moe",
+        SIZES | EXPERTS | {"norm_topk_prob": True},
+        {"norms": "local", "experts": "sequential"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_converted_model_runs_on_two_ranks(name: str, tmp_path: Path) -> None:
+    """It takes every tensor and no other, and says what transformers' model says."""
+    kind, sizes, variants = MODELS[name]
+    torch.manual_seed(1)
+    config = getattr(transformers, f"{kind}Config")(**sizes)
+    model = getattr(transformers, f"{kind}ForCausalLM")(config).eval()
+    model.save_pretrained(tmp_path / "hf")
+    family = name.removesuffix("_tied")
+    module = importlib.import_module(f"mapc.generated.{family}_hf_mcore")
+    dims = {dim: 2 for dim in module.Rank._fields if dim in ("tp", "etp")}
+    module.convert_checkpoint(
+        tmp_path / "hf", tmp_path / "mcore", mesh=module.Mesh(**dims), **variants
+    )
+    found = logits_of(tmp_path)
+    with torch.no_grad():
+        expected = model(torch.tensor(TOKENS)).logits
+    assert expected.std() > 0.5
+    found = found[..., : sizes["vocab_size"]]
+    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+def logits_of(folder: Path) -> Any:
+    """What the two ranks of the model in a folder answer."""
+    (folder / "tokens.json").write_text(json.dumps(TOKENS))
+    command = [sys.executable, "-m", "tests.peers.worker", str(folder)]
+    ranks = [
+        subprocess.Popen(
+            [*command, str(rank), "2"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [rank.communicate(timeout=300)[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(said)
+    return load_file(folder / "logits.safetensors")["logits"]
