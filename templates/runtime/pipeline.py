@@ -39,11 +39,11 @@ def layout_counts(
     if len(stages) % pieces if several else len(stages) != expected:
         wanted = f"a multiple of {pieces}" if several else str(expected)
         raise ConversionError(f"{where} has {len(stages)} stages, expected {wanted}")
-    _check_ends(stages, where)
+    _check_layout(stages, where)
     return [held.count("decoder") for held in stages]
 
 
-def _check_ends(stages: list[list[str]], where: str) -> None:
+def _check_layout(stages: list[list[str]], where: str) -> None:
     """The embedding begins the first stage, the loss ends the last, behind the layers that predict further tokens."""
     flat = [word for held in stages for word in held]
     for word, at in (("embedding", 0), ("loss", -1)):

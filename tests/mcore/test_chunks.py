@@ -138,6 +138,34 @@ def test_files(tmp_path: Path) -> None:
     assert_same(load_file(tmp_path / "back" / "model.safetensors"), tensors)
 
 
+def test_from_chunks_to_other_ranks(tmp_path: Path) -> None:
+    """What is written directly from chunks, and to them, is what a conversion writes."""
+    module, config, tensors = model("llama")
+    (tmp_path / "hf").mkdir()
+    save_file(tensors, tmp_path / "hf" / "model.safetensors")
+    (tmp_path / "hf" / "config.json").write_text(json.dumps(config))
+    settings: dict[str, tuple[Any, dict[str, Any]]] = {
+        "chunks": (module.Mesh(pp=2), {"virtual_stages": 2}),
+        "layout": (module.Mesh(tp=2, pp=2), {"pipeline_layout": "Et|t*3|ttt|tL"}),
+        "plain": (module.Mesh(pp=4), {"last_stage": 2}),
+    }
+    for name, (mesh, options) in settings.items():
+        module.convert_checkpoint(
+            tmp_path / "hf", tmp_path / name, mesh=mesh, **options
+        )
+    none = dict.fromkeys(["virtual_stages", "pipeline_layout", "last_stage"])
+    for here, there in (("chunks", "layout"), ("layout", "plain"), ("plain", "chunks")):
+        target = tmp_path / f"{here}-{there}"
+        mesh, options = settings[there]
+        module.reshard_checkpoint(
+            tmp_path / here, target, to_mesh=mesh, to_options=none | options
+        )
+        files = sorted(path.relative_to(target) for path in target.glob("*/*"))
+        assert len(files) == len(mesh.ranks())
+        for file in files:
+            assert_same(load_file(target / file), load_file(tmp_path / there / file))
+
+
 def test_names_of_another_way_to_store() -> None:
     module, config, tensors = model("llama")
     mesh, plain = module.Mesh(pp=2), module.Config.from_hf(config)

@@ -1,7 +1,5 @@
 """Chunks with names of their own: the layers of each chunk of each stage, written out for each case."""
 
-import torch
-
 E = {"e": 4}
 ANY = r"(part\d\.)?(layers|decoder)\.\d\.(rope|scale)"
 CASES = [
@@ -49,10 +47,7 @@ def parts(t, c, mesh, rank):
         for number, i in enumerate(layers):
             for name in ("weight", "rope", "scale"):
                 found[f"{prefix}decoder.{number}.{name}"] = t[f"layers.{i}.{name}"]
-            found[f"{prefix}decoder.{number}.number"] = torch.tensor(i + 1)
     if rank.pp == mesh.pp - 1:
-        own = torch.arange(c.e).float().chunk(mesh.tp)[rank.tp]
-        found[f"{chunks[-1]}ids"] = own
         found[f"{chunks[-1]}shift.weight"] = t["shift.weight"]
         found[f"{chunks[-1]}final_norm.weight"] = t["norm.weight"]
     return found
