@@ -85,10 +85,12 @@ $(LIVE)/stamp: pyproject.toml constraints-peers.txt
 	$(PYTHON) -m venv $(LIVE)
 	$(LIVE)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints-peers.txt setuptools
 	$(LIVE)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints-peers.txt \
-		--no-build-isolation --editable '.[fast]' megatron-core pytest transformers
+		--no-build-isolation --editable '.[fast]' einops megatron-core omegaconf pytest rich transformers
+	$(LIVE)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints-peers.txt \
+		--no-deps megatron-bridge
 	@touch $@
 
-test-peers: $(LIVE)/stamp  ## converted checkpoints in live models of Megatron-Core, two processes on gloo; minutes
+test-peers: $(LIVE)/stamp  ## converted checkpoints in live models of Megatron-Core and its bridge, on gloo; minutes
 	$(LIVE)/bin/python -m pytest tests/peers
 
 clean:  ## remove the environment, the caches and what a build leaves

@@ -51,39 +51,44 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_a_converted_model_runs_on_two_ranks(name: str, tmp_path: Path) -> None:
     """It takes every tensor and no other, and says what transformers' model says."""
-    kind, sizes, variants = MODELS[name]
-    torch.manual_seed(1)
-    config = getattr(transformers, f"{kind}Config")(**sizes)
-    model = getattr(transformers, f"{kind}ForCausalLM")(config).eval()
-    model.save_pretrained(tmp_path / "hf")
-    family = name.removesuffix("_tied")
-    module = importlib.import_module(f"mapc.generated.{family}_hf_mcore")
-    dims = {dim: 2 for dim in module.Rank._fields if dim in ("tp", "etp")}
-    module.convert_checkpoint(
-        tmp_path / "hf", tmp_path / "mcore", mesh=module.Mesh(**dims), **variants
-    )
-    found = logits_of(tmp_path)
+    model = saved(name, tmp_path, 2, MODELS[name])
+    (tmp_path / "tokens.json").write_text(json.dumps(TOKENS))
+    on_ranks("worker", tmp_path, 2)
+    found = load_file(tmp_path / "logits.safetensors")["logits"]
     with torch.no_grad():
         expected = model(torch.tensor(TOKENS)).logits
     assert expected.std() > 0.5
-    found = found[..., : sizes["vocab_size"]]
+    found = found[..., : SIZES["vocab_size"]]
     assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
-def logits_of(folder: Path) -> Any:
-    """What the two ranks of the model in a folder answer."""
-    (folder / "tokens.json").write_text(json.dumps(TOKENS))
-    command = [sys.executable, "-m", "tests.peers.worker", str(folder)]
-    ranks = [
+def saved(name: str, folder: Path, ranks: int, model: Any) -> Any:
+    """A model that is drawn, saved in `hf`, and converted to the ranks in `mcore`."""
+    kind, sizes, variants = model
+    torch.manual_seed(1)
+    config = getattr(transformers, f"{kind}Config")(**sizes)
+    made = getattr(transformers, f"{kind}ForCausalLM")(config).eval()
+    made.save_pretrained(folder / "hf")
+    family = name.removesuffix("_tied")
+    module = importlib.import_module(f"mapc.generated.{family}_hf_mcore")
+    dims = {dim: ranks for dim in module.Rank._fields if dim in ("tp", "etp")}
+    mesh = module.Mesh(**dims)
+    module.convert_checkpoint(folder / "hf", folder / "mcore", mesh=mesh, **variants)
+    return made
+
+
+def on_ranks(worker: str, folder: Path, ranks: int) -> None:
+    """Run a worker for each rank, all at once."""
+    command = [sys.executable, "-m", f"tests.peers.{worker}", str(folder)]
+    running = [
         subprocess.Popen(
-            [*command, str(rank), "2"],
+            [*command, str(rank), str(ranks)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for rank in range(2)
+        for rank in range(ranks)
     ]
-    said = [rank.communicate(timeout=300)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(said)
-    return load_file(folder / "logits.safetensors")["logits"]
+    said = [one.communicate(timeout=300)[0] for one in running]
+    assert {one.returncode for one in running} == {0}, "\n".join(said)
