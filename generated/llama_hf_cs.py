@@ -2505,6 +2505,20 @@ def mesh_of(mesh: Any, side: int) -> Any:
     return mesh[side] if isinstance(mesh, Meshes) else mesh
 
 
+class Staged(NamedTuple):
+    """How a mesh dimension of a side owns layers. `chunks` are the layers of each chunk; chunk c is on stage c % size.
+
+    `named`: the names of a chunk begin with this and its number on the stage, and places say chunks instead of stages.
+    `options` say how many layers a chunk has; they are none where one stage has all of them.
+    """
+
+    side: int
+    dim: str
+    chunks: Callable[[Any, Any], list[int]]
+    named: str
+    options: tuple[str, ...]
+
+
 class Converter(NamedTuple):
     """What the mapping part of a converter tells the runtime."""
 
@@ -2516,6 +2530,7 @@ class Converter(NamedTuple):
     mesh: Callable[..., Any] | None
     table: ConfigTable
     statements: Callable[[Any, Any, Shapes], Iterator[Item]]
+    staged: Staged | None = None
 
     @property
     def options(self) -> dict[str, str]:
@@ -2577,7 +2592,8 @@ class Shapes:
     """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter.
 
     `prefix` is what the names of the source begin with and those of the map's statements do not. `asked`: what came
-    of them depends on these shapes. `most`: more names do not stand in statements about this source.
+    of them depends on these shapes. `most`: more names do not stand in statements about this source. `stored_as` is the
+    place in the source of a place of the map, where they differ.
     """
 
     def __init__(
@@ -2594,6 +2610,7 @@ class Shapes:
         self.found = found
         self.prefix = prefix
         self.asked = False
+        self.stored_as: Callable[[Place], Place] | None = None
         self._holders = Holders(list(found or ()))
 
     def of(self, places: tuple[Place, ...], axes: int, what: str) -> Counts:
@@ -2613,6 +2630,8 @@ class Shapes:
         """The shape of the first of these source tensors that is there."""
         self.asked = True
         for place in (place for places in slots for place in places):
+            if self.stored_as is not None:
+                place = self.stored_as(place)
             for rank in self._holders.of(place):
                 for name in place.names:
                     tensor = (self.found or {})[rank].get(self.prefix + name)
@@ -2804,10 +2823,25 @@ def statements(
     prefixes = [side.prefixes[0] for side in (converter.left, converter.right)]
     if shapes.side is not None:
         prefixes[shapes.side] = shapes.prefix
-    found = converter.statements(config, mesh, shapes)
+    found = laid_out(converter, config, mesh, shapes)
     if shapes.most is not None:
         found = _few(found, converter.name, shapes.most)
     return _with_prefixes(found, prefixes) if any(prefixes) else found
+
+
+def laid_out(
+    converter: Converter, config: Any, mesh: Any, shapes: Shapes
+) -> Iterator[Item]:
+    """The statements of the map without prefixes; what lives in a chunk of layers with names of its own, under these."""
+    staged = converter.staged
+    chunks = len(staged.chunks(config, mesh)) if staged and staged.named else 0
+    if staged is None or chunks <= getattr(mesh, staged.dim):
+        return converter.statements(config, mesh, shapes)
+    named = _naming(staged, mesh)
+    if shapes.side == staged.side:
+        shapes.stored_as = named
+    found = converter.statements(config, mesh, shapes)
+    return _of_chunks(found, staged, named, chunks)
 
 
 def _few(items: Iterator[Item], name: str, most: int) -> Iterator[Item]:
@@ -2820,6 +2854,43 @@ def _few(items: Iterator[Item], name: str, most: int) -> Iterator[Item]:
                 "its config says more layers, or more of something else, than it has"
             )
         yield item
+
+
+def _naming(staged: Staged, mesh: Any) -> Callable[[Place], Place]:
+    """From a place that says a chunk to one that says its stage, under the name that the chunk has there."""
+    pieces = getattr(mesh, staged.dim)
+
+    def named(place: Place) -> Place:
+        chunk = place.at[staged.dim]
+        at = {**place.at, staged.dim: chunk % pieces}
+        prefix = f"{staged.named}{chunk // pieces}."
+        return _prefixed(place, prefix)._replace(at=at)
+
+    return named
+
+
+def _of_chunks(
+    items: Iterator[Item], staged: Staged, named: Callable[[Place], Place], chunks: int
+) -> Iterator[Item]:
+    """The statements with stages in place of chunks, and each name as its chunk has it."""
+    for item in items:
+        if isinstance(item, Drop) and item.side == staged.side:
+            own = item.place.at.get(staged.dim)  # one outside of loops is of all
+            for chunk in range(chunks) if own is None else (own,):
+                at = {**item.place.at, staged.dim: chunk}
+                yield item._replace(place=named(item.place._replace(at=at)))
+        elif isinstance(item, Make) and item.side == staged.side:
+            yield item._replace(tensor=_each(item.tensor, named))
+        elif isinstance(item, (Group, Tail)) and staged.side == 1:
+            yield item._replace(right=_each(item.right, named))
+        elif isinstance(item, (Group, Tail)):
+            yield item._replace(left=_each(item.left, named))
+        else:
+            yield item
+
+
+def _each(slots: Slots, change: Callable[[Place], Place]) -> Slots:
+    return tuple(tuple(map(change, places)) for places in slots)
 
 
 def _with_prefixes(items: Iterator[Item], prefixes: list[str]) -> Iterator[Item]:
@@ -3563,6 +3634,8 @@ def detected(
     by_names = Readings(converter, mesh, names_only)
     open_: dict[str, dict[str, Reading]] = {}
     for variant, choices in converter.variants.items():
+        if not names and getattr(config, variant) is not None:
+            continue  # a choice that nothing can overrule
         readings = _read_each(by_names, config, variant, choices)
         fitting = _by_names(variant, readings, side, names)
         if getattr(config, variant) not in fitting:
@@ -4836,11 +4909,11 @@ def resharding(converter: Converter, options: Mapping[str, Any]) -> Converter:
 
     def statements(config: Any, meshes: Meshes, shapes: Shapes) -> Iterator[Item]:
         measured = Shapes(ranked, shapes.found, shapes.prefix, shapes.most)
-        here = list(converter.statements(config, meshes.left, measured))
+        here = list(laid_out(converter, config, meshes.left, measured))
         found = None if shapes.found is None else {None: _shapes_of(here, 1 - ranked)}
         between = Shapes(1 - ranked, found, "", shapes.most)
         config = replace(config, **options)
-        there = converter.statements(config, meshes.right, between)
+        there = laid_out(converter, config, meshes.right, between)
         yield from _paired_items(here, there, ranked, converter.name)
         shapes.asked = shapes.asked or measured.asked
 
@@ -4850,6 +4923,7 @@ def resharding(converter: Converter, options: Mapping[str, Any]) -> Converter:
             write=lambda config: side.write(replace(config, **options))
         ),
         statements=statements,
+        staged=None,
     )
 
 

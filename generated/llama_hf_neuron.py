@@ -131,7 +131,9 @@ __all__ = [
     "expected_neuron",
     "fingerprint_checkpoint",
     "main",
+    "names_neuron",
     "reshard_checkpoint",
+    "stage_layers",
     "to_hf",
     "to_neuron",
 ]
@@ -457,11 +459,16 @@ def _down_proj(config: Config, mesh: Mesh, where: str) -> Recipe:
     return recipe
 
 
+def _chunks(config: Config, mesh: Mesh) -> list[int]:
+    """How many layers each chunk of them has, in order; chunk c is on stage c % pp."""
+    return chunks(config.L, "pp", mesh.pp)
+
+
 def _statements(config: Config, mesh: Mesh, shapes: Shapes) -> Iterator[Item]:
     """The statements in checkpoint order: a recipe, and the tensors of both sides that it holds for."""
     recipes = Recipes(config, mesh, shapes)
     first, last = 0, mesh.pp - 1
-    layers = stages(config.L, "pp", mesh.pp)
+    layers = numbered(_chunks(config, mesh), mesh.pp)
     require(
         not (config.tied and mesh.pp > 1),
         f"tied embeddings stand on one stage, not on pp={mesh.pp}",
@@ -697,6 +704,18 @@ def expected_neuron(
     return expected(converter(), "neuron", config, mesh, one_rank(rank, mesh))
 
 
+def names_neuron(
+    config: Config, mesh: Mesh = Mesh(), rank: Rank | None = None
+) -> dict[str, RankName]:
+    """Name -> what a tensor of one neuron rank is called on a mesh of one rank, and in the other layout."""
+    return rank_names(converter(), "neuron", config, mesh, one_rank(rank, mesh))
+
+
+def stage_layers(config: Config, mesh: Mesh = Mesh()) -> dict[tuple[int, int], range]:
+    """The layers of each stage, by (pp, its chunk): a layer's place in them is its number there."""
+    return chunk_layers(_chunks(config, mesh), mesh.pp)
+
+
 def Stream(
     to: str,
     config: Config,
@@ -779,6 +798,7 @@ def converter() -> Converter:
         mesh=Mesh,
         table=config_table(),
         statements=_statements,
+        staged=Staged(1, "pp", _chunks, "", ()),
     )
 
 
@@ -1287,28 +1307,117 @@ def solve(index: str, total: int, times: int, plus: int) -> int:
     return (total - plus) // times
 
 
+# ---- runtime: Pipeline layouts, which say what each stage holds: as a text, `"Ett|t*3|ttL"`, or as a list of words a stage.
+
+
+MOST_HELD = 2**16  # what the stages of a layout hold together
+_WORDS = {"E": "embedding", "t": "decoder", "m": "mtp", "L": "loss"}
+# What is repeated: some things in parentheses, or one.
+_REPEATED = re.compile(r"\(([^()]+)\)\*(\d{1,5})"), re.compile(r"([^()*])\*(\d{1,5})")
+
+
+def is_layout(by: Any) -> bool:
+    """Whether this says in words what the stages hold, and not in numbers of layers."""
+    listed = isinstance(by, list) and any(isinstance(held, list) for held in by)
+    return isinstance(by, str) or listed
+
+
+def layout_counts(
+    by: list[Any] | str, dim: str, pieces: int, virtual: int | None, ruled: bool
+) -> list[int]:
+    """The layers of each chunk of a layout; ConversionError where no model is stored so.
+
+    Without `virtual` there are as many chunks a stage as the layout has. `ruled`: something else says the layers, too.
+    """
+    stages = (
+        _from_text(by) if isinstance(by, str) else [_words(held, by) for held in by]
+    )
+    where = f"{dim}={pieces}: the layout {by!r}"
+    if ruled:
+        raise ConversionError(
+            f"{where}: expected nothing else that says the layers of a stage, neither first nor last nor counted ones"
+        )
+    several = virtual is None and pieces > 1
+    expected = pieces * (virtual or 1)
+    if len(stages) % pieces if several else len(stages) != expected:
+        wanted = f"a multiple of {pieces}" if several else str(expected)
+        raise ConversionError(f"{where} has {len(stages)} stages, expected {wanted}")
+    _check_layout(stages, where)
+    return [held.count("decoder") for held in stages]
+
+
+def _check_layout(stages: list[list[str]], where: str) -> None:
+    """The embedding begins the first stage, the loss ends the last, behind the layers that predict further tokens."""
+    flat = [word for held in stages for word in held]
+    for word, at in (("embedding", 0), ("loss", -1)):
+        if flat.count(word) != 1 or flat[at] != word or word not in stages[at]:
+            place = "the first stage to begin" if at == 0 else "the last stage to end"
+            raise ConversionError(f"{where}: expected {place} with the one {word}")
+    early = [number for number, held in enumerate(stages[:-1]) if "mtp" in held]
+    tail = stages[-1][stages[-1].index("mtp") :] if "mtp" in stages[-1] else []
+    if early or "decoder" in tail:
+        raise ConversionError(
+            f"{where}: expected mtp behind the layers of the last stage, where this map has it"
+        )
+
+
+def _from_text(text: str) -> list[list[str]]:
+    """What each stage holds; commas mean nothing."""
+    whole = text
+    text = text.replace(",", "")
+    for repeated in _REPEATED:
+        size = sum(len(one[1]) * int(one[2]) for one in repeated.finditer(text))
+        if size > MOST_HELD:
+            raise ConversionError(
+                f"the layout {whole!r}: expected at most {MOST_HELD} things, found {size}"
+            )
+        text = repeated.sub(lambda found: found[1] * int(found[2]), text)
+    odd = sorted({letter for letter in text if letter not in "|EtmL"})
+    if odd:
+        raise ConversionError(
+            f"the layout {whole!r}: expected E, t, m and L between |, found {odd[0]!r}"
+        )
+    return [[_WORDS[letter] for letter in held] for held in text.split("|")]
+
+
+def _words(held: Any, layout: Any) -> list[str]:
+    """What a stage holds, as a list of words."""
+    if not isinstance(held, list):
+        raise ConversionError(
+            f"the layout {layout!r}: expected a list of words a stage, found {held!r}"
+        )
+    words = [str(word).strip().lower() for word in held]
+    odd = [word for word in words if word not in _WORDS.values()]
+    if odd:
+        known = ", ".join(_WORDS.values())
+        raise ConversionError(
+            f"the layout {layout!r}: expected {known}, found {odd[0]!r}"
+        )
+    return words
+
+
 # ---- runtime: Which layers a stage owns, and which values of an index a rank: stages as Megatron-Core counts them, equal shares.
 
 
 MOST_NUMBERED = 2**16  # layers, or values of an index: more than any model has
 
 
-def stages(
+def chunks(
     layers: int,
     dim: str,
     pieces: int,
-    by: list[int] | None = None,
+    by: list[Any] | str | None = None,
     first: int | None = None,
     last: int | None = None,
     virtual: int | None = None,
     embedding: bool = False,
     loss: bool = False,
-) -> list[tuple[int, int]]:
-    """The (stage, local number) of every layer; ConversionError where the stages do not partition the layers.
+) -> list[int]:
+    """How many layers each chunk holds, in order; chunk c is on stage c % pieces. Without `virtual` a stage has one.
 
-    `by` lists the layers of each stage; `first` and `last` fix those of the outer stages and the rest is even;
-    `embedding` and `loss` count as a layer of the first and of the last stage. With `virtual` chunks a stage the
-    layers are dealt in chunks: chunk c is on stage c % pieces, and a stage numbers its layers on from chunk to chunk.
+    `by` lists the layers of each chunk, or is a pipeline layout; `first` and `last` fix those of the outer stages and
+    the rest is even; `embedding` and `loss` count as a layer of the first and of the last stage. ConversionError where
+    the chunks do not partition the layers.
     """
     rounds = 1 if virtual is None else virtual
     if rounds < 1:
@@ -1316,7 +1425,10 @@ def stages(
             f"{dim}={pieces}: expected 1 virtual stage or more, found {rounds}"
         )
     _check_count(f"{dim}={pieces}: layers and stages", max(layers, pieces * rounds))
-    if by is not None:
+    if by is not None and is_layout(by):
+        rules = (first is not None, last is not None, embedding, loss)
+        counts = layout_counts(by, dim, pieces, virtual, any(rules))
+    elif by is not None:
         counts = _listed(by, dim, pieces, rounds)
     elif pieces == 1:
         counts = [layers]
@@ -1329,12 +1441,26 @@ def stages(
         raise ConversionError(
             f"{dim}={pieces}: the stages hold {counts} layers, expected {layers} in all"
         )
+    return counts
+
+
+def numbered(counts: list[int], pieces: int) -> list[tuple[int, int]]:
+    """The (stage, local number) of every layer; a stage numbers its layers on from chunk to chunk."""
     found, held = [], [0] * pieces
     for chunk, count in enumerate(counts):
         stage = chunk % pieces
         found += [(stage, held[stage] + number) for number in range(count)]
         held[stage] += count
     return found
+
+
+def chunk_layers(counts: list[int], pieces: int) -> dict[tuple[int, int], range]:
+    """The layers that each chunk of a stage holds, by (stage, number of the chunk there)."""
+    ends = list(accumulate(counts, initial=0))
+    return {
+        (chunk % pieces, chunk // pieces): range(ends[chunk], ends[chunk + 1])
+        for chunk in range(len(counts))
+    }
 
 
 def shares(what: str, count: int, dim: str, pieces: int) -> list[tuple[int, int]]:
@@ -1359,8 +1485,10 @@ def _check_count(what: str, count: int) -> None:
         )
 
 
-def _listed(by: list[int], dim: str, pieces: int, rounds: int) -> list[int]:
+def _listed(by: Any, dim: str, pieces: int, rounds: int) -> list[int]:
     """The layers of each chunk as they were given."""
+    if not isinstance(by, list):
+        raise ConversionError(f"{dim}={pieces}: expected a list, found {by!r}")
     if len(by) != pieces * rounds:
         raise ConversionError(
             f"{dim}={pieces}: expected {_spelled(pieces, rounds)}, found {len(by)} in {by}"
@@ -2637,6 +2765,20 @@ def mesh_of(mesh: Any, side: int) -> Any:
     return mesh[side] if isinstance(mesh, Meshes) else mesh
 
 
+class Staged(NamedTuple):
+    """How a mesh dimension of a side owns layers. `chunks` are the layers of each chunk; chunk c is on stage c % size.
+
+    `named`: the names of a chunk begin with this and its number on the stage, and places say chunks instead of stages.
+    `options` say how many layers a chunk has; they are none where one stage has all of them.
+    """
+
+    side: int
+    dim: str
+    chunks: Callable[[Any, Any], list[int]]
+    named: str
+    options: tuple[str, ...]
+
+
 class Converter(NamedTuple):
     """What the mapping part of a converter tells the runtime."""
 
@@ -2648,6 +2790,7 @@ class Converter(NamedTuple):
     mesh: Callable[..., Any] | None
     table: ConfigTable
     statements: Callable[[Any, Any, Shapes], Iterator[Item]]
+    staged: Staged | None = None
 
     @property
     def options(self) -> dict[str, str]:
@@ -2709,7 +2852,8 @@ class Shapes:
     """The shapes that sizes are measured on: those of the source checkpoint, or none where only names matter.
 
     `prefix` is what the names of the source begin with and those of the map's statements do not. `asked`: what came
-    of them depends on these shapes. `most`: more names do not stand in statements about this source.
+    of them depends on these shapes. `most`: more names do not stand in statements about this source. `stored_as` is the
+    place in the source of a place of the map, where they differ.
     """
 
     def __init__(
@@ -2726,6 +2870,7 @@ class Shapes:
         self.found = found
         self.prefix = prefix
         self.asked = False
+        self.stored_as: Callable[[Place], Place] | None = None
         self._holders = Holders(list(found or ()))
 
     def of(self, places: tuple[Place, ...], axes: int, what: str) -> Counts:
@@ -2745,6 +2890,8 @@ class Shapes:
         """The shape of the first of these source tensors that is there."""
         self.asked = True
         for place in (place for places in slots for place in places):
+            if self.stored_as is not None:
+                place = self.stored_as(place)
             for rank in self._holders.of(place):
                 for name in place.names:
                     tensor = (self.found or {})[rank].get(self.prefix + name)
@@ -2936,10 +3083,25 @@ def statements(
     prefixes = [side.prefixes[0] for side in (converter.left, converter.right)]
     if shapes.side is not None:
         prefixes[shapes.side] = shapes.prefix
-    found = converter.statements(config, mesh, shapes)
+    found = laid_out(converter, config, mesh, shapes)
     if shapes.most is not None:
         found = _few(found, converter.name, shapes.most)
     return _with_prefixes(found, prefixes) if any(prefixes) else found
+
+
+def laid_out(
+    converter: Converter, config: Any, mesh: Any, shapes: Shapes
+) -> Iterator[Item]:
+    """The statements of the map without prefixes; what lives in a chunk of layers with names of its own, under these."""
+    staged = converter.staged
+    chunks = len(staged.chunks(config, mesh)) if staged and staged.named else 0
+    if staged is None or chunks <= getattr(mesh, staged.dim):
+        return converter.statements(config, mesh, shapes)
+    named = _naming(staged, mesh)
+    if shapes.side == staged.side:
+        shapes.stored_as = named
+    found = converter.statements(config, mesh, shapes)
+    return _of_chunks(found, staged, named, chunks)
 
 
 def _few(items: Iterator[Item], name: str, most: int) -> Iterator[Item]:
@@ -2952,6 +3114,43 @@ def _few(items: Iterator[Item], name: str, most: int) -> Iterator[Item]:
                 "its config says more layers, or more of something else, than it has"
             )
         yield item
+
+
+def _naming(staged: Staged, mesh: Any) -> Callable[[Place], Place]:
+    """From a place that says a chunk to one that says its stage, under the name that the chunk has there."""
+    pieces = getattr(mesh, staged.dim)
+
+    def named(place: Place) -> Place:
+        chunk = place.at[staged.dim]
+        at = {**place.at, staged.dim: chunk % pieces}
+        prefix = f"{staged.named}{chunk // pieces}."
+        return _prefixed(place, prefix)._replace(at=at)
+
+    return named
+
+
+def _of_chunks(
+    items: Iterator[Item], staged: Staged, named: Callable[[Place], Place], chunks: int
+) -> Iterator[Item]:
+    """The statements with stages in place of chunks, and each name as its chunk has it."""
+    for item in items:
+        if isinstance(item, Drop) and item.side == staged.side:
+            own = item.place.at.get(staged.dim)  # one outside of loops is of all
+            for chunk in range(chunks) if own is None else (own,):
+                at = {**item.place.at, staged.dim: chunk}
+                yield item._replace(place=named(item.place._replace(at=at)))
+        elif isinstance(item, Make) and item.side == staged.side:
+            yield item._replace(tensor=_each(item.tensor, named))
+        elif isinstance(item, (Group, Tail)) and staged.side == 1:
+            yield item._replace(right=_each(item.right, named))
+        elif isinstance(item, (Group, Tail)):
+            yield item._replace(left=_each(item.left, named))
+        else:
+            yield item
+
+
+def _each(slots: Slots, change: Callable[[Place], Place]) -> Slots:
+    return tuple(tuple(map(change, places)) for places in slots)
 
 
 def _with_prefixes(items: Iterator[Item], prefixes: list[str]) -> Iterator[Item]:
@@ -3040,6 +3239,65 @@ def _all(slots: Slots, prefix: str) -> Slots:
 def _prefixed(place: Place, prefix: str) -> Place:
     spellings = tuple(prefix + name for name in place.spellings)
     return place._replace(name=prefix + place.name, spellings=spellings)
+
+
+# ---- runtime: What the tensors of a rank are called elsewhere: in a checkpoint of one rank, and in the other layout.
+
+
+# What a statement is called whatever the mesh: its line, the other side's names, and how many before it are alike.
+_Key: TypeAlias = "tuple[str, tuple[str, ...], int]"
+
+
+class RankName(NamedTuple):
+    """A tensor of one rank elsewhere.
+
+    `whole` is its name where one rank holds all layers and experts; of two names that are tied there may be one only.
+    `others` are the tensors of the other layout that its statement pairs it with, `where` is the line of that.
+    """
+
+    whole: str
+    others: tuple[str, ...]
+    where: str
+
+
+def rank_names(
+    converter: Converter, layout: str, config: Any, mesh: Any, rank: Any
+) -> dict[str, RankName]:
+    """What each tensor of a rank is called elsewhere, optional ones too, in checkpoint order.
+
+    It is what the statements say on this mesh and on a mesh of one rank, beside each other.
+    """
+    side, staged, one = converter.side(layout), converter.staged, converter.mesh
+    assert one is not None, "the side has ranks"
+    alone = replace(config, **dict.fromkeys(staged.options if staged else ()))
+    wholes = dict(_keyed(converter, side, alone, one()))
+    names: dict[str, RankName] = {}
+    for key, slots in _keyed(converter, side, config, mesh):
+        for places, whole in zip(slots, wholes[key]):
+            for number, place in enumerate(places):
+                if holds(rank, place):
+                    there = whole[min(number, len(whole) - 1)].name
+                    names[place.name] = RankName(there, key[1], key[0])
+    return names
+
+
+def _keyed(
+    converter: Converter, side: int, config: Any, mesh: Any
+) -> Iterator[tuple[_Key, list[tuple[Place, ...]]]]:
+    """The tensors of a side, by statement."""
+    before: dict[tuple[str, tuple[str, ...]], int] = {}
+    for item in statements(converter, config, mesh, Shapes(None, {})):
+        group = item.group if isinstance(item, Make) and item.side == side else item
+        if isinstance(group, Group):
+            others = _first_names(group.sides[1 - side])
+            key = group.recipe.where, others
+            number = before[key] = before.get(key, -1) + 1
+            yield (*key, number), list(group.sides[side])
+
+
+def _first_names(slots: Slots) -> tuple[str, ...]:
+    """The names of a side that are there; of tied ones all."""
+    return tuple(place.name for places in slots for place in places if place.name)
 
 
 # ---- runtime: Patterns of names, in which `**` stands for any components: which of many a name matches, without trying them all.
@@ -3695,6 +3953,8 @@ def detected(
     by_names = Readings(converter, mesh, names_only)
     open_: dict[str, dict[str, Reading]] = {}
     for variant, choices in converter.variants.items():
+        if not names and getattr(config, variant) is not None:
+            continue  # a choice that nothing can overrule
         readings = _read_each(by_names, config, variant, choices)
         fitting = _by_names(variant, readings, side, names)
         if getattr(config, variant) not in fitting:
@@ -4968,11 +5228,11 @@ def resharding(converter: Converter, options: Mapping[str, Any]) -> Converter:
 
     def statements(config: Any, meshes: Meshes, shapes: Shapes) -> Iterator[Item]:
         measured = Shapes(ranked, shapes.found, shapes.prefix, shapes.most)
-        here = list(converter.statements(config, meshes.left, measured))
+        here = list(laid_out(converter, config, meshes.left, measured))
         found = None if shapes.found is None else {None: _shapes_of(here, 1 - ranked)}
         between = Shapes(1 - ranked, found, "", shapes.most)
         config = replace(config, **options)
-        there = converter.statements(config, meshes.right, between)
+        there = laid_out(converter, config, meshes.right, between)
         yield from _paired_items(here, there, ranked, converter.name)
         shapes.asked = shapes.asked or measured.asked
 
@@ -4982,6 +5242,7 @@ def resharding(converter: Converter, options: Mapping[str, Any]) -> Converter:
             write=lambda config: side.write(replace(config, **options))
         ),
         statements=statements,
+        staged=None,
     )
 
 

@@ -17,7 +17,7 @@ pytest.importorskip(
 )
 load_file = importlib.import_module("safetensors.torch").load_file
 
-from .test_core import MODELS, on_ranks, saved  # noqa: E402  it imports torch
+from .test_core import MODELS, on_ranks, saved
 
 SCATTERED = re.compile(r"\.(linear_proj|linear_fc2)\.weight$")
 
