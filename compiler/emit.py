@@ -194,6 +194,8 @@ def _call(value: syntax.Call, env: Env) -> str:
     arguments = [expression(argument, env) for argument in value.arguments]
     if value.function == "count":
         return f"{_at(value.arguments[0], env, 10)}.count({arguments[1]})"
+    if value.function == "len" and infer(value.arguments[0], env.kinds) == "any":
+        return f"length({arguments[0]}, {quoted(value.arguments[0].span.words)})"
     return f"{_CALLS.get(value.function, value.function)}({', '.join(arguments)})"
 
 

@@ -20,6 +20,13 @@ def item(values: Any, index: Any, what: str) -> Any:
     return values[index]
 
 
+def length(values: Any, what: str) -> int:
+    """The items of a list, or the letters of a text; `what` is how the map writes it."""
+    if not isinstance(values, (list, str)):
+        raise ConversionError(f"{what}: expected a list or a text, found {values!r}")
+    return len(values)
+
+
 def repeated(one: Any, other: Any, what: str) -> Any:
     """A list or a text, so many times over; `what` is how the map writes it."""
     values, count = (one, other) if isinstance(one, (list, str)) else (other, one)

@@ -267,7 +267,7 @@ class Holders:
 
 
 # Names in the statements about a source: so many may stand for a few packed tensors, and a few more for each.
-LEAST_MOST, MOST_EACH = 500_000, 20
+LEAST_MOST, MOST_EACH = 200_000, 20
 
 
 class Shapes:

@@ -133,3 +133,17 @@ def test_a_size_that_the_config_leaves_out() -> None:
     with pytest.raises(m.ConversionError) as error:
         m.expected_mcore(config)
     assert str(error.value) == "m.map:21: e: expected a size, found none in the config"
+
+
+def test_the_length_of_a_number() -> None:
+    told = 'require len(types) == L, "types do not say what each layer is"\n'
+    m = of_text(LISTS.replace("let h", f"{told}\nlet h"))
+    given = {"L": 4, "n": 3, "e": 6}
+    for types, message in (
+        (1111, "types: expected a list or a text, found 1111"),
+        ([0, 1, 0], "types do not say what each layer is"),
+    ):
+        with pytest.raises(m.ConversionError) as error:
+            m.Config.from_hf({**given, "types": types})
+        assert str(error.value) == message
+    assert m.Config.from_hf({**given, "types": "0101"}).L == 4
