@@ -272,7 +272,11 @@ class Config:
             e2="int",
         )
         require(
-            (len(self.letters) if self.letters is not None else len(self.words))
+            (
+                length(self.letters, "letters")
+                if self.letters is not None
+                else len(self.words)
+            )
             == self.L,
             f"the pattern does not say what each of {self.L} layers is",
         )
@@ -296,7 +300,7 @@ class Config:
     def W(self) -> int:
         """W = len(mtp_letters) if mtp_letters != none else len(mtp_words)"""
         return (
-            len(self.mtp_letters)
+            length(self.mtp_letters, "mtp_letters")
             if self.mtp_letters is not None
             else len(self.mtp_words)
         )
@@ -1973,6 +1977,13 @@ def item(values: Any, index: Any, what: str) -> Any:
     return values[index]
 
 
+def length(values: Any, what: str) -> int:
+    """The items of a list, or the letters of a text; `what` is how the map writes it."""
+    if not isinstance(values, (list, str)):
+        raise ConversionError(f"{what}: expected a list or a text, found {values!r}")
+    return len(values)
+
+
 def repeated(one: Any, other: Any, what: str) -> Any:
     """A list or a text, so many times over; `what` is how the map writes it."""
     values, count = (one, other) if isinstance(one, (list, str)) else (other, one)
@@ -3570,7 +3581,7 @@ class Holders:
 
 
 # Names in the statements about a source: so many may stand for a few packed tensors, and a few more for each.
-LEAST_MOST, MOST_EACH = 500_000, 20
+LEAST_MOST, MOST_EACH = 200_000, 20
 
 
 class Shapes:

@@ -46,7 +46,7 @@ def sha(data: bytes) -> str:
 # ---- every shipped map
 
 
-@pytest.mark.parametrize("case", every_case(3))
+@pytest.mark.parametrize("case", every_case(5))
 def test_the_same_in_every_layout(case: Shipped, tmp_path: Path) -> None:
     """What is told of the options and variants is what the conversion was told."""
     source = case.write(tmp_path / "source")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from math import prod
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +18,7 @@ from typing import Any
 import pytest
 
 from ..runtime.files import Stored, write
-from .commands import run_apart, state_of
+from .commands import SECONDS, run_apart, state_of
 
 GENERATED = Path(__file__).parents[2] / "generated"
 STEMS = sorted(path.stem[5:] for path in GENERATED.glob("test_*.py"))
@@ -85,24 +88,36 @@ def try_configs(
     to: str,
     changes: Iterator[tuple[tuple[str, ...], Any]],
 ) -> None:
-    """Convert with every one of these changes in turn."""
-    file, target = source / "config.json", source.parent / "target"
-    config = json.loads(file.read_text())
-    for path, value in changes:
-        file.write_text(json.dumps(changed(config, path, value)))
-        before = state_of(source.parent)
-        arguments = (f"to-{to}", source, target, "--quiet")
-        code, out, err = run_apart(converter.main, *arguments)
-        said = (".".join(path), value, code, out, err)
-        if code == 0:
-            assert err == "", said
-            shutil.rmtree(target)
-        else:
-            assert (
-                code == 1 and err.count("\n") == 1 and err.startswith("error: ")
-            ), said
-            assert len(err) < 2100 and state_of(source.parent) == before, said
-    file.write_text(json.dumps(config))
+    """Convert with every one of these changes in turn, all in one process of their own."""
+    file = source / "config.json"
+    config = file.read_text()
+
+    def main(_: list[str]) -> int:
+        for path, value in changes:
+            signal.alarm(SECONDS)
+            file.write_text(json.dumps(changed(json.loads(config), path, value)))
+            try_config(converter, source, to, (".".join(path), value))
+        return 0
+
+    assert run_apart(main) == (0, "", "")
+    file.write_text(config)
+
+
+def try_config(converter: Any, source: Path, to: str, what: object) -> None:
+    """Convert; `what` is said where that ends in an odd way."""
+    before, target = state_of(source.parent), source.parent / "target"
+    arguments = [f"to-{to}", str(source), str(target), "--quiet"]
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        code = converter.main(arguments)
+    said = err.getvalue()
+    shown = (what, code, out.getvalue(), said)
+    if code == 0:
+        assert said == "", shown
+        shutil.rmtree(target)
+    else:
+        assert code == 1 and said.startswith("error: "), shown
+        assert said.count("\n") == 1 and len(said) < 2100, shown
+        assert state_of(source.parent) == before, shown
 
 
 def try_map(stem: str, path: Path, each: int | None) -> None:
