@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .proof import Proven
-from .resolve import FORMATS
+from .resolve import FORMATS, WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class SideView:
     @property
     def file(self) -> str | None:
         """The f-string of a rank's file in the first format."""
-        return self.files[0][1] if self.files else None
+        return self.namers[0][2] if self.namers else None
 
     @property
     def writer(self) -> str:
@@ -99,6 +99,7 @@ class SideView:
         return tuple(
             (form, f"{form}_file" if number else "rank_file", text)
             for number, (form, text) in enumerate(self.files)
+            if form not in WHOLE
         )
 
     @property
@@ -106,6 +107,9 @@ class SideView:
         """The arguments of Side that say which other formats there are, empty where there is none."""
         others = [
             f"{FORMATS[form]}({name})" for form, name, _ in self.namers if FORMATS[form]
+        ]
+        others += [
+            f"{FORMATS[form]}({text})" for form, text in self.files if form in WHOLE
         ]
         first = [f'form="{form}"' for form, _ in self.files[:1] if FORMATS[form]]
         more = [f"containers=({', '.join(others)},)"] if others else []

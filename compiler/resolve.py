@@ -26,7 +26,8 @@ from .scope import Scope
 RESERVED = ("count", "index", "ranks", "when")
 SAFETENSORS = "safetensors"
 # The formats of files, and the class of the runtime that reads and writes each of the others.
-FORMATS = {SAFETENSORS: "", "torch": "TorchRanks"}
+FORMATS = {SAFETENSORS: "", "torch": "TorchRanks", "dcp": "DcpFolder"}
+WHOLE = ("dcp",)  # formats of a layout without ranks, in a folder
 
 
 def resolve(file: syntax.File) -> hir.Map:
@@ -155,7 +156,10 @@ def _layout(name: str, block: syntax.Layout | None) -> hir.Layout:
             word(stages.mesh, stages.span),
             help=nearest(stages.mesh, layout.dims),
         )
-    if files and not mesh:
+    whole = [rule for rule in files if rule.format in WHOLE]
+    if whole:
+        _check_folder(name, files, mesh)
+    if files and not mesh and not whole:
         refuse(
             "M0206",
             f"`layout {name}` has files but no mesh",
@@ -166,6 +170,33 @@ def _layout(name: str, block: syntax.Layout | None) -> hir.Layout:
         check_dimensions(mesh)
         _check_mesh(layout, mesh, files)
     return layout
+
+
+def _check_folder(
+    name: str, files: list[syntax.Files], mesh: syntax.Mesh | None
+) -> None:
+    """A format of whole tensors is the only one of a layout without ranks, in a folder of a plain name."""
+    if mesh or len(files) > 1:
+        refuse(
+            "M0206",
+            (
+                f"`layout {name}` has whole tensors and ranks"
+                if mesh
+                else f"`layout {name}` has files of two formats"
+            ),
+            files[-1].span,
+            help="a layout of whole tensors has no mesh, and one format",
+        )
+    for part in files[0].pattern.parts:
+        if not isinstance(part, syntax.Text) or not re.fullmatch(
+            r"\w[\w.-]*", part.text
+        ):
+            refuse(
+                "M0344",
+                f"expected the name of a folder, found `{files[0].pattern.span.text}`",
+                files[0].pattern.span,
+                help="a plain name, such as `release`",
+            )
 
 
 def _kind(rule: syntax.Rule) -> str:

@@ -88,6 +88,10 @@ PARTS: dict[str, tuple[str, ...]] = {
         "zip_files",
         "torch_output",
         "torch_ranks",
+        "dcp_metadata",
+        "dcp_chunks",
+        "dcp_output",
+        "dcp_folder",
     ),
     "cli": ("progress", "signals", "arguments", "inspecting", "cli"),
 }
@@ -103,6 +107,10 @@ ON_DEMAND = (
     "zip_files",
     "torch_output",
     "torch_ranks",
+    "dcp_metadata",
+    "dcp_chunks",
+    "dcp_output",
+    "dcp_folder",
 )
 MARKER = "# ---- runtime: "
 

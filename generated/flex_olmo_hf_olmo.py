@@ -2288,8 +2288,10 @@ class Container(Protocol):
     def read(self, files: Any, mesh: Any) -> tuple[tuple[str, ...], dict[Any, Any]]:
         """The names of what was read, and the tensors."""
 
-    def outputs(self, plan: Any, ranks: list[Any], dtype: str | None) -> list[Any]:
-        """The files to write, as OutputFiles."""
+    def outputs(
+        self, plan: Any, ranks: list[Any], dtype: str | None, most: int
+    ) -> list[Any]:
+        """The files to write, as OutputFiles; shards have at most `most` bytes."""
 
     def documents(self, files: list[Any]) -> dict[str, Any]:
         """What is written besides these files, by name."""
@@ -4992,10 +4994,24 @@ class FileIdentity(NamedTuple):
     modified: int
 
 
+class Spread(Protocol):
+    """What reads a tensor whose bytes do not lie together, once it is settled where they are.
+
+    `files` are SourceFiles and `reader` a SourceReader; positions are those of bytes.
+    """
+
+    def settle(self, files: Any) -> None:
+        """See where the bytes are; ConversionError where they are not what was said."""
+
+    def read(self, reader: Any, position: int, view: memoryview) -> None:
+        """Fill a view with the bytes from a position on."""
+
+
 class StoredTensor(NamedTuple):
     """A tensor of `size` bytes, row-major, from byte `begin` of the file or, where it is set, of `memory`.
 
-    `seen` is what the file was when it was found there; None where that does not matter.
+    `seen` is what the file was when it was found there; None where that does not matter. `spread` reads the tensor where
+    its bytes do not lie together; `begin` counts from its own beginning then.
     """
 
     dtype: str
@@ -5005,6 +5021,7 @@ class StoredTensor(NamedTuple):
     size: int
     memory: memoryview | None = None
     seen: FileIdentity | None = None
+    spread: Spread | None = None
 
 
 class StoredTensors(dict[str, StoredTensor]):
@@ -5951,20 +5968,32 @@ class StateDict(dict[Any, Any]):
 class _Codes(dict[int, Any]):
     """What each code of a pickle does; ValueError for all others, and where there are too many."""
 
-    left = MOST_CODES
+    left = most = MOST_CODES
 
     def __getitem__(self, code: int) -> Any:
         """What a code does."""
         self.left -= 1
         if self.left < 0:
-            raise ValueError(f"more than {MOST_CODES} codes")
+            raise ValueError(f"more than {self.most} codes")
         return super().__getitem__(code)
 
     def __missing__(self, code: int) -> Any:
         raise ValueError(f"the code {code}, with which torch does not pickle")
 
 
-def read_pickle(text: bytes) -> tuple[Any, list[str]]:
+class Foreigns:
+    """What the names in a pickle stand for that no tensor has: nothing, unless a reader of other pickles says more."""
+
+    codes = ""  # that such a pickle has besides
+    most = MOST_CODES
+    make_dict: Callable[[], Any] = StateDict
+
+    def find(self, name: str) -> Any:
+        """What a name stands for; None for nothing."""
+        return None
+
+
+def read_pickle(text: bytes, foreigns: Foreigns | None = None) -> tuple[Any, list[str]]:
     """What is pickled: StateDicts, lists, numbers, texts, TorchViews, Foreigns; and the names that are not known here.
 
     Raises whatever its bytes lead into.
@@ -5974,14 +6003,18 @@ def read_pickle(text: bytes) -> tuple[Any, list[str]]:
 
     # The reader that is written in Python: the other one takes as much memory as a pickle says.
     plain: Any = pickle._Unpickler
-    codes = {name: getattr(pickle, name)[0] for name in CODES.split()}
+    foreigns = foreigns or Foreigns()
+    names = f"{CODES} {foreigns.codes}".split()
+    codes = {name: getattr(pickle, name)[0] for name in names}
     reader = plain(io.BytesIO(text))
     reader.dispatch = _Codes({code: plain.dispatch[code] for code in codes.values()})
-    reader.dispatch[codes["EMPTY_DICT"]] = lambda own: own.append(StateDict())
-    names = _Names()
-    reader.find_class = names.find
+    reader.dispatch.left = reader.dispatch.most = foreigns.most
+    make_dict = foreigns.make_dict
+    reader.dispatch[codes["EMPTY_DICT"]] = lambda own: own.append(make_dict())
+    known = _Names(foreigns)
+    reader.find_class = known.find
     reader.persistent_load = _storage
-    return reader.load(), names.foreign
+    return reader.load(), known.foreign
 
 
 def _storage(found: Any) -> TorchStorage:
@@ -6010,8 +6043,9 @@ def _foreign(name: str) -> type[Foreign]:
 class _Names:
     """What the names in one pickle stand for. Bound methods, since a pickle could change functions and classes."""
 
-    def __init__(self) -> None:
+    def __init__(self, foreigns: Foreigns) -> None:
         self.foreign: list[str] = []
+        self._foreigns = foreigns
 
     def find(self, module: str, name: str) -> Any:
         """What a name stands for, whatever the pickle does with it."""
@@ -6025,6 +6059,7 @@ class _Names:
             "torch._tensor._rebuild_from_type_v2": self.typed,
         }
         found = known.get(full) or STORAGES.get(full) or DTYPES.get(full)
+        found = found or self._foreigns.find(full)
         if found is None:
             if len(self.foreign) == MOST_FOREIGN:
                 raise ValueError(
@@ -6101,7 +6136,7 @@ def torch_tensors(file: TorchRecords, views: StateDict) -> dict[str, StoredTenso
     storages: dict[str, TorchStorage] = {}
     tensors, held = dict[str, StoredTensor](), 0
     for name, view in views.items():
-        tensor = tensors[name] = _torch_tensor(file, name, view, storages)
+        tensor = tensors[name] = torch_tensor(file, name, view, storages)
         held += tensor.size if tensor.memory is not None else 0
         if held > file.seen.size:
             raise ConversionError(
@@ -6132,9 +6167,21 @@ def _no_tensors(path: str, found: str) -> ConversionError:
 
 
 def read_records(path: str) -> TorchRecords:
-    """What is in a file. Reading bytes that nobody has checked raises whatever they lead it into."""
+    """What is in a file."""
+    descriptor, seen = open_regular(path)
+    with open(descriptor, "rb") as file:
+        return read_archive(path, file, seen, 0, seen.size)
+
+
+def read_archive(
+    path: str, file: Any, seen: FileIdentity, begin: int, size: int
+) -> TorchRecords:
+    """What is in an archive of so many bytes, from byte `begin` on of a path; `file` has just these bytes.
+
+    Reading bytes that nobody has checked raises whatever they lead it into.
+    """
     try:
-        text, seen, spans = _records_in(path)
+        text, spans = _records_in(path, file, begin, size)
     except ConversionError:
         raise
     except Exception as error:
@@ -6149,27 +6196,30 @@ def read_records(path: str) -> TorchRecords:
         raise _no_tensors(path, "found a pickle that is cut off or broken") from None
 
 
-def _records_in(path: str) -> tuple[bytes, FileIdentity, dict[str, tuple[int, int]]]:
-    """The pickle of a file, which file it is, and where its records are."""
+def _records_in(
+    path: str, file: Any, begin: int, size: int
+) -> tuple[bytes, dict[str, tuple[int, int]]]:
+    """The pickle of an archive, and where its records are."""
     import zipfile
 
-    descriptor, seen = open_regular(path)
-    with open(descriptor, "rb") as file:
-        start = file.read(8)
-        check_is_fetched(path, start)
-        if start[:4] != b"PK\3\4":
-            raise _no_tensors(path, f"found a file that begins with {start!r}")
-        entries = zipfile.ZipFile(file).infolist()
-        entries.sort(key=lambda entry: entry.header_offset)
-        _check_ends(path, descriptor, entries, seen.size)
-        spans = _spans(path, descriptor, entries, seen.size)
-        _check_kind(path, descriptor, spans)
-        return _read_span(descriptor, spans["data.pkl"]), seen, spans
+    descriptor = file.fileno()
+    start = os.pread(descriptor, min(8, size), begin)
+    check_is_fetched(path, start)
+    if start[:4] != b"PK\3\4":
+        raise _no_tensors(path, f"found a file that begins with {start!r}")
+    entries = zipfile.ZipFile(file).infolist()
+    entries.sort(key=lambda entry: entry.header_offset)
+    _check_ends(path, descriptor, entries, begin, size)
+    spans = _spans(path, descriptor, entries, begin, size)
+    _check_kind(path, descriptor, spans)
+    return _read_span(descriptor, spans["data.pkl"]), spans
 
 
-def _check_ends(path: str, descriptor: int, entries: list[Any], size: int) -> None:
+def _check_ends(
+    path: str, descriptor: int, entries: list[Any], begin: int, size: int
+) -> None:
     """ConversionError where something stands before the first record, or behind the end: readers pass over that."""
-    end = os.pread(descriptor, 22, size - 22)
+    end = os.pread(descriptor, 22, begin + size - 22)
     if end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":
         raise _no_tensors(path, "found bytes behind it that nothing tells of")
     if entries[0].header_offset > 0:
@@ -6178,7 +6228,7 @@ def _check_ends(path: str, descriptor: int, entries: list[Any], size: int) -> No
 
 
 def _spans(
-    path: str, descriptor: int, entries: list[Any], size: int
+    path: str, descriptor: int, entries: list[Any], begin: int, size: int
 ) -> dict[str, tuple[int, int]]:
     """Where the records are, by name; ConversionError where one is not stored as it is, or not alone in its place."""
     folder = f"{entries[0].filename.partition('/')[0]}/"
@@ -6189,23 +6239,23 @@ def _spans(
         if entry.compress_type or entry.flag_bits & 1 or name in spans:
             what = "twice" if name in spans else "packed"
             raise _no_tensors(path, f"found {name} {what}")
-        spans[name] = _span(descriptor, entry, size)
-        if entry.header_offset < end:
+        spans[name] = _span(descriptor, entry, begin, size)
+        if begin + entry.header_offset < end:
             raise _no_tensors(path, f"found {name} in the place of another record")
         end = sum(spans[name])
     return spans
 
 
-def _span(descriptor: int, entry: Any, size: int) -> tuple[int, int]:
-    """Where a record begins, behind its own header, and its bytes; ValueError where that is the header of another."""
+def _span(descriptor: int, entry: Any, begin: int, size: int) -> tuple[int, int]:
+    """Where a record begins in its file, behind its own header, and its bytes; ValueError where that is the header of another."""
     name = entry.orig_filename.encode("utf-8" if entry.flag_bits & 0x800 else "cp437")
-    head = os.pread(descriptor, 30 + len(name), entry.header_offset)
+    head = os.pread(descriptor, 30 + len(name), begin + entry.header_offset)
     lengths = [int.from_bytes(head[at : at + 2], "little") for at in (26, 28)]
-    begin = entry.header_offset + 30 + sum(lengths)
+    first = entry.header_offset + 30 + sum(lengths)
     is_own = head[:4] == b"PK\3\4" and (lengths[0], head[30:]) == (len(name), name)
-    if not is_own or begin + entry.file_size > size:
+    if not is_own or first + entry.file_size > size:
         raise ValueError(f"{entry.filename} is not there")
-    return begin, entry.file_size
+    return begin + first, entry.file_size
 
 
 def _check_kind(
@@ -6239,7 +6289,7 @@ def kind_found(found: Any) -> str:
     return names.get(type(found)) or type(found).__name__
 
 
-def _torch_tensor(
+def torch_tensor(
     file: TorchRecords, name: Any, view: Any, storages: dict[str, TorchStorage]
 ) -> StoredTensor:
     """The tensor of one entry of the dictionary; ConversionError where it is none, or is more than its storage has."""
@@ -6379,6 +6429,10 @@ def open_source(
         )
     files = SourceFiles(path, follow_links)
     config = _read_config(files)
+    whole = side.container(side.form)
+    if side.file is None and whole is not None:
+        found, ranks = whole.read(files, None)
+        return SourceFolder(path, config, None, found, ranks, files)
     if side.file is None:
         names, tensors = _read_shards(files)
         all_tensors = StoredTensors(os.path.join(path, names[0]), tensors)
@@ -6485,7 +6539,7 @@ def _read_index(files: SourceFiles, index: str, here: list[str]) -> dict[str, st
     for name, file in weight_map.items():
         if isinstance(file, str) and file in named:
             continue
-        if not isinstance(file, str) or not _is_plain_name(file):
+        if not isinstance(file, str) or not is_plain_name(file):
             raise ConversionError(
                 f"{where}: {name}: expected the name of a file beside the index, found {file!r}"
             )
@@ -6522,7 +6576,8 @@ def _read_all(
     return {name: tensors[name] for name in weight_map}
 
 
-def _is_plain_name(file: str) -> bool:
+def is_plain_name(file: str) -> bool:
+    """Whether a text is the name of a file beside the one that says it."""
     hidden = file in ("", ".", "..") or set(file) & set("/\\")
     return not hidden and file.isprintable()
 
@@ -7135,6 +7190,8 @@ class SourceReader:
         """Fill a view from a position in the file, or in the memory, that a tensor is stored in."""
         if tensor.memory is not None:
             view[:] = tensor.memory[position : position + len(view)]
+        elif tensor.spread is not None:
+            tensor.spread.read(self, position, view)
         else:
             _fill_from(self._file(tensor), position, view)
 
@@ -7149,6 +7206,10 @@ class SourceReader:
         """Some bytes of a tensor as read-only memory, until the next are asked for."""
         if tensor.memory is not None:
             return tensor.memory[tensor.begin + begin : tensor.begin + end]
+        if tensor.spread is not None:
+            found = memoryview(bytearray(end - begin))
+            self.read(tensor, begin, found)
+            return found
         file = self._file(tensor)
         return file.memory(tensor.begin + begin, tensor.begin + end)
 
@@ -7250,6 +7311,13 @@ class OutputFile(NamedTuple):
     size: int
     gaps: tuple[bytes, ...] = ()
     closing: Closing | None = None
+
+    @property
+    def holds(self) -> int:
+        """How many tensors it holds, some perhaps in several chunks."""
+        if self.closing is None:
+            return len(self.tensors)
+        return len({tensor.transfer.name for tensor in self.tensors})
 
 
 def rank_outputs(
@@ -7427,7 +7495,11 @@ def _goes_on(one: Run, other: Run) -> bool:
     if one.stored is None or other.stored is None or one.shift != other.shift:
         return False
     here, there = one.stored, other.stored
-    return here.memory is there.memory and here.path == there.path
+    return (
+        here.memory is there.memory
+        and here.path == there.path
+        and here.spread is there.spread
+    )
 
 
 def _tensor_runs(
@@ -7752,18 +7824,18 @@ class Assembler:
         part = Part(tensor.transfer, first, tensor.dtype, self.narrowing)
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # padding is zero, whatever is computed
-        for copy in _touched(tensor.blocks, first, last):
+        for copy in touched(tensor.blocks, first, last):
             if changes[copy.source].filled is not None:
-                for block in _parts_within(copy, first, last):
+                for block in parts_within(copy, first, last):
                     flat = as_tensor(view, tensor.dtype)
                     fill_block(flat, block, changes[copy.source], first)
         for dtype in dict.fromkeys(c.dtype for c in changes if c.filled is None):
             source = self._uncast[: (last - first) * item_size(dtype)]
             self.fill_elements(tensor, first, last, source, dtype)
-            for copy in _touched(tensor.blocks, first, last):
+            for copy in touched(tensor.blocks, first, last):
                 change = changes[copy.source]
                 if change.filled is None and change.dtype == dtype:
-                    for block in _parts_within(copy, first, last):
+                    for block in parts_within(copy, first, last):
                         block = block._replace(offset=block.offset - first)
                         compute_block(source, change, view, block, part)
 
@@ -7781,7 +7853,7 @@ class Assembler:
         """
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # what no copy covers
-        for copy in _touched(tensor.blocks, first, last):
+        for copy in touched(tensor.blocks, first, last):
             source = tensor.transfer.sources[copy.source]
             stored = self.found[source.rank].get(source.name)
             if stored is not None and dtype in (None, stored.dtype):
@@ -7885,10 +7957,11 @@ def _can_scatter(copy: Copy, stored: StoredTensor) -> bool:
     """Whether rows of elements lie together in a file, and are long enough to be read one by one."""
     run = copy.counts[1]
     long_enough = run * item_size(stored.dtype) >= SHORT_RUN
-    return stored.memory is None and copy.steps[0] == run and long_enough
+    in_file = stored.memory is None and stored.spread is None
+    return in_file and copy.steps[0] == run and long_enough
 
 
-def _touched(blocks: Blocks, first: int, last: int) -> Iterator[Copy]:
+def touched(blocks: Blocks, first: int, last: int) -> Iterator[Copy]:
     """The copies with elements in [first, last)."""
     for number in range(
         bisect_right(blocks.reach, first), bisect_left(blocks.starts, last)
@@ -7897,7 +7970,7 @@ def _touched(blocks: Blocks, first: int, last: int) -> Iterator[Copy]:
             yield blocks.copies[number]
 
 
-def _parts_within(copy: Copy, first: int, last: int) -> Iterator[Copy]:
+def parts_within(copy: Copy, first: int, last: int) -> Iterator[Copy]:
     """The parts of a copy whose elements lie in [first, last) of the target."""
     for index, counts in boxes(copy.counts, copy.strides, copy.offset, first, last):
         yield copy._replace(
@@ -8160,7 +8233,7 @@ def _as_columns(
         return None
     source = transfer.sources[copy.source]
     stored = found[source.rank][source.name]
-    if stored.memory is not None:
+    if stored.memory is not None or stored.spread is not None:
         return None
     return Columns(stored, copy.start * width, copy.steps[0] * width, run * width, rows)
 
@@ -8989,8 +9062,24 @@ def plan_source(
         mesh = converter.mesh()
     config = _read_config_of(here, source, choices)
     plan = make_plan(converter, to, config, mesh, source.tensors)
+    if here.containers:
+        _settle(plan, source)
     _check_variants(converter, choices, plan.config)
     return mesh, plan
+
+
+def _settle(plan: Plan, source: SourceFolder) -> None:
+    """See where the bytes are of all that is read, where they do not lie together."""
+    ranks = plan.converter.ranks(plan.target, plan.mesh)
+    pairs = [*plan.ties, *plan.replicas, *plan.paddings, *plan.made]
+    read = {
+        *(s for rank in ranks for t in plan.transfers(rank) for s in t.sources),
+        *(one for pair in pairs for one in pair if isinstance(one, Source)),
+    }
+    for rank, name in sorted(read, key=str):
+        tensor = source.tensors[rank].get(name)
+        if tensor is not None and tensor.spread is not None:
+            tensor.spread.settle(source.folder)
 
 
 def _read_config_of(
@@ -9260,7 +9349,7 @@ def _digest(file: Any, size: int) -> str:
 
 
 def _written_file(file: OutputFile) -> dict[str, Any]:
-    said = {"tensors": len(file.tensors), "bytes": file.size}
+    said = {"tensors": file.holds, "bytes": file.size}
     if file.closing is not None:  # what stands before its tensors says less
         return said
     return {**said, "header_sha256": sha256(file.header).hexdigest()}
@@ -10144,7 +10233,7 @@ def convert_directory(
         container = there.container(form or there.form)
         ranks = converter.ranks(plan.target, mesh)
         if container is not None:
-            files = container.outputs(plan, ranks, stored_dtype)
+            files = container.outputs(plan, ranks, stored_dtype, shard_size)
         elif there.file is None:
             files = shard_outputs(plan, shard_size, stored_dtype)
         else:
@@ -10227,7 +10316,7 @@ def _content(
     narrowing: Narrowing,
 ) -> TargetContent:
     documents = {}
-    if len(files) > 1 and there.file is None:
+    if len(files) > 1 and there.file is None and files[0].closing is None:
         documents[INDEX_FILE] = shard_index(files)
     config = there.write(plan.config)
     if there.file is not None:
@@ -10250,6 +10339,7 @@ def _report(
 ) -> Report:
     """The account of a conversion that has only been planned."""
     tensors = [tensor for file in content.files for tensor in file.tensors]
+    names = {tensor.transfer.name for tensor in tensors}  # some in several chunks
     read = list(_read_tensors(source, tensors))
     here, there = sides
     return Report(
@@ -10260,11 +10350,10 @@ def _report(
         written=False,
         tensors_read=len(read),
         bytes_read=sum(tensor.size for tensor in read),
-        tensors_written=len(tensors),
+        tensors_written=len(tensors) if there.file else len(names),
         bytes_written=sum(tensor.size for tensor in tensors),
         files=tuple(
-            WrittenFile(file.name, len(file.tensors), file.size)
-            for file in content.files
+            WrittenFile(file.name, file.holds, file.size) for file in content.files
         ),
         other_files=(*content.documents, LEDGER_FILE),
         copied=tuple(content.copied),

@@ -3458,8 +3458,10 @@ class Container(Protocol):
     def read(self, files: Any, mesh: Any) -> tuple[tuple[str, ...], dict[Any, Any]]:
         """The names of what was read, and the tensors."""
 
-    def outputs(self, plan: Any, ranks: list[Any], dtype: str | None) -> list[Any]:
-        """The files to write, as OutputFiles."""
+    def outputs(
+        self, plan: Any, ranks: list[Any], dtype: str | None, most: int
+    ) -> list[Any]:
+        """The files to write, as OutputFiles; shards have at most `most` bytes."""
 
     def documents(self, files: list[Any]) -> dict[str, Any]:
         """What is written besides these files, by name."""
@@ -6221,10 +6223,24 @@ class FileIdentity(NamedTuple):
     modified: int
 
 
+class Spread(Protocol):
+    """What reads a tensor whose bytes do not lie together, once it is settled where they are.
+
+    `files` are SourceFiles and `reader` a SourceReader; positions are those of bytes.
+    """
+
+    def settle(self, files: Any) -> None:
+        """See where the bytes are; ConversionError where they are not what was said."""
+
+    def read(self, reader: Any, position: int, view: memoryview) -> None:
+        """Fill a view with the bytes from a position on."""
+
+
 class StoredTensor(NamedTuple):
     """A tensor of `size` bytes, row-major, from byte `begin` of the file or, where it is set, of `memory`.
 
-    `seen` is what the file was when it was found there; None where that does not matter.
+    `seen` is what the file was when it was found there; None where that does not matter. `spread` reads the tensor where
+    its bytes do not lie together; `begin` counts from its own beginning then.
     """
 
     dtype: str
@@ -6234,6 +6250,7 @@ class StoredTensor(NamedTuple):
     size: int
     memory: memoryview | None = None
     seen: FileIdentity | None = None
+    spread: Spread | None = None
 
 
 class StoredTensors(dict[str, StoredTensor]):
@@ -7180,20 +7197,32 @@ class StateDict(dict[Any, Any]):
 class _Codes(dict[int, Any]):
     """What each code of a pickle does; ValueError for all others, and where there are too many."""
 
-    left = MOST_CODES
+    left = most = MOST_CODES
 
     def __getitem__(self, code: int) -> Any:
         """What a code does."""
         self.left -= 1
         if self.left < 0:
-            raise ValueError(f"more than {MOST_CODES} codes")
+            raise ValueError(f"more than {self.most} codes")
         return super().__getitem__(code)
 
     def __missing__(self, code: int) -> Any:
         raise ValueError(f"the code {code}, with which torch does not pickle")
 
 
-def read_pickle(text: bytes) -> tuple[Any, list[str]]:
+class Foreigns:
+    """What the names in a pickle stand for that no tensor has: nothing, unless a reader of other pickles says more."""
+
+    codes = ""  # that such a pickle has besides
+    most = MOST_CODES
+    make_dict: Callable[[], Any] = StateDict
+
+    def find(self, name: str) -> Any:
+        """What a name stands for; None for nothing."""
+        return None
+
+
+def read_pickle(text: bytes, foreigns: Foreigns | None = None) -> tuple[Any, list[str]]:
     """What is pickled: StateDicts, lists, numbers, texts, TorchViews, Foreigns; and the names that are not known here.
 
     Raises whatever its bytes lead into.
@@ -7203,14 +7232,18 @@ def read_pickle(text: bytes) -> tuple[Any, list[str]]:
 
     # The reader that is written in Python: the other one takes as much memory as a pickle says.
     plain: Any = pickle._Unpickler
-    codes = {name: getattr(pickle, name)[0] for name in CODES.split()}
+    foreigns = foreigns or Foreigns()
+    names = f"{CODES} {foreigns.codes}".split()
+    codes = {name: getattr(pickle, name)[0] for name in names}
     reader = plain(io.BytesIO(text))
     reader.dispatch = _Codes({code: plain.dispatch[code] for code in codes.values()})
-    reader.dispatch[codes["EMPTY_DICT"]] = lambda own: own.append(StateDict())
-    names = _Names()
-    reader.find_class = names.find
+    reader.dispatch.left = reader.dispatch.most = foreigns.most
+    make_dict = foreigns.make_dict
+    reader.dispatch[codes["EMPTY_DICT"]] = lambda own: own.append(make_dict())
+    known = _Names(foreigns)
+    reader.find_class = known.find
     reader.persistent_load = _storage
-    return reader.load(), names.foreign
+    return reader.load(), known.foreign
 
 
 def _storage(found: Any) -> TorchStorage:
@@ -7239,8 +7272,9 @@ def _foreign(name: str) -> type[Foreign]:
 class _Names:
     """What the names in one pickle stand for. Bound methods, since a pickle could change functions and classes."""
 
-    def __init__(self) -> None:
+    def __init__(self, foreigns: Foreigns) -> None:
         self.foreign: list[str] = []
+        self._foreigns = foreigns
 
     def find(self, module: str, name: str) -> Any:
         """What a name stands for, whatever the pickle does with it."""
@@ -7254,6 +7288,7 @@ class _Names:
             "torch._tensor._rebuild_from_type_v2": self.typed,
         }
         found = known.get(full) or STORAGES.get(full) or DTYPES.get(full)
+        found = found or self._foreigns.find(full)
         if found is None:
             if len(self.foreign) == MOST_FOREIGN:
                 raise ValueError(
@@ -7330,7 +7365,7 @@ def torch_tensors(file: TorchRecords, views: StateDict) -> dict[str, StoredTenso
     storages: dict[str, TorchStorage] = {}
     tensors, held = dict[str, StoredTensor](), 0
     for name, view in views.items():
-        tensor = tensors[name] = _torch_tensor(file, name, view, storages)
+        tensor = tensors[name] = torch_tensor(file, name, view, storages)
         held += tensor.size if tensor.memory is not None else 0
         if held > file.seen.size:
             raise ConversionError(
@@ -7361,9 +7396,21 @@ def _no_tensors(path: str, found: str) -> ConversionError:
 
 
 def read_records(path: str) -> TorchRecords:
-    """What is in a file. Reading bytes that nobody has checked raises whatever they lead it into."""
+    """What is in a file."""
+    descriptor, seen = open_regular(path)
+    with open(descriptor, "rb") as file:
+        return read_archive(path, file, seen, 0, seen.size)
+
+
+def read_archive(
+    path: str, file: Any, seen: FileIdentity, begin: int, size: int
+) -> TorchRecords:
+    """What is in an archive of so many bytes, from byte `begin` on of a path; `file` has just these bytes.
+
+    Reading bytes that nobody has checked raises whatever they lead it into.
+    """
     try:
-        text, seen, spans = _records_in(path)
+        text, spans = _records_in(path, file, begin, size)
     except ConversionError:
         raise
     except Exception as error:
@@ -7378,27 +7425,30 @@ def read_records(path: str) -> TorchRecords:
         raise _no_tensors(path, "found a pickle that is cut off or broken") from None
 
 
-def _records_in(path: str) -> tuple[bytes, FileIdentity, dict[str, tuple[int, int]]]:
-    """The pickle of a file, which file it is, and where its records are."""
+def _records_in(
+    path: str, file: Any, begin: int, size: int
+) -> tuple[bytes, dict[str, tuple[int, int]]]:
+    """The pickle of an archive, and where its records are."""
     import zipfile
 
-    descriptor, seen = open_regular(path)
-    with open(descriptor, "rb") as file:
-        start = file.read(8)
-        check_is_fetched(path, start)
-        if start[:4] != b"PK\3\4":
-            raise _no_tensors(path, f"found a file that begins with {start!r}")
-        entries = zipfile.ZipFile(file).infolist()
-        entries.sort(key=lambda entry: entry.header_offset)
-        _check_ends(path, descriptor, entries, seen.size)
-        spans = _spans(path, descriptor, entries, seen.size)
-        _check_kind(path, descriptor, spans)
-        return _read_span(descriptor, spans["data.pkl"]), seen, spans
+    descriptor = file.fileno()
+    start = os.pread(descriptor, min(8, size), begin)
+    check_is_fetched(path, start)
+    if start[:4] != b"PK\3\4":
+        raise _no_tensors(path, f"found a file that begins with {start!r}")
+    entries = zipfile.ZipFile(file).infolist()
+    entries.sort(key=lambda entry: entry.header_offset)
+    _check_ends(path, descriptor, entries, begin, size)
+    spans = _spans(path, descriptor, entries, begin, size)
+    _check_kind(path, descriptor, spans)
+    return _read_span(descriptor, spans["data.pkl"]), spans
 
 
-def _check_ends(path: str, descriptor: int, entries: list[Any], size: int) -> None:
+def _check_ends(
+    path: str, descriptor: int, entries: list[Any], begin: int, size: int
+) -> None:
     """ConversionError where something stands before the first record, or behind the end: readers pass over that."""
-    end = os.pread(descriptor, 22, size - 22)
+    end = os.pread(descriptor, 22, begin + size - 22)
     if end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":
         raise _no_tensors(path, "found bytes behind it that nothing tells of")
     if entries[0].header_offset > 0:
@@ -7407,7 +7457,7 @@ def _check_ends(path: str, descriptor: int, entries: list[Any], size: int) -> No
 
 
 def _spans(
-    path: str, descriptor: int, entries: list[Any], size: int
+    path: str, descriptor: int, entries: list[Any], begin: int, size: int
 ) -> dict[str, tuple[int, int]]:
     """Where the records are, by name; ConversionError where one is not stored as it is, or not alone in its place."""
     folder = f"{entries[0].filename.partition('/')[0]}/"
@@ -7418,23 +7468,23 @@ def _spans(
         if entry.compress_type or entry.flag_bits & 1 or name in spans:
             what = "twice" if name in spans else "packed"
             raise _no_tensors(path, f"found {name} {what}")
-        spans[name] = _span(descriptor, entry, size)
-        if entry.header_offset < end:
+        spans[name] = _span(descriptor, entry, begin, size)
+        if begin + entry.header_offset < end:
             raise _no_tensors(path, f"found {name} in the place of another record")
         end = sum(spans[name])
     return spans
 
 
-def _span(descriptor: int, entry: Any, size: int) -> tuple[int, int]:
-    """Where a record begins, behind its own header, and its bytes; ValueError where that is the header of another."""
+def _span(descriptor: int, entry: Any, begin: int, size: int) -> tuple[int, int]:
+    """Where a record begins in its file, behind its own header, and its bytes; ValueError where that is the header of another."""
     name = entry.orig_filename.encode("utf-8" if entry.flag_bits & 0x800 else "cp437")
-    head = os.pread(descriptor, 30 + len(name), entry.header_offset)
+    head = os.pread(descriptor, 30 + len(name), begin + entry.header_offset)
     lengths = [int.from_bytes(head[at : at + 2], "little") for at in (26, 28)]
-    begin = entry.header_offset + 30 + sum(lengths)
+    first = entry.header_offset + 30 + sum(lengths)
     is_own = head[:4] == b"PK\3\4" and (lengths[0], head[30:]) == (len(name), name)
-    if not is_own or begin + entry.file_size > size:
+    if not is_own or first + entry.file_size > size:
         raise ValueError(f"{entry.filename} is not there")
-    return begin, entry.file_size
+    return begin + first, entry.file_size
 
 
 def _check_kind(
@@ -7468,7 +7518,7 @@ def kind_found(found: Any) -> str:
     return names.get(type(found)) or type(found).__name__
 
 
-def _torch_tensor(
+def torch_tensor(
     file: TorchRecords, name: Any, view: Any, storages: dict[str, TorchStorage]
 ) -> StoredTensor:
     """The tensor of one entry of the dictionary; ConversionError where it is none, or is more than its storage has."""
@@ -7608,6 +7658,10 @@ def open_source(
         )
     files = SourceFiles(path, follow_links)
     config = _read_config(files)
+    whole = side.container(side.form)
+    if side.file is None and whole is not None:
+        found, ranks = whole.read(files, None)
+        return SourceFolder(path, config, None, found, ranks, files)
     if side.file is None:
         names, tensors = _read_shards(files)
         all_tensors = StoredTensors(os.path.join(path, names[0]), tensors)
@@ -7714,7 +7768,7 @@ def _read_index(files: SourceFiles, index: str, here: list[str]) -> dict[str, st
     for name, file in weight_map.items():
         if isinstance(file, str) and file in named:
             continue
-        if not isinstance(file, str) or not _is_plain_name(file):
+        if not isinstance(file, str) or not is_plain_name(file):
             raise ConversionError(
                 f"{where}: {name}: expected the name of a file beside the index, found {file!r}"
             )
@@ -7751,7 +7805,8 @@ def _read_all(
     return {name: tensors[name] for name in weight_map}
 
 
-def _is_plain_name(file: str) -> bool:
+def is_plain_name(file: str) -> bool:
+    """Whether a text is the name of a file beside the one that says it."""
     hidden = file in ("", ".", "..") or set(file) & set("/\\")
     return not hidden and file.isprintable()
 
@@ -8364,6 +8419,8 @@ class SourceReader:
         """Fill a view from a position in the file, or in the memory, that a tensor is stored in."""
         if tensor.memory is not None:
             view[:] = tensor.memory[position : position + len(view)]
+        elif tensor.spread is not None:
+            tensor.spread.read(self, position, view)
         else:
             _fill_from(self._file(tensor), position, view)
 
@@ -8378,6 +8435,10 @@ class SourceReader:
         """Some bytes of a tensor as read-only memory, until the next are asked for."""
         if tensor.memory is not None:
             return tensor.memory[tensor.begin + begin : tensor.begin + end]
+        if tensor.spread is not None:
+            found = memoryview(bytearray(end - begin))
+            self.read(tensor, begin, found)
+            return found
         file = self._file(tensor)
         return file.memory(tensor.begin + begin, tensor.begin + end)
 
@@ -8479,6 +8540,13 @@ class OutputFile(NamedTuple):
     size: int
     gaps: tuple[bytes, ...] = ()
     closing: Closing | None = None
+
+    @property
+    def holds(self) -> int:
+        """How many tensors it holds, some perhaps in several chunks."""
+        if self.closing is None:
+            return len(self.tensors)
+        return len({tensor.transfer.name for tensor in self.tensors})
 
 
 def rank_outputs(
@@ -8656,7 +8724,11 @@ def _goes_on(one: Run, other: Run) -> bool:
     if one.stored is None or other.stored is None or one.shift != other.shift:
         return False
     here, there = one.stored, other.stored
-    return here.memory is there.memory and here.path == there.path
+    return (
+        here.memory is there.memory
+        and here.path == there.path
+        and here.spread is there.spread
+    )
 
 
 def _tensor_runs(
@@ -8981,18 +9053,18 @@ class Assembler:
         part = Part(tensor.transfer, first, tensor.dtype, self.narrowing)
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # padding is zero, whatever is computed
-        for copy in _touched(tensor.blocks, first, last):
+        for copy in touched(tensor.blocks, first, last):
             if changes[copy.source].filled is not None:
-                for block in _parts_within(copy, first, last):
+                for block in parts_within(copy, first, last):
                     flat = as_tensor(view, tensor.dtype)
                     fill_block(flat, block, changes[copy.source], first)
         for dtype in dict.fromkeys(c.dtype for c in changes if c.filled is None):
             source = self._uncast[: (last - first) * item_size(dtype)]
             self.fill_elements(tensor, first, last, source, dtype)
-            for copy in _touched(tensor.blocks, first, last):
+            for copy in touched(tensor.blocks, first, last):
                 change = changes[copy.source]
                 if change.filled is None and change.dtype == dtype:
-                    for block in _parts_within(copy, first, last):
+                    for block in parts_within(copy, first, last):
                         block = block._replace(offset=block.offset - first)
                         compute_block(source, change, view, block, part)
 
@@ -9010,7 +9082,7 @@ class Assembler:
         """
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # what no copy covers
-        for copy in _touched(tensor.blocks, first, last):
+        for copy in touched(tensor.blocks, first, last):
             source = tensor.transfer.sources[copy.source]
             stored = self.found[source.rank].get(source.name)
             if stored is not None and dtype in (None, stored.dtype):
@@ -9114,10 +9186,11 @@ def _can_scatter(copy: Copy, stored: StoredTensor) -> bool:
     """Whether rows of elements lie together in a file, and are long enough to be read one by one."""
     run = copy.counts[1]
     long_enough = run * item_size(stored.dtype) >= SHORT_RUN
-    return stored.memory is None and copy.steps[0] == run and long_enough
+    in_file = stored.memory is None and stored.spread is None
+    return in_file and copy.steps[0] == run and long_enough
 
 
-def _touched(blocks: Blocks, first: int, last: int) -> Iterator[Copy]:
+def touched(blocks: Blocks, first: int, last: int) -> Iterator[Copy]:
     """The copies with elements in [first, last)."""
     for number in range(
         bisect_right(blocks.reach, first), bisect_left(blocks.starts, last)
@@ -9126,7 +9199,7 @@ def _touched(blocks: Blocks, first: int, last: int) -> Iterator[Copy]:
             yield blocks.copies[number]
 
 
-def _parts_within(copy: Copy, first: int, last: int) -> Iterator[Copy]:
+def parts_within(copy: Copy, first: int, last: int) -> Iterator[Copy]:
     """The parts of a copy whose elements lie in [first, last) of the target."""
     for index, counts in boxes(copy.counts, copy.strides, copy.offset, first, last):
         yield copy._replace(
@@ -9389,7 +9462,7 @@ def _as_columns(
         return None
     source = transfer.sources[copy.source]
     stored = found[source.rank][source.name]
-    if stored.memory is not None:
+    if stored.memory is not None or stored.spread is not None:
         return None
     return Columns(stored, copy.start * width, copy.steps[0] * width, run * width, rows)
 
@@ -10218,8 +10291,24 @@ def plan_source(
         mesh = converter.mesh()
     config = _read_config_of(here, source, choices)
     plan = make_plan(converter, to, config, mesh, source.tensors)
+    if here.containers:
+        _settle(plan, source)
     _check_variants(converter, choices, plan.config)
     return mesh, plan
+
+
+def _settle(plan: Plan, source: SourceFolder) -> None:
+    """See where the bytes are of all that is read, where they do not lie together."""
+    ranks = plan.converter.ranks(plan.target, plan.mesh)
+    pairs = [*plan.ties, *plan.replicas, *plan.paddings, *plan.made]
+    read = {
+        *(s for rank in ranks for t in plan.transfers(rank) for s in t.sources),
+        *(one for pair in pairs for one in pair if isinstance(one, Source)),
+    }
+    for rank, name in sorted(read, key=str):
+        tensor = source.tensors[rank].get(name)
+        if tensor is not None and tensor.spread is not None:
+            tensor.spread.settle(source.folder)
 
 
 def _read_config_of(
@@ -10489,7 +10578,7 @@ def _digest(file: Any, size: int) -> str:
 
 
 def _written_file(file: OutputFile) -> dict[str, Any]:
-    said = {"tensors": len(file.tensors), "bytes": file.size}
+    said = {"tensors": file.holds, "bytes": file.size}
     if file.closing is not None:  # what stands before its tensors says less
         return said
     return {**said, "header_sha256": sha256(file.header).hexdigest()}
@@ -11373,7 +11462,7 @@ def convert_directory(
         container = there.container(form or there.form)
         ranks = converter.ranks(plan.target, mesh)
         if container is not None:
-            files = container.outputs(plan, ranks, stored_dtype)
+            files = container.outputs(plan, ranks, stored_dtype, shard_size)
         elif there.file is None:
             files = shard_outputs(plan, shard_size, stored_dtype)
         else:
@@ -11456,7 +11545,7 @@ def _content(
     narrowing: Narrowing,
 ) -> TargetContent:
     documents = {}
-    if len(files) > 1 and there.file is None:
+    if len(files) > 1 and there.file is None and files[0].closing is None:
         documents[INDEX_FILE] = shard_index(files)
     config = there.write(plan.config)
     if there.file is not None:
@@ -11479,6 +11568,7 @@ def _report(
 ) -> Report:
     """The account of a conversion that has only been planned."""
     tensors = [tensor for file in content.files for tensor in file.tensors]
+    names = {tensor.transfer.name for tensor in tensors}  # some in several chunks
     read = list(_read_tensors(source, tensors))
     here, there = sides
     return Report(
@@ -11489,11 +11579,10 @@ def _report(
         written=False,
         tensors_read=len(read),
         bytes_read=sum(tensor.size for tensor in read),
-        tensors_written=len(tensors),
+        tensors_written=len(tensors) if there.file else len(names),
         bytes_written=sum(tensor.size for tensor in tensors),
         files=tuple(
-            WrittenFile(file.name, len(file.tensors), file.size)
-            for file in content.files
+            WrittenFile(file.name, file.holds, file.size) for file in content.files
         ),
         other_files=(*content.documents, LEDGER_FILE),
         copied=tuple(content.copied),
@@ -11549,7 +11638,7 @@ def read_nested_file(path: str) -> dict[str, StoredTensor]:
     Raises ConversionError where a file is anything but a state with a model, or names what it need not.
     """
     file = read_records(path)
-    check_foreign(file, _is_known)
+    check_foreign(file, is_known_name)
     model = _model_of(file)
     views = StateDict()
     views.odd = model.odd
@@ -11562,7 +11651,8 @@ def read_nested_file(path: str) -> dict[str, StoredTensor]:
     return {**torch_tensors(file, views), **others}
 
 
-def _is_known(name: str) -> bool:
+def is_known_name(name: str) -> bool:
+    """Whether a state of training may name something that is made of nothing here."""
     module, _, rest = name.rpartition(".")
     if module in ("builtins", "__builtin__"):
         return rest in TYPES.split()
@@ -11673,6 +11763,12 @@ class PickledObject(NamedTuple):
     state: Any
 
 
+class PickledPairs(NamedTuple):
+    """A dictionary whose keys are objects."""
+
+    items: tuple[tuple[Any, Any], ...]
+
+
 class PickledRecord(NamedTuple):
     """What is stored outside of the pickle, by what the reader is told of it."""
 
@@ -11704,6 +11800,11 @@ def _pickled(value: Any) -> Iterable[bytes]:
             yield from (*_pickled(function), *_pickled(arguments), b"R")
         case PickledObject(kind, state):
             yield from (*_pickled(kind), b")\x81", *_pickled(state), b"b")
+        case PickledPairs(items):
+            yield b"}("
+            for one, other in items:
+                yield from (*_pickled(one), *_pickled(other))
+            yield b"u"
         case PickledRecord(key):
             yield from (*_pickled(key), b"Q")
         case tuple():
@@ -11711,6 +11812,11 @@ def _pickled(value: Any) -> Iterable[bytes]:
             for item in value:
                 yield from _pickled(item)
             yield b"t"
+        case list():
+            yield b"]("
+            for item in value:
+                yield from _pickled(item)
+            yield b"e"
         case Mapping():
             yield b"}("
             for key, item in value.items():
@@ -11841,10 +11947,10 @@ def _checksum(data: bytes) -> int:
 
 
 class ZipClosing(NamedTuple):
-    """What is left to do with a written file that consists of archives; `read` gives its tensors."""
+    """What is left to do with a written file that consists of archives; `read` gives its tensors if it is one."""
 
     seals: tuple[Seal, ...]
-    read: Callable[[str], Mapping[str, StoredTensor]]
+    read: Callable[[str], Mapping[str, StoredTensor]] | None
 
     def seal(self, file: OutputFile, path: str) -> None:
         """Put the checksums of the tensors into a file that is written."""
@@ -11871,7 +11977,8 @@ class ZipClosing(NamedTuple):
             _check_same(path, 0, file.header, found)
         finally:
             os.close(descriptor)
-        verify_tensors(file, path, self.read(path))
+        if self.read is not None:
+            verify_tensors(file, path, self.read(path))
 
 
 def _tensor_checksum(descriptor: int, file: OutputFile, number: int) -> bytes:
@@ -11930,6 +12037,11 @@ def torch_output(
     return OutputFile(
         name, head, placed, planned.begins, planned.end, tuple(gaps), closing
     )
+
+
+def plain_file(value: Any) -> bytes:
+    """A file of torch.save without tensors."""
+    return plan_archive(FOLDER, plain_records(value)).frames[0]
 
 
 def plain_records(value: Any) -> list[ZipRecord]:
@@ -12036,9 +12148,9 @@ class TorchRanks(NamedTuple):
         return names
 
     def outputs(
-        self, plan: Plan, ranks: list[Any], dtype: str | None
+        self, plan: Plan, ranks: list[Any], dtype: str | None, most: int
     ) -> list[OutputFile]:
-        """A file a rank."""
+        """A file a rank, whatever it takes."""
         known: dict[int, Blocks] = {}
         return [
             torch_output(name, plan.transfers(rank), dtype, known)

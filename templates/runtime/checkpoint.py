@@ -113,7 +113,7 @@ def convert_directory(
         container = there.container(form or there.form)
         ranks = converter.ranks(plan.target, mesh)
         if container is not None:
-            files = container.outputs(plan, ranks, stored_dtype)
+            files = container.outputs(plan, ranks, stored_dtype, shard_size)
         elif there.file is None:
             files = shard_outputs(plan, shard_size, stored_dtype)
         else:
@@ -196,7 +196,7 @@ def _content(
     narrowing: Narrowing,
 ) -> TargetContent:
     documents = {}
-    if len(files) > 1 and there.file is None:
+    if len(files) > 1 and there.file is None and files[0].closing is None:
         documents[INDEX_FILE] = shard_index(files)
     config = there.write(plan.config)
     if there.file is not None:
@@ -219,6 +219,7 @@ def _report(
 ) -> Report:
     """The account of a conversion that has only been planned."""
     tensors = [tensor for file in content.files for tensor in file.tensors]
+    names = {tensor.transfer.name for tensor in tensors}  # some in several chunks
     read = list(_read_tensors(source, tensors))
     here, there = sides
     return Report(
@@ -229,11 +230,10 @@ def _report(
         written=False,
         tensors_read=len(read),
         bytes_read=sum(tensor.size for tensor in read),
-        tensors_written=len(tensors),
+        tensors_written=len(tensors) if there.file else len(names),
         bytes_written=sum(tensor.size for tensor in tensors),
         files=tuple(
-            WrittenFile(file.name, len(file.tensors), file.size)
-            for file in content.files
+            WrittenFile(file.name, file.holds, file.size) for file in content.files
         ),
         other_files=(*content.documents, LEDGER_FILE),
         copied=tuple(content.copied),

@@ -100,7 +100,7 @@ def _digest(file: Any, size: int) -> str:
 
 
 def _written_file(file: OutputFile) -> dict[str, Any]:
-    said = {"tensors": len(file.tensors), "bytes": file.size}
+    said = {"tensors": file.holds, "bytes": file.size}
     if file.closing is not None:  # what stands before its tensors says less
         return said
     return {**said, "header_sha256": sha256(file.header).hexdigest()}

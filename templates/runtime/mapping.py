@@ -144,8 +144,10 @@ class Container(Protocol):
     def read(self, files: Any, mesh: Any) -> tuple[tuple[str, ...], dict[Any, Any]]:
         """The names of what was read, and the tensors."""
 
-    def outputs(self, plan: Any, ranks: list[Any], dtype: str | None) -> list[Any]:
-        """The files to write, as OutputFiles."""
+    def outputs(
+        self, plan: Any, ranks: list[Any], dtype: str | None, most: int
+    ) -> list[Any]:
+        """The files to write, as OutputFiles; shards have at most `most` bytes."""
 
     def documents(self, files: list[Any]) -> dict[str, Any]:
         """What is written besides these files, by name."""

@@ -38,7 +38,7 @@ def read_nested_file(path: str) -> dict[str, StoredTensor]:
     Raises ConversionError where a file is anything but a state with a model, or names what it need not.
     """
     file = read_records(path)
-    check_foreign(file, _is_known)
+    check_foreign(file, is_known_name)
     model = _model_of(file)
     views = StateDict()
     views.odd = model.odd
@@ -51,7 +51,8 @@ def read_nested_file(path: str) -> dict[str, StoredTensor]:
     return {**torch_tensors(file, views), **others}
 
 
-def _is_known(name: str) -> bool:
+def is_known_name(name: str) -> bool:
+    """Whether a state of training may name something that is made of nothing here."""
     module, _, rest = name.rpartition(".")
     if module in ("builtins", "__builtin__"):
         return rest in TYPES.split()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .casting import check_cast_library
+from .checks import Source
 from .compare import check_equal, check_made, count_nonzero
 from .errors import ConversionError
 from .mapping import Converter, Meshes, Side
@@ -55,8 +56,24 @@ def plan_source(
         mesh = converter.mesh()
     config = _read_config_of(here, source, choices)
     plan = make_plan(converter, to, config, mesh, source.tensors)
+    if here.containers:
+        _settle(plan, source)
     _check_variants(converter, choices, plan.config)
     return mesh, plan
+
+
+def _settle(plan: Plan, source: SourceFolder) -> None:
+    """See where the bytes are of all that is read, where they do not lie together."""
+    ranks = plan.converter.ranks(plan.target, plan.mesh)
+    pairs = [*plan.ties, *plan.replicas, *plan.paddings, *plan.made]
+    read = {
+        *(s for rank in ranks for t in plan.transfers(rank) for s in t.sources),
+        *(one for pair in pairs for one in pair if isinstance(one, Source)),
+    }
+    for rank, name in sorted(read, key=str):
+        tensor = source.tensors[rank].get(name)
+        if tensor is not None and tensor.spread is not None:
+            tensor.spread.settle(source.folder)
 
 
 def _read_config_of(

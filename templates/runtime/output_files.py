@@ -66,6 +66,13 @@ class OutputFile(NamedTuple):
     gaps: tuple[bytes, ...] = ()
     closing: Closing | None = None
 
+    @property
+    def holds(self) -> int:
+        """How many tensors it holds, some perhaps in several chunks."""
+        if self.closing is None:
+            return len(self.tensors)
+        return len({tensor.transfer.name for tensor in self.tensors})
+
 
 def rank_outputs(
     plan: Plan, side: Side, ranks: Iterable[Any], dtype: str | None

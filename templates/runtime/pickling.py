@@ -31,6 +31,12 @@ class PickledObject(NamedTuple):
     state: Any
 
 
+class PickledPairs(NamedTuple):
+    """A dictionary whose keys are objects."""
+
+    items: tuple[tuple[Any, Any], ...]
+
+
 class PickledRecord(NamedTuple):
     """What is stored outside of the pickle, by what the reader is told of it."""
 
@@ -62,6 +68,11 @@ def _pickled(value: Any) -> Iterable[bytes]:
             yield from (*_pickled(function), *_pickled(arguments), b"R")
         case PickledObject(kind, state):
             yield from (*_pickled(kind), b")\x81", *_pickled(state), b"b")
+        case PickledPairs(items):
+            yield b"}("
+            for one, other in items:
+                yield from (*_pickled(one), *_pickled(other))
+            yield b"u"
         case PickledRecord(key):
             yield from (*_pickled(key), b"Q")
         case tuple():
@@ -69,6 +80,11 @@ def _pickled(value: Any) -> Iterable[bytes]:
             for item in value:
                 yield from _pickled(item)
             yield b"t"
+        case list():
+            yield b"]("
+            for item in value:
+                yield from _pickled(item)
+            yield b"e"
         case Mapping():
             yield b"}("
             for key, item in value.items():

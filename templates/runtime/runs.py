@@ -69,7 +69,11 @@ def _goes_on(one: Run, other: Run) -> bool:
     if one.stored is None or other.stored is None or one.shift != other.shift:
         return False
     here, there = one.stored, other.stored
-    return here.memory is there.memory and here.path == there.path
+    return (
+        here.memory is there.memory
+        and here.path == there.path
+        and here.spread is there.spread
+    )
 
 
 def _tensor_runs(

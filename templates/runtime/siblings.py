@@ -116,7 +116,7 @@ def _as_columns(
         return None
     source = transfer.sources[copy.source]
     stored = found[source.rank][source.name]
-    if stored.memory is not None:
+    if stored.memory is not None or stored.spread is not None:
         return None
     return Columns(stored, copy.start * width, copy.steps[0] * width, run * width, rows)
 

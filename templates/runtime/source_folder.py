@@ -53,6 +53,10 @@ def open_source(
         )
     files = SourceFiles(path, follow_links)
     config = _read_config(files)
+    whole = side.container(side.form)
+    if side.file is None and whole is not None:
+        found, ranks = whole.read(files, None)
+        return SourceFolder(path, config, None, found, ranks, files)
     if side.file is None:
         names, tensors = _read_shards(files)
         all_tensors = StoredTensors(os.path.join(path, names[0]), tensors)
@@ -159,7 +163,7 @@ def _read_index(files: SourceFiles, index: str, here: list[str]) -> dict[str, st
     for name, file in weight_map.items():
         if isinstance(file, str) and file in named:
             continue
-        if not isinstance(file, str) or not _is_plain_name(file):
+        if not isinstance(file, str) or not is_plain_name(file):
             raise ConversionError(
                 f"{where}: {name}: expected the name of a file beside the index, found {file!r}"
             )
@@ -196,7 +200,8 @@ def _read_all(
     return {name: tensors[name] for name in weight_map}
 
 
-def _is_plain_name(file: str) -> bool:
+def is_plain_name(file: str) -> bool:
+    """Whether a text is the name of a file beside the one that says it."""
     hidden = file in ("", ".", "..") or set(file) & set("/\\")
     return not hidden and file.isprintable()
 

@@ -80,6 +80,8 @@ class SourceReader:
         """Fill a view from a position in the file, or in the memory, that a tensor is stored in."""
         if tensor.memory is not None:
             view[:] = tensor.memory[position : position + len(view)]
+        elif tensor.spread is not None:
+            tensor.spread.read(self, position, view)
         else:
             _fill_from(self._file(tensor), position, view)
 
@@ -94,6 +96,10 @@ class SourceReader:
         """Some bytes of a tensor as read-only memory, until the next are asked for."""
         if tensor.memory is not None:
             return tensor.memory[tensor.begin + begin : tensor.begin + end]
+        if tensor.spread is not None:
+            found = memoryview(bytearray(end - begin))
+            self.read(tensor, begin, found)
+            return found
         file = self._file(tensor)
         return file.memory(tensor.begin + begin, tensor.begin + end)
 

@@ -7,7 +7,7 @@ elements are whole bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 # By the name in a safetensors header: the bytes of an element, and what torch calls the dtype.
 STORED_DTYPES: dict[str, tuple[int, str]] = {
@@ -42,10 +42,24 @@ class FileIdentity(NamedTuple):
     modified: int
 
 
+class Spread(Protocol):
+    """What reads a tensor whose bytes do not lie together, once it is settled where they are.
+
+    `files` are SourceFiles and `reader` a SourceReader; positions are those of bytes.
+    """
+
+    def settle(self, files: Any) -> None:
+        """See where the bytes are; ConversionError where they are not what was said."""
+
+    def read(self, reader: Any, position: int, view: memoryview) -> None:
+        """Fill a view with the bytes from a position on."""
+
+
 class StoredTensor(NamedTuple):
     """A tensor of `size` bytes, row-major, from byte `begin` of the file or, where it is set, of `memory`.
 
-    `seen` is what the file was when it was found there; None where that does not matter.
+    `seen` is what the file was when it was found there; None where that does not matter. `spread` reads the tensor where
+    its bytes do not lie together; `begin` counts from its own beginning then.
     """
 
     dtype: str
@@ -55,6 +69,7 @@ class StoredTensor(NamedTuple):
     size: int
     memory: memoryview | None = None
     seen: FileIdentity | None = None
+    spread: Spread | None = None
 
 
 class StoredTensors(dict[str, StoredTensor]):

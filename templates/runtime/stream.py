@@ -114,18 +114,18 @@ class Assembler:
         part = Part(tensor.transfer, first, tensor.dtype, self.narrowing)
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # padding is zero, whatever is computed
-        for copy in _touched(tensor.blocks, first, last):
+        for copy in touched(tensor.blocks, first, last):
             if changes[copy.source].filled is not None:
-                for block in _parts_within(copy, first, last):
+                for block in parts_within(copy, first, last):
                     flat = as_tensor(view, tensor.dtype)
                     fill_block(flat, block, changes[copy.source], first)
         for dtype in dict.fromkeys(c.dtype for c in changes if c.filled is None):
             source = self._uncast[: (last - first) * item_size(dtype)]
             self.fill_elements(tensor, first, last, source, dtype)
-            for copy in _touched(tensor.blocks, first, last):
+            for copy in touched(tensor.blocks, first, last):
                 change = changes[copy.source]
                 if change.filled is None and change.dtype == dtype:
-                    for block in _parts_within(copy, first, last):
+                    for block in parts_within(copy, first, last):
                         block = block._replace(offset=block.offset - first)
                         compute_block(source, change, view, block, part)
 
@@ -143,7 +143,7 @@ class Assembler:
         """
         if tensor.transfer.zeros:
             view[:] = bytes(len(view))  # what no copy covers
-        for copy in _touched(tensor.blocks, first, last):
+        for copy in touched(tensor.blocks, first, last):
             source = tensor.transfer.sources[copy.source]
             stored = self.found[source.rank].get(source.name)
             if stored is not None and dtype in (None, stored.dtype):
@@ -247,10 +247,11 @@ def _can_scatter(copy: Copy, stored: StoredTensor) -> bool:
     """Whether rows of elements lie together in a file, and are long enough to be read one by one."""
     run = copy.counts[1]
     long_enough = run * item_size(stored.dtype) >= SHORT_RUN
-    return stored.memory is None and copy.steps[0] == run and long_enough
+    in_file = stored.memory is None and stored.spread is None
+    return in_file and copy.steps[0] == run and long_enough
 
 
-def _touched(blocks: Blocks, first: int, last: int) -> Iterator[Copy]:
+def touched(blocks: Blocks, first: int, last: int) -> Iterator[Copy]:
     """The copies with elements in [first, last)."""
     for number in range(
         bisect_right(blocks.reach, first), bisect_left(blocks.starts, last)
@@ -259,7 +260,7 @@ def _touched(blocks: Blocks, first: int, last: int) -> Iterator[Copy]:
             yield blocks.copies[number]
 
 
-def _parts_within(copy: Copy, first: int, last: int) -> Iterator[Copy]:
+def parts_within(copy: Copy, first: int, last: int) -> Iterator[Copy]:
     """The parts of a copy whose elements lie in [first, last) of the target."""
     for index, counts in boxes(copy.counts, copy.strides, copy.offset, first, last):
         yield copy._replace(

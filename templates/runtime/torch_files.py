@@ -57,7 +57,7 @@ def torch_tensors(file: TorchRecords, views: StateDict) -> dict[str, StoredTenso
     storages: dict[str, TorchStorage] = {}
     tensors, held = dict[str, StoredTensor](), 0
     for name, view in views.items():
-        tensor = tensors[name] = _torch_tensor(file, name, view, storages)
+        tensor = tensors[name] = torch_tensor(file, name, view, storages)
         held += tensor.size if tensor.memory is not None else 0
         if held > file.seen.size:
             raise ConversionError(
@@ -88,9 +88,21 @@ def _no_tensors(path: str, found: str) -> ConversionError:
 
 
 def read_records(path: str) -> TorchRecords:
-    """What is in a file. Reading bytes that nobody has checked raises whatever they lead it into."""
+    """What is in a file."""
+    descriptor, seen = open_regular(path)
+    with open(descriptor, "rb") as file:
+        return read_archive(path, file, seen, 0, seen.size)
+
+
+def read_archive(
+    path: str, file: Any, seen: FileIdentity, begin: int, size: int
+) -> TorchRecords:
+    """What is in an archive of so many bytes, from byte `begin` on of a path; `file` has just these bytes.
+
+    Reading bytes that nobody has checked raises whatever they lead it into.
+    """
     try:
-        text, seen, spans = _records_in(path)
+        text, spans = _records_in(path, file, begin, size)
     except ConversionError:
         raise
     except Exception as error:
@@ -105,27 +117,30 @@ def read_records(path: str) -> TorchRecords:
         raise _no_tensors(path, "found a pickle that is cut off or broken") from None
 
 
-def _records_in(path: str) -> tuple[bytes, FileIdentity, dict[str, tuple[int, int]]]:
-    """The pickle of a file, which file it is, and where its records are."""
+def _records_in(
+    path: str, file: Any, begin: int, size: int
+) -> tuple[bytes, dict[str, tuple[int, int]]]:
+    """The pickle of an archive, and where its records are."""
     import zipfile
 
-    descriptor, seen = open_regular(path)
-    with open(descriptor, "rb") as file:
-        start = file.read(8)
-        check_is_fetched(path, start)
-        if start[:4] != b"PK\3\4":
-            raise _no_tensors(path, f"found a file that begins with {start!r}")
-        entries = zipfile.ZipFile(file).infolist()
-        entries.sort(key=lambda entry: entry.header_offset)
-        _check_ends(path, descriptor, entries, seen.size)
-        spans = _spans(path, descriptor, entries, seen.size)
-        _check_kind(path, descriptor, spans)
-        return _read_span(descriptor, spans["data.pkl"]), seen, spans
+    descriptor = file.fileno()
+    start = os.pread(descriptor, min(8, size), begin)
+    check_is_fetched(path, start)
+    if start[:4] != b"PK\3\4":
+        raise _no_tensors(path, f"found a file that begins with {start!r}")
+    entries = zipfile.ZipFile(file).infolist()
+    entries.sort(key=lambda entry: entry.header_offset)
+    _check_ends(path, descriptor, entries, begin, size)
+    spans = _spans(path, descriptor, entries, begin, size)
+    _check_kind(path, descriptor, spans)
+    return _read_span(descriptor, spans["data.pkl"]), spans
 
 
-def _check_ends(path: str, descriptor: int, entries: list[Any], size: int) -> None:
+def _check_ends(
+    path: str, descriptor: int, entries: list[Any], begin: int, size: int
+) -> None:
     """ConversionError where something stands before the first record, or behind the end: readers pass over that."""
-    end = os.pread(descriptor, 22, size - 22)
+    end = os.pread(descriptor, 22, begin + size - 22)
     if end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":
         raise _no_tensors(path, "found bytes behind it that nothing tells of")
     if entries[0].header_offset > 0:
@@ -134,7 +149,7 @@ def _check_ends(path: str, descriptor: int, entries: list[Any], size: int) -> No
 
 
 def _spans(
-    path: str, descriptor: int, entries: list[Any], size: int
+    path: str, descriptor: int, entries: list[Any], begin: int, size: int
 ) -> dict[str, tuple[int, int]]:
     """Where the records are, by name; ConversionError where one is not stored as it is, or not alone in its place."""
     folder = f"{entries[0].filename.partition('/')[0]}/"
@@ -145,23 +160,23 @@ def _spans(
         if entry.compress_type or entry.flag_bits & 1 or name in spans:
             what = "twice" if name in spans else "packed"
             raise _no_tensors(path, f"found {name} {what}")
-        spans[name] = _span(descriptor, entry, size)
-        if entry.header_offset < end:
+        spans[name] = _span(descriptor, entry, begin, size)
+        if begin + entry.header_offset < end:
             raise _no_tensors(path, f"found {name} in the place of another record")
         end = sum(spans[name])
     return spans
 
 
-def _span(descriptor: int, entry: Any, size: int) -> tuple[int, int]:
-    """Where a record begins, behind its own header, and its bytes; ValueError where that is the header of another."""
+def _span(descriptor: int, entry: Any, begin: int, size: int) -> tuple[int, int]:
+    """Where a record begins in its file, behind its own header, and its bytes; ValueError where that is the header of another."""
     name = entry.orig_filename.encode("utf-8" if entry.flag_bits & 0x800 else "cp437")
-    head = os.pread(descriptor, 30 + len(name), entry.header_offset)
+    head = os.pread(descriptor, 30 + len(name), begin + entry.header_offset)
     lengths = [int.from_bytes(head[at : at + 2], "little") for at in (26, 28)]
-    begin = entry.header_offset + 30 + sum(lengths)
+    first = entry.header_offset + 30 + sum(lengths)
     is_own = head[:4] == b"PK\3\4" and (lengths[0], head[30:]) == (len(name), name)
-    if not is_own or begin + entry.file_size > size:
+    if not is_own or first + entry.file_size > size:
         raise ValueError(f"{entry.filename} is not there")
-    return begin, entry.file_size
+    return begin + first, entry.file_size
 
 
 def _check_kind(
@@ -195,7 +210,7 @@ def kind_found(found: Any) -> str:
     return names.get(type(found)) or type(found).__name__
 
 
-def _torch_tensor(
+def torch_tensor(
     file: TorchRecords, name: Any, view: Any, storages: dict[str, TorchStorage]
 ) -> StoredTensor:
     """The tensor of one entry of the dictionary; ConversionError where it is none, or is more than its storage has."""

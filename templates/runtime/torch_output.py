@@ -42,6 +42,11 @@ def torch_output(
     )
 
 
+def plain_file(value: Any) -> bytes:
+    """A file of torch.save without tensors."""
+    return plan_archive(FOLDER, plain_records(value)).frames[0]
+
+
 def plain_records(value: Any) -> list[ZipRecord]:
     """The records of a file of torch.save besides its tensors, of which the first holds what is pickled."""
     return [

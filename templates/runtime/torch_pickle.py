@@ -99,20 +99,32 @@ class StateDict(dict[Any, Any]):
 class _Codes(dict[int, Any]):
     """What each code of a pickle does; ValueError for all others, and where there are too many."""
 
-    left = MOST_CODES
+    left = most = MOST_CODES
 
     def __getitem__(self, code: int) -> Any:
         """What a code does."""
         self.left -= 1
         if self.left < 0:
-            raise ValueError(f"more than {MOST_CODES} codes")
+            raise ValueError(f"more than {self.most} codes")
         return super().__getitem__(code)
 
     def __missing__(self, code: int) -> Any:
         raise ValueError(f"the code {code}, with which torch does not pickle")
 
 
-def read_pickle(text: bytes) -> tuple[Any, list[str]]:
+class Foreigns:
+    """What the names in a pickle stand for that no tensor has: nothing, unless a reader of other pickles says more."""
+
+    codes = ""  # that such a pickle has besides
+    most = MOST_CODES
+    make_dict: Callable[[], Any] = StateDict
+
+    def find(self, name: str) -> Any:
+        """What a name stands for; None for nothing."""
+        return None
+
+
+def read_pickle(text: bytes, foreigns: Foreigns | None = None) -> tuple[Any, list[str]]:
     """What is pickled: StateDicts, lists, numbers, texts, TorchViews, Foreigns; and the names that are not known here.
 
     Raises whatever its bytes lead into.
@@ -122,14 +134,18 @@ def read_pickle(text: bytes) -> tuple[Any, list[str]]:
 
     # The reader that is written in Python: the other one takes as much memory as a pickle says.
     plain: Any = pickle._Unpickler
-    codes = {name: getattr(pickle, name)[0] for name in CODES.split()}
+    foreigns = foreigns or Foreigns()
+    names = f"{CODES} {foreigns.codes}".split()
+    codes = {name: getattr(pickle, name)[0] for name in names}
     reader = plain(io.BytesIO(text))
     reader.dispatch = _Codes({code: plain.dispatch[code] for code in codes.values()})
-    reader.dispatch[codes["EMPTY_DICT"]] = lambda own: own.append(StateDict())
-    names = _Names()
-    reader.find_class = names.find
+    reader.dispatch.left = reader.dispatch.most = foreigns.most
+    make_dict = foreigns.make_dict
+    reader.dispatch[codes["EMPTY_DICT"]] = lambda own: own.append(make_dict())
+    known = _Names(foreigns)
+    reader.find_class = known.find
     reader.persistent_load = _storage
-    return reader.load(), names.foreign
+    return reader.load(), known.foreign
 
 
 def _storage(found: Any) -> TorchStorage:
@@ -158,8 +174,9 @@ def _foreign(name: str) -> type[Foreign]:
 class _Names:
     """What the names in one pickle stand for. Bound methods, since a pickle could change functions and classes."""
 
-    def __init__(self) -> None:
+    def __init__(self, foreigns: Foreigns) -> None:
         self.foreign: list[str] = []
+        self._foreigns = foreigns
 
     def find(self, module: str, name: str) -> Any:
         """What a name stands for, whatever the pickle does with it."""
@@ -173,6 +190,7 @@ class _Names:
             "torch._tensor._rebuild_from_type_v2": self.typed,
         }
         found = known.get(full) or STORAGES.get(full) or DTYPES.get(full)
+        found = found or self._foreigns.find(full)
         if found is None:
             if len(self.foreign) == MOST_FOREIGN:
                 raise ValueError(

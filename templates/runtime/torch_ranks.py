@@ -102,9 +102,9 @@ class TorchRanks(NamedTuple):
         return names
 
     def outputs(
-        self, plan: Plan, ranks: list[Any], dtype: str | None
+        self, plan: Plan, ranks: list[Any], dtype: str | None, most: int
     ) -> list[OutputFile]:
-        """A file a rank."""
+        """A file a rank, whatever it takes."""
         known: dict[int, Blocks] = {}
         return [
             torch_output(name, plan.transfers(rank), dtype, known)
