@@ -11478,6 +11478,7 @@ def _read_tensors(
 
 
 MODEL = "model"  # where the tensors stand
+CHUNK_NAME = re.compile(rf"{MODEL}(0|[1-9]\d?)")  # where those of a virtual stage stand
 PACKAGES = ("megatron", "transformer_engine")
 TYPES = "bool bytearray bytes complex dict float frozenset int list object set slice str tuple"
 KNOWN = (
@@ -11519,23 +11520,55 @@ def is_known_name(name: str) -> bool:
 
 
 def _model_of(file: TorchRecords) -> StateDict:
-    """The dictionary of tensors in a state of training."""
+    """The dictionary of tensors in a state of training; of chunks of a model, all names behind that of their chunk."""
     state = file.pickled
     found = state.get(MODEL) if isinstance(state, StateDict) else state
     if isinstance(found, StateDict):
         return found
+    if found is None and isinstance(state, StateDict) and _chunks_in(state):
+        return _joined(_chunks_in(state))
     what = kind_found(found)
     if found is None and isinstance(state, StateDict):
-        chunks = [key for key in state if str(key).removeprefix(MODEL).isdigit()]
         names = [str(key) for key in state][:3]
         what = f"one that has {', '.join(names) or 'nothing'}"
-        if chunks:
-            what = f"{', '.join(map(str, chunks))}, the chunks of virtual stages"
-        elif any(isinstance(value, TorchView) for value in state.values()):
+        if any(isinstance(value, TorchView) for value in state.values()):
             what = "the tensors themselves"
     raise ConversionError(
         f"{file.path}: expected a dictionary whose `{MODEL}` is one of tensors, found {what}"
     )
+
+
+def _chunks_in(state: StateDict) -> list[StateDict]:
+    """The chunks of a model, as virtual stages have them: `model0`, `model1` and so on; none where one is missing."""
+    named = [key for key in state if isinstance(key, str) and CHUNK_NAME.fullmatch(key)]
+    chunks = [state.get(f"{MODEL}{number}") for number in range(len(named))]
+    found = [chunk for chunk in chunks if isinstance(chunk, StateDict)]
+    return found if len(found) == len(chunks) else []
+
+
+def _joined(chunks: list[StateDict]) -> StateDict:
+    """The tensors of all chunks, each name behind that of its chunk."""
+    found = StateDict()
+    for number, chunk in enumerate(chunks):
+        found.odd = found.odd or chunk.odd
+        for name, value in chunk.items():
+            if isinstance(name, str):
+                found[f"{MODEL}{number}.{name}"] = value
+            else:
+                found.odd = found.odd or type(name).__name__
+    return found
+
+
+def models_of(tensors: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The models of a state: one, or the chunks that all names begin with, those between them too."""
+    parts = {name: name.partition(".") for name in tensors}
+    if not parts or not all(CHUNK_NAME.fullmatch(part[0]) for part in parts.values()):
+        return {MODEL: dict(tensors)}
+    most = max(int(part[0].removeprefix(MODEL)) for part in parts.values())
+    models: dict[str, dict[str, Any]] = {f"{MODEL}{n}": {} for n in range(most + 1)}
+    for name, (chunk, _, rest) in parts.items():
+        models[chunk][rest] = tensors[name]
+    return models
 
 
 # ---- runtime: The folder of a checkpoint that is the latest, where a directory has several and a file beside them says which.
@@ -11889,7 +11922,9 @@ def torch_output(
         for n, tensor in enumerate(tensors)
     }
     records = [ZipRecord(f"data/{n}", tensor.size) for n, tensor in enumerate(tensors)]
-    planned = plan_archive(FOLDER, [*plain_records({MODEL: views, **STATE}), *records])
+    planned = plan_archive(
+        FOLDER, [*plain_records({**models_of(views), **STATE}), *records]
+    )
     placed = tuple(t._replace(begin=b) for t, b in zip(tensors, planned.begins))
     head, *gaps = planned.frames
     closing = ZipClosing(planned.seals, read_nested_file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .nested_torch import MODEL, read_nested_file
+from .nested_torch import models_of, read_nested_file
 from .output_files import Blocks, OutputFile, dtype_in_file, output_tensor
 from .pickling import PickledCall, PickledName, PickledRecord, make_pickle
 from .stored import STORED_DTYPES, item_size
@@ -33,7 +33,9 @@ def torch_output(
         for n, tensor in enumerate(tensors)
     }
     records = [ZipRecord(f"data/{n}", tensor.size) for n, tensor in enumerate(tensors)]
-    planned = plan_archive(FOLDER, [*plain_records({MODEL: views, **STATE}), *records])
+    planned = plan_archive(
+        FOLDER, [*plain_records({**models_of(views), **STATE}), *records]
+    )
     placed = tuple(t._replace(begin=b) for t, b in zip(tensors, planned.begins))
     head, *gaps = planned.frames
     closing = ZipClosing(planned.seals, read_nested_file)

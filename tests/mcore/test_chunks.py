@@ -138,6 +138,33 @@ def test_files(tmp_path: Path) -> None:
     assert_same(load_file(tmp_path / "back" / "model.safetensors"), tensors)
 
 
+def test_states_of_training(tmp_path: Path) -> None:
+    """A state has a model for each chunk, also for one without a tensor between others."""
+    module, config, tensors = model("llama")
+    (tmp_path / "hf").mkdir()
+    save_file(tensors, tmp_path / "hf" / "model.safetensors")
+    (tmp_path / "hf" / "config.json").write_text(json.dumps(config))
+    layout = {"pipeline_layout": "Ett|tt||tt|t|tL"}
+    module.convert_checkpoint(
+        tmp_path / "hf",
+        tmp_path / "states",
+        mesh=module.Mesh(pp=2),
+        form="torch",
+        **layout,
+    )
+    files = sorted((tmp_path / "states").rglob("*.pt"))
+    states = [torch.load(file, weights_only=True) for file in files]
+    chunks = ["model0", "model1", "model2"]
+    assert [[k for k in state if k in chunks] for state in states] == [chunks] * 2
+    assert states[0]["model1"] == {}
+    assert "embedding.word_embeddings.weight" in states[0]["model0"]
+    assert "output_layer.weight" in states[1]["model2"]
+    module.convert_checkpoint(
+        tmp_path / "states", tmp_path / "back", to="hf", mesh=module.Mesh(pp=2)
+    )
+    assert_same(load_file(tmp_path / "back" / "model.safetensors"), tensors)
+
+
 def test_from_chunks_to_other_ranks(tmp_path: Path) -> None:
     """What is written directly from chunks, and to them, is what a conversion writes."""
     module, config, tensors = model("llama")

@@ -309,9 +309,9 @@ REFUSED: list[tuple[str, Callable[[Path], object], str]] = [
         f"{FILE}: expected a dictionary whose `model` is one of tensors, found one that has args, checkpoint_version, iteration",
     ),
     (
-        "the models of virtual stages",
-        changed(lambda state: state.update(model0=state.pop("model"), model1={})),
-        f"{FILE}: expected a dictionary whose `model` is one of tensors, found model0, model1, the chunks of virtual stages",
+        "a virtual stage without a model",
+        changed(lambda state: state.update(model0=state.pop("model"), model2={})),
+        f"{FILE}: expected a dictionary whose `model` is one of tensors, found one that has args, checkpoint_version, iteration",
     ),
     (
         "tensors and no state",
