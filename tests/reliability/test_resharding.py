@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ..runtime import test_torch_ranks
 from ..runtime.files import read
 from ..runtime.toy import load_toy
 from ..runtime.toy_checkpoint import (
@@ -171,3 +172,33 @@ def test_no_ranks(tmp_path: Path) -> None:
             case.module.converter(), tmp_path, tmp_path / "there"
         )
     assert str(caught.value) == "expected a layout with ranks, this map has none"
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "forms"),
+    [
+        (0, 2, ("torch", "safetensors")),
+        (2, 3, ("safetensors", "torch")),
+        (3, 1, ("torch", "torch")),
+    ],
+)
+def test_any_format(
+    here: int, there: int, forms: tuple[str, str], tmp_path: Path
+) -> None:
+    """Experts, tails and what is left behind, from one format to another."""
+    m, source = test_torch_ranks.states(), tmp_path / "hf"
+    test_torch_ranks.write_whole(source)
+    one, other = (
+        test_torch_ranks.settings(test_torch_ranks.MESHES[n][0]) for n in (here, there)
+    )
+    m.convert_checkpoint(source, tmp_path / "here", form=forms[0], **one)
+    m.convert_checkpoint(source, tmp_path / "expected", form=forms[1], **other)
+    m.reshard_checkpoint(
+        tmp_path / "here",
+        tmp_path / "found",
+        one["mesh"],
+        other["mesh"],
+        form=forms[1],
+        to_options={"halves": other["halves"]},
+    )
+    assert files_of(tmp_path / "found") == files_of(tmp_path / "expected")
