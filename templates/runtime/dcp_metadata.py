@@ -15,8 +15,9 @@ from .torch_pickle import Foreign, Foreigns, StateDict, are_numbers, read_pickle
 
 METADATA_FILE = ".metadata"
 METADATA_LIMIT = 1 << 28  # bytes; a chunk takes 200 of them
-CLASSES = "torch.distributed.checkpoint.metadata"
-STORAGE_INFO = "torch.distributed.checkpoint.filesystem._StorageInfo"
+PACKAGE = "torch.distributed.checkpoint."  # its plans stand in the metadata, too
+CLASSES = f"{PACKAGE}metadata"
+STORAGE_INFO = f"{PACKAGE}filesystem._StorageInfo"
 # What Megatron calls its metadata, which say more of the optimizer.
 EXTENDED = "megatron.core.dist_checkpointing.strategies.torch.MCoreMetadata"
 # What stands behind the name of one part of many of what is no tensor.
@@ -109,7 +110,7 @@ def read_metadata(path: str) -> tuple[dict[str, DcpTensor], list[str], FileIdent
     except Exception:  # noqa: BLE001
         raise _no_metadata(path, "found a pickle that is cut off or broken") from None
     for name in foreign:
-        if not is_known_name(name):
+        if not name.startswith(PACKAGE) and not is_known_name(name):
             raise _no_metadata(path, f"found {name} in it, which is not run")
     try:
         tensors, others = _tensors_of(path, found)
