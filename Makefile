@@ -85,7 +85,8 @@ $(LIVE)/stamp: pyproject.toml constraints-peers.txt
 	$(PYTHON) -m venv $(LIVE)
 	$(LIVE)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints-peers.txt setuptools
 	$(LIVE)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints-peers.txt \
-		--no-build-isolation --editable '.[fast]' einops megatron-core omegaconf pytest rich transformers
+		--no-build-isolation --editable '.[fast]' einops hypothesis megatron-core omegaconf pytest \
+		rich transformers
 	$(LIVE)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints-peers.txt \
 		--no-deps megatron-bridge
 	@touch $@
