@@ -2630,10 +2630,14 @@ class Side(NamedTuple):
 
 
 class Meshes(NamedTuple):
-    """The meshes of both layouts, where both have ranks: of one layout that changes its mesh."""
+    """The meshes of both layouts, where both have ranks: of one layout that changes its mesh.
+
+    `options` are those that the right one has instead of the left one's.
+    """
 
     left: Any
     right: Any
+    options: Mapping[str, Any]
 
 
 def mesh_of(mesh: Any, side: int) -> Any:
@@ -5097,9 +5101,9 @@ class Stub(NamedTuple):
     shape: Counts
 
 
-def resharding(converter: Converter, options: Mapping[str, Any]) -> Converter:
-    """The converter between a mesh and another one; the target has these options instead of those of the source."""
-    ranked = int(converter.left.file is None)
+def resharding(converter: Converter) -> Converter:
+    """The converter between a mesh and another one."""
+    ranked = ranked_side(converter)
     side = (converter.left, converter.right)[ranked]
 
     def statements(config: Any, meshes: Meshes, shapes: Shapes) -> Iterator[Item]:
@@ -5107,19 +5111,22 @@ def resharding(converter: Converter, options: Mapping[str, Any]) -> Converter:
         here = list(laid_out(converter, config, meshes.left, measured))
         found = None if shapes.found is None else {None: _shapes_of(here, 1 - ranked)}
         between = Shapes(1 - ranked, found, "", shapes.most)
-        config = replace(config, **options)
-        there = laid_out(converter, config, meshes.right, between)
+        config = replace(config, **meshes.options)
+        there = list(laid_out(converter, config, meshes.right, between))
         yield from _paired_items(here, there, ranked, converter.name)
         shapes.asked = shapes.asked or measured.asked
 
     return converter._replace(
         left=side._replace(name=f"{side.name} (source)"),
-        right=side._replace(
-            write=lambda config: side.write(replace(config, **options))
-        ),
+        right=side,
         statements=statements,
         staged=None,
     )
+
+
+def ranked_side(converter: Converter) -> int:
+    """The side that has ranks, where one has."""
+    return int(converter.left.file is None)
 
 
 def _shapes_of(items: list[Item], side: int) -> dict[str, Stub]:
@@ -5137,67 +5144,72 @@ def _shapes_of(items: list[Item], side: int) -> dict[str, Stub]:
 
 
 def _paired_items(
-    here: list[Item], there: Iterable[Item], ranked: int, name: str
+    here: list[Item], there: list[Item], ranked: int, name: str
 ) -> Iterator[Item]:
     """The statements of two meshes as one: those that are about the same tensors of the other layout."""
-    known = {_about(item, ranked): item for item in here if not _is_one_sided(item)}
-    recipes: dict[tuple[int, int], Recipe] = {}
-    for item in here:
-        if isinstance(item, Drop) and item.side == ranked:
-            yield item._replace(side=0)
+    for item in (*here, *there):
+        if isinstance(item, Make) and item.side == ranked:
+            raise _made_there(item, name)
+    pairs = [item for item in here if isinstance(item, (Group, Tail))]
+    known = {_about(item, ranked): item for item in pairs}
+    recipes: dict[tuple[int, int], Recipe | None] = {}
+    for side, items in enumerate((here, there)):
+        for item in items:
+            if isinstance(item, Drop) and item.side == ranked:
+                yield item._replace(side=side)
     for item in there:
-        if _is_one_sided(item):
-            yield from _one_sided(item, ranked, name)
+        if not isinstance(item, (Group, Tail)):
             continue
         other = known.pop(_about(item, ranked), None)
-        if isinstance(item, Tail) and isinstance(other, Tail):
-            yield Tail(
-                item.where, _moved_slots(other, ranked), _moved_slots(item, ranked)
-            )
-        elif isinstance(item, Group) and isinstance(other, Group):
-            key = id(other.recipe), id(item.recipe)
-            if key not in recipes:
-                recipes[key] = between_meshes(other.recipe, item.recipe, ranked)
-            yield Group(
-                recipes[key],
-                _moved_slots(other, ranked),
-                _moved_slots(item, ranked),
-                item.optional or _may_be_absent(item, ranked),
-            )
-        else:
-            raise _unpaired(name, item, ranked)
+        if other is None or _said_values(other) != _said_values(item):
+            raise _otherwise(item, ranked, name)
+        slots = _moved_slots(other, ranked), _moved_slots(item, ranked)
+        if isinstance(item, Tail) or isinstance(other, Tail):
+            yield Tail(_stated_at(item), *slots)
+            continue
+        key = id(other.recipe), id(item.recipe)
+        if key not in recipes:
+            recipes[key] = between_meshes(other.recipe, item.recipe, ranked)
+        recipe = recipes[key]
+        if recipe is None:
+            raise _otherwise(item, ranked, name)
+        optional = item.optional or _is_defaulted(item.sides[ranked])
+        yield Group(recipe, *slots, optional)
     for item in known.values():
-        raise _unpaired(name, item, ranked)
+        raise _otherwise(item, ranked, name)
 
 
-def _is_one_sided(item: Item) -> bool:
-    return isinstance(item, (Drop, Make))
+def _made_there(item: Make, name: str) -> ConversionError:
+    return ConversionError(
+        f"{name}: {names_of(item.tensor)[0]} is made by {item.recipe.where}, and no other layout tells whose it is; "
+        "convert the checkpoint there and back"
+    )
 
 
-def _one_sided(item: Item, ranked: int, name: str) -> Iterator[Item]:
-    """A statement of one side: a tensor that is left behind, or one that the other layout does not have."""
-    if isinstance(item, Drop) and item.side == ranked:
-        yield item._replace(side=1)
-    if isinstance(item, Make) and item.side == ranked:
-        raise ConversionError(
-            f"{name}: {names_of(item.tensor)[0]} is made by {item.recipe.where}, and no other layout tells whose it is; "
-            "convert the checkpoint there and back"
-        )
+def _stated_at(item: Group | Tail) -> str:
+    return item.where if isinstance(item, Tail) else item.recipe.where
 
 
-def _about(item: Item, ranked: int) -> tuple[str, ...]:
+def _about(item: Group | Tail, ranked: int) -> tuple[str, ...]:
     """What a statement is about, whatever the mesh: its tensors of the other layout."""
-    assert isinstance(item, (Group, Tail)), "the others have one side"
-    where = item.where if isinstance(item, Tail) else item.recipe.where
-    return where, *names_of(item.sides[1 - ranked])
+    return _stated_at(item), *names_of(item.sides[1 - ranked])
 
 
-def _unpaired(name: str, item: Item, ranked: int) -> ConversionError:
+def _otherwise(item: Group | Tail, ranked: int, name: str) -> ConversionError:
     where, *names = _about(item, ranked)
     return ConversionError(
-        f"{name}: {where} holds for {' and '.join(names)} on one of the meshes and not on the other; "
-        "convert the checkpoint to the other layout and back"
+        f"{name}: {where} does not say the same of {' and '.join(names)} on the mesh of the source and on that of the target, "
+        "or with their options; convert the checkpoint to the other layout and back"
     )
+
+
+def _said_values(item: Group | Tail) -> list[Values | None]:
+    """What a statement says of the values of its tensors."""
+    return [
+        places[0].values if places else None
+        for slots in item.sides
+        for places in (() if isinstance(slots, Named) else slots)
+    ]
 
 
 def _moved_slots(item: Group | Tail, ranked: int) -> Slots:
@@ -5214,18 +5226,20 @@ def _moved_slots(item: Group | Tail, ranked: int) -> Slots:
     )
 
 
-def _may_be_absent(item: Group, ranked: int) -> bool:
-    """Whether a tensor of the side may be absent; then it stays so."""
-    return not isinstance(item.sides[ranked], Named) and any(
-        place.values is not None and place.values.default is not None
-        for places in item.sides[ranked]
-        for place in places
-    )
+def _is_defaulted(slots: Slots) -> bool:
+    """Whether this is one tensor that may be absent, and then stays so; several have to be there."""
+    if isinstance(slots, Named) or len(slots) != 1:
+        return False
+    values = slots[0][0].values
+    return values is not None and values.default is not None
 
 
-def between_meshes(one: Recipe, other: Recipe, ranked: int) -> Recipe:
-    """The recipe of a statement from the mesh of one recipe to that of another, of which side `ranked` has ranks."""
-    made = Recipe(other.where, **other.sizes)
+def between_meshes(one: Recipe, other: Recipe, ranked: int) -> Recipe | None:
+    """The recipe of a statement from the mesh of one recipe to that of another, of which side `ranked` has ranks.
+
+    None where they do not cut the tensors of the other layout alike.
+    """
+    made = Recipe(other.where, **one.sizes)
     made.tensors = one.tensors[ranked], other.tensors[ranked]
     for side, recipe in enumerate((one, other)):
         for piece, shape in recipe.shapes.items():
@@ -5235,38 +5249,84 @@ def between_meshes(one: Recipe, other: Recipe, ranked: int) -> Recipe:
             moved = piece._replace(side=side)
             if piece.side == ranked:
                 made.padding[moved] = {_on_side(grid, side): None for grid in grids}
-    paired: dict[Grid, list[Grid]] = defaultdict(list)
-    for pair in one.pairs:
-        paired[pair[1 - ranked]].append(_on_side(pair[ranked], 0))
-    for pair in other.pairs:
-        for grid in paired[pair[1 - ranked]]:
-            made.pairs.append((grid, _on_side(pair[ranked], 1)))
-    # An element of the other layout that several of the source hold is read in the place that fills it there.
-    sources: dict[Grid, list[Matched]] = defaultdict(list)
-    for matched in one.matched:
-        if 1 - ranked not in matched.block.again:
-            sources[matched.grids[1 - ranked]].append(matched)
+    made.pairs = _paired_grids(one, other, ranked)
+    sources = _SourceBlocks(one, ranked)
     for target in other.matched:
         if ranked in target.block.again:
             continue
-        whole = target.grids[1 - ranked]
-        blocks = [
-            block
-            for source in sources[whole]
-            if (block := _shared_block(whole, source, target, ranked)) is not None
-        ]
+        blocks = sources.of(target)
         if sum(prod(block.counts) for block in blocks) != prod(target.block.counts):
-            raise ConversionError(
-                f"{other.where}: the elements of {target.block.pieces[ranked].at} are not all in the source; "
-                "convert the checkpoint to the other layout and back"
-            )
+            return None
         for block in blocks:
             made.add(block)
     return made
 
 
+def _paired_grids(one: Recipe, other: Recipe, ranked: int) -> list[tuple[Grid, Grid]]:
+    """Which tensors go into which; a pair of pieces stands for those of all ranks."""
+    found: dict[tuple[int, int], tuple[Grid, Grid]] = {}
+    known: dict[Grid, dict[int, Grid]] = defaultdict(dict)
+    for pair in one.pairs:
+        known[_unrepeated(pair[1 - ranked])].setdefault(
+            pair[ranked].piece.position, pair[ranked]
+        )
+    for pair in other.pairs:
+        for position, grid in known[_unrepeated(pair[1 - ranked])].items():
+            key = position, pair[ranked].piece.position
+            if key not in found:
+                found[key] = _on_side(grid, 0), _on_side(pair[ranked], 1)
+    return list(found.values())
+
+
 def _on_side(grid: Grid, side: int) -> Grid:
     return replace(grid, piece=grid.piece._replace(side=side))
+
+
+def _unrepeated(grid: Grid) -> Grid:
+    """A grid without repetitions, of which there may be more on another mesh."""
+    counts = tuple(
+        count if step else min(count, 1) for count, step in zip(grid.counts, grid.steps)
+    )
+    return grid if counts == grid.counts else replace(grid, counts=counts)
+
+
+class _SourceBlocks:
+    """The blocks of a recipe that elements of the other layout are read from, by the grid there that they are parts of.
+
+    An element that several ranks hold is read in the place that fills the other layout.
+    """
+
+    def __init__(self, recipe: Recipe, ranked: int) -> None:
+        self._ranked = ranked
+        self._found: dict[Grid, list[Matched]] = defaultdict(list)
+        for matched in recipe.matched:
+            if 1 - ranked not in matched.block.again:
+                self._found[_unrepeated(matched.grids[1 - ranked])].append(matched)
+        self._cuts = {grid: self._cut(grid) for grid in self._found}
+
+    def _cut(self, grid: Grid) -> tuple[int, list[int], int]:
+        """The dim that blocks are apart in, and there where each begins and the longest; they are sorted by it."""
+        blocks = self._found[grid]
+        dims = range(len(grid.counts))
+        dim = max(dims, key=lambda d: len({b.first[d] for b in blocks}), default=-1)
+        if dim < 0:
+            return dim, [], 0
+        blocks.sort(key=lambda matched: matched.first[dim])
+        longest = max(matched.block.counts[dim] for matched in blocks)
+        return dim, [matched.first[dim] for matched in blocks], longest
+
+    def of(self, target: Matched) -> list[Block]:
+        """The blocks of all elements that a block of the target shares with the source."""
+        grid = _unrepeated(target.grids[1 - self._ranked])
+        blocks = self._found.get(grid, [])
+        dim, begins, longest = self._cuts.get(grid, (-1, [], 0))
+        if dim >= 0 and grid.steps[dim]:
+            begin = target.first[dim]
+            low = bisect_left(begins, begin - longest + 1)
+            high = bisect_left(begins, begin + target.block.counts[dim])
+            blocks = blocks[low:high]
+        found = (_shared_block(grid, one, target, self._ranked) for one in blocks)
+        return [block for block in found if block is not None]
 
 
 def _shared_block(
@@ -9429,6 +9489,8 @@ def plan_source(
         mesh = converter.mesh()
     config = _read_config_of(here, source, choices)
     plan = make_plan(converter, to, config, mesh, source.tensors)
+    if isinstance(mesh, Meshes):
+        plan.config = replace(plan.config, **mesh.options)
     if here.containers:
         _settle(plan, source)
     _check_variants(converter, choices, plan.config)
@@ -9655,8 +9717,8 @@ def make_ledger(
         "compiler": converter.version,
         "direction": report.direction,
         "mesh": {
-            side.name: None if side.file is None else dict(report.mesh)
-            for side in (converter.left, converter.right)
+            side.name: None if side.file is None else asdict(mesh_of(plan.mesh, n))
+            for n, side in enumerate((converter.left, converter.right))
         },
         "settings": {
             "dtype": dtype,
@@ -10657,9 +10719,13 @@ def reshard_directory(
     """
     if converter.mesh is None:
         raise UsageError("expected a layout with ranks, this map has none")
-    check_known("to_options", to_options or {}, converter.options)
-    made = resharding(converter, to_options or {})
-    meshes = Meshes(mesh, to_mesh or converter.mesh())
+    ranked, options = ranked_side(converter), to_options or {}
+    rows = converter.table.options.items()
+    check_known(
+        "to_options", options, [name for name, row in rows if row[ranked] is not None]
+    )
+    made = resharding(converter)
+    meshes = Meshes(mesh, to_mesh or converter.mesh(), options)
     return convert_directory(
         made, source_dir, target_dir, made.right.name, meshes, **settings
     )
@@ -10712,7 +10778,7 @@ def _report(
     return Report(
         source=source.path,
         target=target,
-        direction=f"{here.name} -> {there.name}",
+        direction=_direction(here, there, plan.mesh),
         mesh={} if mesh is None else asdict(mesh),
         written=False,
         tensors_read=len(read),
@@ -10738,6 +10804,13 @@ def _report(
         peak_memory=0,
         bound_by="",
     )
+
+
+def _direction(here: Side, there: Side, mesh: Any) -> str:
+    """From where to where, with the mesh of a source that changes its mesh."""
+    if isinstance(mesh, Meshes):
+        return f"{there.name} of {mesh_text(mesh.left)} -> {there.name}"
+    return f"{here.name} -> {there.name}"
 
 
 def _read_tensors(

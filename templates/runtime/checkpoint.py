@@ -35,9 +35,9 @@ from .output_files import (
 )
 from .plan import Plan
 from .report import Report, WrittenFile
-from .resharding import resharding
+from .resharding import ranked_side, resharding
 from .sizes import parse_size
-from .source_folder import CONFIG_FILE, SourceFolder, open_source
+from .source_folder import CONFIG_FILE, SourceFolder, mesh_text, open_source
 from .stored import StoredTensor
 from .target_folder import LEDGER_FILE, TargetPlace, check_target, other_files
 from .usage import UsageError, check_known
@@ -170,9 +170,13 @@ def reshard_directory(
     """
     if converter.mesh is None:
         raise UsageError("expected a layout with ranks, this map has none")
-    check_known("to_options", to_options or {}, converter.options)
-    made = resharding(converter, to_options or {})
-    meshes = Meshes(mesh, to_mesh or converter.mesh())
+    ranked, options = ranked_side(converter), to_options or {}
+    rows = converter.table.options.items()
+    check_known(
+        "to_options", options, [name for name, row in rows if row[ranked] is not None]
+    )
+    made = resharding(converter)
+    meshes = Meshes(mesh, to_mesh or converter.mesh(), options)
     return convert_directory(
         made, source_dir, target_dir, made.right.name, meshes, **settings
     )
@@ -225,7 +229,7 @@ def _report(
     return Report(
         source=source.path,
         target=target,
-        direction=f"{here.name} -> {there.name}",
+        direction=_direction(here, there, plan.mesh),
         mesh={} if mesh is None else asdict(mesh),
         written=False,
         tensors_read=len(read),
@@ -251,6 +255,13 @@ def _report(
         peak_memory=0,
         bound_by="",
     )
+
+
+def _direction(here: Side, there: Side, mesh: Any) -> str:
+    """From where to where, with the mesh of a source that changes its mesh."""
+    if isinstance(mesh, Meshes):
+        return f"{there.name} of {mesh_text(mesh.left)} -> {there.name}"
+    return f"{here.name} -> {there.name}"
 
 
 def _read_tensors(

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
 from .account import Account
+from .mapping import mesh_of
 from .output_files import OutputFile, OutputTensor
 from .plan import Plan
 from .report import Report
@@ -39,8 +41,8 @@ def make_ledger(
         "compiler": converter.version,
         "direction": report.direction,
         "mesh": {
-            side.name: None if side.file is None else dict(report.mesh)
-            for side in (converter.left, converter.right)
+            side.name: None if side.file is None else asdict(mesh_of(plan.mesh, n))
+            for n, side in enumerate((converter.left, converter.right))
         },
         "settings": {
             "dtype": dtype,

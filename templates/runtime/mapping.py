@@ -178,10 +178,14 @@ class Side(NamedTuple):
 
 
 class Meshes(NamedTuple):
-    """The meshes of both layouts, where both have ranks: of one layout that changes its mesh."""
+    """The meshes of both layouts, where both have ranks: of one layout that changes its mesh.
+
+    `options` are those that the right one has instead of the left one's.
+    """
 
     left: Any
     right: Any
+    options: Mapping[str, Any]
 
 
 def mesh_of(mesh: Any, side: int) -> Any:

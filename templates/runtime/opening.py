@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from .casting import check_cast_library
@@ -56,6 +57,8 @@ def plan_source(
         mesh = converter.mesh()
     config = _read_config_of(here, source, choices)
     plan = make_plan(converter, to, config, mesh, source.tensors)
+    if isinstance(mesh, Meshes):
+        plan.config = replace(plan.config, **mesh.options)
     if here.containers:
         _settle(plan, source)
     _check_variants(converter, choices, plan.config)

@@ -154,8 +154,8 @@ def test_across(path: Path, case: dict[str, Any]) -> None:
     given[run.ranks[-1]] |= extra(run.side, "GONE_RIGHT")
     for other in others(run, path, case):
         options = {n: vars(other.config)[n] for n in run.module.converter().options}
-        made = run.module.resharding(run.module.converter(), options)
-        how = run.config, run.module.Meshes(run.mesh, other.mesh)
+        made = run.module.resharding(run.module.converter())
+        how = run.config, run.module.Meshes(run.mesh, other.mesh, options)
         for rank in other.ranks:
             try:
                 found = run.module.convert_tensors(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ..runtime import test_torch_ranks
-from ..runtime.files import read
-from ..runtime.toy import load_toy
+from ..runtime.files import coded, read, write
+from ..runtime.toy import load, load_toy
 from ..runtime.toy_checkpoint import (
     hf_tensors,
     mcore_tensors,
@@ -132,7 +133,7 @@ def test_another_first_stage(
     arguments += ["--to-tp", "2", "--to-pp", "2", "--to-set", "first_stage=3"]
     assert m.main(arguments) == 0
     out = capsys.readouterr().out
-    assert "mcore (source) -> mcore, tp=2 pp=2" in out
+    assert "mcore of tp=2 pp=2 -> mcore, tp=2 pp=2" in out
     assert files_of(tmp_path / "found") == files_of(tmp_path / "late")
     arguments = ["reshard", str(tmp_path / "late"), str(tmp_path / "found-even")]
     arguments += [
@@ -202,3 +203,108 @@ def test_any_format(
         to_options={"halves": other["halves"]},
     )
     assert files_of(tmp_path / "found") == files_of(tmp_path / "expected")
+
+
+ODD = """language 1
+map odd: hf <-> mcore
+
+layout mcore {{
+    mesh  tp
+    files "rank_{{tp}}.safetensors"
+}}
+option s  = 1.0 as mcore.s
+option hs = 1 as hf.hs
+config {{
+    e: e <-> e
+    f: f <-> f
+    g: g <-> g
+}}
+replica m = tp / g if tp > g else 1
+
+tensors {{
+    {statement}
+}}
+"""
+SIZES = {"e": 8, "f": 5, "g": 2}
+STATEMENTS: list[tuple[str, dict[str, Any], str | None]] = [
+    ("k[(g f) e] <-> k[((m g)@tp f) e]", {}, None),
+    ("a[f e] + 1 <-> a[f e@tp]", {}, None),
+    ("a[e] <-> a[e] ?? ones", {}, None),
+    ("a[e] / tp <-> a[e]", {}, "a"),
+    ("a[e] * s <-> a[e]", {"s": 2.0}, "a"),
+    ("a.** * s <-> b.**", {"s": 2.0}, "a.**"),
+    ("a[e] <-> a[e] ?? full(s)", {"s": 2.0}, "a"),
+    ("k[(g m f) e] <-> k[(g m f)@tp e]", {}, "k"),
+]
+
+
+@pytest.mark.parametrize(("statement", "options", "refused"), STATEMENTS)
+def test_what_depends_on_the_mesh(
+    statement: str, options: dict[str, Any], refused: str | None, tmp_path: Path
+) -> None:
+    """A statement that says something else on the other mesh is refused, whatever it is about."""
+    m = load(tmp_path / "odd.map", ODD.format(statement=statement))
+    source, here, there = (tmp_path / name for name in ("hf", "here", "there"))
+    config = m.Config.from_hf(SIZES)
+    shapes = m.expected_hf(config, m.Mesh(tp=2)) or {"a.one": ((8,), None)}
+    write(
+        source / "model.safetensors",
+        {
+            name: coded(n, "F32", *shape)
+            for n, (name, (shape, _)) in enumerate(shapes.items())
+        },
+    )
+    (source / "config.json").write_text(json.dumps(SIZES))
+    m.convert_checkpoint(source, here, mesh=m.Mesh(tp=2))
+    how = {"to_mesh": m.Mesh(tp=4), "to_options": options}
+    if refused is None:
+        m.convert_checkpoint(source, tmp_path / "expected", mesh=m.Mesh(tp=4))
+        m.reshard_checkpoint(here, there, **how)
+        assert files_of(there) == files_of(tmp_path / "expected")
+        return
+    with pytest.raises(m.ConversionError) as caught:
+        m.reshard_checkpoint(here, there, **how)
+    assert str(caught.value) == (
+        f"odd: odd.map:18 does not say the same of {refused} on the mesh of the source and on that of the target, "
+        "or with their options; convert the checkpoint to the other layout and back"
+    )
+    assert not there.exists()
+
+
+def test_what_may_be_absent(tmp_path: Path) -> None:
+    """One tensor with a default stays absent; of several all have to be there."""
+    one = "a[e] <-> a[e] ?? ones\n    b[e] <-> b[e]"
+    two = "ab[(e + e)] <-> a[e] ?? ones, b[e]"
+    for statement, missing in ((one, None), (two, "a")):
+        m = load(tmp_path / "odd.map", ODD.format(statement=statement))
+        here, there = tmp_path / f"here-{missing}", tmp_path / f"there-{missing}"
+        for tp in range(2):
+            write(here / f"rank_{tp}.safetensors", {"b": coded(1, "F32", 8)})
+        (here / "config.json").write_text(json.dumps(SIZES))
+        if missing is None:
+            m.reshard_checkpoint(here, there, to_mesh=m.Mesh(tp=1))
+            assert read(there / "rank_0.safetensors") == {"b": coded(1, "F32", 8)}
+            continue
+        with pytest.raises(m.ConversionError) as caught:
+            m.reshard_checkpoint(here, there, to_mesh=m.Mesh(tp=1))
+        assert str(caught.value) == (
+            f"{here}/rank_0.safetensors: a (rank tp=0): missing; odd.map:18 reads it as [e], expected [8] (e=8)"
+        )
+
+
+def test_the_ledger(tmp_path: Path) -> None:
+    """It has the mesh of either side, and the options of the target."""
+    m = load(tmp_path / "odd.map", ODD.format(statement="a[e] <-> a[e@tp]"))
+    here, there = tmp_path / "here", tmp_path / "there"
+    write(here / "rank_0.safetensors", {"a": coded(1, "F32", 8)})
+    (here / "config.json").write_text(json.dumps(SIZES))
+    how = {"to_mesh": m.Mesh(tp=4), "to_options": {"s": 2.0}}
+    report = m.reshard_checkpoint(here, there, **how)
+    assert (report.direction, report.mesh) == ("mcore of tp=1 -> mcore", {"tp": 4})
+    ledger = json.loads((there / LEDGER).read_text())
+    assert ledger["direction"] == report.direction
+    assert ledger["mesh"] == {"mcore (source)": {"tp": 1}, "mcore": {"tp": 4}}
+    assert ledger["settings"] == {"dtype": None, "s": 2.0, "hs": 1}
+    with pytest.raises(m.UsageError) as caught:
+        m.reshard_checkpoint(here, there, to_options={"hs": 2})
+    assert str(caught.value) == "to_options: expected s, found 'hs'"
