@@ -157,6 +157,7 @@ def _sizes(map_: hir.Map) -> dict[str, int]:
     given = {name: LAYERS for name in layers}
     given |= {name: 1 for name in repeated(map_)}
     given |= {name: 2 for name in few}
+    given |= {name: value for name, value in _required(map_) if value != []}
     fields = [
         entry.field
         for entry in map_.entries
@@ -223,6 +224,8 @@ def _may_lack(entry: hir.Entry) -> bool:
 
 def _listed(map_: hir.Map, name: str) -> list[Any] | None:
     """A list of one value a layer: what its items are compared with, in turn, else counts. None where no item is read."""
+    if (name, []) in _required(map_):
+        return []
     values: list[Any] = []
     read = False
     if any(name in _ranged(loop.range) for loop in _loops(map_.items)):
@@ -258,6 +261,40 @@ def _ranged(range_: syntax.Expr) -> Iterator[str]:
             yield text
         case syntax.Call(function="len", arguments=(syntax.Path(text=text),)):
             yield text
+
+
+def _required(map_: hir.Map) -> list[tuple[str, Any]]:
+    """What has to be a number, and what has to be an empty list, for the whole map or for a layout of its variants."""
+    found: list[tuple[str, Any]] = []
+    tests = [require.test for require in (*map_.requires, *_requires(map_.items))]
+    while tests:
+        match tests.pop():
+            case syntax.Binary(operator="and", left=left, right=right):
+                tests += [left, right]
+            case syntax.Binary(
+                operator="==", left=syntax.Path(text=name), right=syntax.Number() as one
+            ):
+                found.append((name, one.value))
+            case syntax.Binary(
+                operator="==",
+                left=syntax.Call(function="len", arguments=(syntax.Path(text=name),)),
+                right=syntax.Number(text="0"),
+            ):
+                found.append((name, []))
+    return found
+
+
+def _requires(items: tuple[hir.Item, ...]) -> Iterator[hir.Require]:
+    """The requirements in blocks; those under conditions are not always met."""
+    for item in items:
+        match item:
+            case hir.Require():
+                yield item
+            case hir.Stored(bodies=bodies):
+                for body in bodies:
+                    yield from _requires(body)
+            case _:
+                pass
 
 
 def expressions(items: tuple[hir.Item, ...]) -> Iterator[syntax.Node]:

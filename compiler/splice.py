@@ -143,13 +143,13 @@ def parts_of(chosen: str) -> tuple[str, ...]:
 
 def modules_of(parts: tuple[str, ...], above: str) -> tuple[str, ...]:
     """The modules of the chosen parts, without those that the text above does not call."""
+    used = used_names(above)
     called: set[str] = set()
-    texts = [above]
-    while texts:
-        used = used_names(texts.pop())
-        more = [n for n in ON_DEMAND if n not in called and used & _defined_by(n)]
+    more = [name for name in ON_DEMAND if used & _defined_by(name)]
+    while more:
         called.update(more)
-        texts += map(_text, more)
+        needed = set[str]().union(*map(_siblings, more))
+        more = [name for name in ON_DEMAND if name in needed - called]
     return tuple(
         name
         for part in parts
@@ -203,6 +203,13 @@ def _imports(node: ast.AST) -> TypeGuard[ast.Import | ast.ImportFrom]:
 
 def _text(name: str) -> str:
     return files("mapc.templates.runtime").joinpath(f"{name}.py").read_text("utf-8")
+
+
+def _siblings(name: str) -> set[str]:
+    """The other modules of the runtime that one imports."""
+    tree = ast.parse(_text(name))
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {node.module for node in nodes if node.level == 1 and node.module}
 
 
 @cache
