@@ -73,6 +73,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "sharing",
         "workers",
         "writing",
+        "repeated",
         "opening",
         "report",
         "ledger",

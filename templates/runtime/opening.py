@@ -15,6 +15,7 @@ from .compare import check_equal, check_made, count_nonzero
 from .errors import ConversionError
 from .mapping import Converter, Meshes, Side
 from .plan import Plan, make_plan
+from .repeated import check_repeated, repeated_blocks
 from .source_folder import CONFIG_FILE, SourceFolder
 from .usage import UsageError, check_known
 
@@ -97,6 +98,8 @@ def check_values(
     check_equal(source.tensors, plan.ties, "are one tensor in this map")
     if check_replicas:
         check_equal(source.tensors, plan.replicas, "are copies of one tensor")
+        repeats = repeated_blocks(plan.repeating, 1 - plan.target, plan.holders)
+        check_repeated(source.tensors, repeats)
     if plan.made:
         check_cast_library("what the map makes")
         check_made(source.tensors, plan.made)

@@ -63,7 +63,8 @@ class Plan:
 
     `ties` are pairs of source tensors that must hold the same bytes, `replicas` pairs of copies over the mesh,
     `paddings` the regions of source tensors that should be zero, `drops` how many tensors each drop left behind,
-    `made` the source tensors that must be as the map makes them, with the transfers that would.
+    `made` the source tensors that must be as the map makes them, with the transfers that would, `repeating` the
+    statements whose source has elements several times.
     """
 
     def __init__(
@@ -114,6 +115,10 @@ class Plan:
                 taken += check(tails.groups_of(item))
             elif isinstance(item, Make) and item.side == target:
                 taken.append(Checked(item.group))
+        self.repeating = [
+            one.group for one in checked if one.group.recipe.repeats(source)
+        ]
+        self.holders = holders
         self.ties, self.replicas = findings.ties, findings.replicas
         self.paddings, self.drops = findings.paddings, findings.drops
         self._transfers: dict[Any, list[Transfer]] = dict(

@@ -85,6 +85,7 @@ class Recipe:
         self.pairs: list[tuple[Grid, Grid]] = []
         self.padding: dict[Piece, dict[Grid, None]] = {}
         self.matched: list[Matched] = []
+        self._repeats: dict[int, bool] = {}
         self._blocks: dict[Piece, list[Block]] = {}
         self._fillings: dict[Piece, Filling] = {}
         self._stored: dict[int, list[Stated]] = {}
@@ -210,6 +211,13 @@ class Recipe:
                 box for part in found for limit in cut for box in _inside(part, limit)
             ]
         return [box for box in found if 0 not in box[1]]
+
+    def repeats(self, side: int) -> bool:
+        """Whether elements of the other side stand several times in the tensors of a side."""
+        if side not in self._repeats:
+            agains = (matched.block.again for matched in self.matched)
+            self._repeats[side] = any(again == {1 - side} for again in agains)
+        return self._repeats[side]
 
     def zeros(self, grid: Grid) -> None:
         """State that a grid is padding: written as zeros, left behind coming back."""

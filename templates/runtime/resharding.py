@@ -189,7 +189,7 @@ def between_meshes(one: Recipe, other: Recipe, ranked: int) -> Recipe | None:
             if piece.side == ranked:
                 made.padding[moved] = {_on_side(grid, side): None for grid in grids}
     made.pairs = _paired_grids(one, other, ranked)
-    sources = _SourceBlocks(one, ranked)
+    sources = SourceBlocks(one, ranked)
     for target in other.matched:
         if ranked in target.block.again:
             continue
@@ -229,7 +229,7 @@ def _unrepeated(grid: Grid) -> Grid:
     return grid if counts == grid.counts else replace(grid, counts=counts)
 
 
-class _SourceBlocks:
+class SourceBlocks:
     """The blocks of a recipe that elements of the other layout are read from, by the grid there that they are parts of.
 
     An element that several ranks hold is read in the place that fills the other layout.
