@@ -180,6 +180,11 @@ def main(rank, folder, sizes):
             places = [Shard(0), Shard(tensor.dim() - 1 if "fc2" in name else 1)]
         state[name] = distribute_tensor(tensor.clone(), mesh, places) if tensor.dim() and tensor.numel() else tensor.clone()
     dcp.save(state, checkpoint_id=f"{folder}/dist")
+    loaded = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
+    dcp.load(loaded, checkpoint_id=f"{folder}/ours/release")
+    for name, tensor in state.items():
+        one, other = (each.to_local() if hasattr(each, "to_local") else each for each in (tensor, loaded[name]))
+        assert torch.equal(one, other), name
     dist.destroy_process_group()
 
 main(int(sys.argv[1]), sys.argv[2], tuple(map(int, sys.argv[3].split(","))))
@@ -187,8 +192,11 @@ main(int(sys.argv[1]), sys.argv[2], tuple(map(int, sys.argv[3].split(","))))
 
 
 @pytest.mark.parametrize("sizes", ["2,2", pytest.param("1,4", marks=pytest.mark.long)])
-def test_what_four_ranks_wrote_is_read(sizes: str, tmp_path: Path) -> None:
+def test_four_ranks_write_what_is_read_and_read_what_is_written(
+    sizes: str, tmp_path: Path
+) -> None:
     write_whole(tmp_path / "hf")
+    chunks(400).convert_checkpoint(tmp_path / "hf", tmp_path / "ours", to="dist")
     plain = {
         name: one.clone()
         for name, one in stacked(tmp_path / "hf").items()
