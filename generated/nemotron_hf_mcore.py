@@ -2263,6 +2263,7 @@ class Recipe:
         self.pairs: list[tuple[Grid, Grid]] = []
         self.padding: dict[Piece, dict[Grid, None]] = {}
         self.matched: list[Matched] = []
+        self._repeats: dict[int, bool] = {}
         self._blocks: dict[Piece, list[Block]] = {}
         self._fillings: dict[Piece, Filling] = {}
         self._stored: dict[int, list[Stated]] = {}
@@ -2388,6 +2389,13 @@ class Recipe:
                 box for part in found for limit in cut for box in _inside(part, limit)
             ]
         return [box for box in found if 0 not in box[1]]
+
+    def repeats(self, side: int) -> bool:
+        """Whether elements of the other side stand several times in the tensors of a side."""
+        if side not in self._repeats:
+            agains = (matched.block.again for matched in self.matched)
+            self._repeats[side] = any(again == {1 - side} for again in agains)
+        return self._repeats[side]
 
     def zeros(self, grid: Grid) -> None:
         """State that a grid is padding: written as zeros, left behind coming back."""
@@ -4512,7 +4520,8 @@ class Plan:
 
     `ties` are pairs of source tensors that must hold the same bytes, `replicas` pairs of copies over the mesh,
     `paddings` the regions of source tensors that should be zero, `drops` how many tensors each drop left behind,
-    `made` the source tensors that must be as the map makes them, with the transfers that would.
+    `made` the source tensors that must be as the map makes them, with the transfers that would, `repeating` the
+    statements whose source has elements several times.
     """
 
     def __init__(
@@ -4563,6 +4572,10 @@ class Plan:
                 taken += check(tails.groups_of(item))
             elif isinstance(item, Make) and item.side == target:
                 taken.append(Checked(item.group))
+        self.repeating = [
+            one.group for one in checked if one.group.recipe.repeats(source)
+        ]
+        self.holders = holders
         self.ties, self.replicas = findings.ties, findings.replicas
         self.paddings, self.drops = findings.paddings, findings.drops
         self._transfers: dict[Any, list[Transfer]] = dict(
@@ -5241,13 +5254,14 @@ def _otherwise(item: Group | Tail, ranked: int, name: str) -> ConversionError:
     )
 
 
-def _said_values(item: Group | Tail) -> list[Values | None]:
-    """What a statement says of the values of its tensors."""
-    return [
-        places[0].values if places else None
-        for slots in item.sides
-        for places in (() if isinstance(slots, Named) else slots)
-    ]
+def _said_values(item: Group | Tail) -> dict[tuple[int, int], Values]:
+    """What a statement says of the values of its tensors, by side and position."""
+    return {
+        (side, position): places[0].values
+        for side, slots in enumerate(item.sides)
+        for position, places in enumerate(() if isinstance(slots, Named) else slots)
+        if places and places[0].values is not None
+    }
 
 
 def _moved_slots(item: Group | Tail, ranked: int) -> Slots:
@@ -5288,7 +5302,7 @@ def between_meshes(one: Recipe, other: Recipe, ranked: int) -> Recipe | None:
             if piece.side == ranked:
                 made.padding[moved] = {_on_side(grid, side): None for grid in grids}
     made.pairs = _paired_grids(one, other, ranked)
-    sources = _SourceBlocks(one, ranked)
+    sources = SourceBlocks(one, ranked)
     for target in other.matched:
         if ranked in target.block.again:
             continue
@@ -5328,7 +5342,7 @@ def _unrepeated(grid: Grid) -> Grid:
     return grid if counts == grid.counts else replace(grid, counts=counts)
 
 
-class _SourceBlocks:
+class SourceBlocks:
     """The blocks of a recipe that elements of the other layout are read from, by the grid there that they are parts of.
 
     An element that several ranks hold is read in the place that fills the other layout.
@@ -9486,6 +9500,102 @@ def _write_files(
     meter.account.share_out(clocks, len(files))
 
 
+# ---- runtime: Elements that a source has more than once along an axis, such as keys that are repeated for more ranks.
+
+
+class Repeated(NamedTuple):
+    """A block of a source, the block of the same elements that is read, and where the map says so."""
+
+    where: str
+    read: Source
+    again: Source
+    block: Block  # of both, in this order
+
+
+def repeated_blocks(
+    groups: Iterable[Group], side: int, holders: Holders
+) -> Iterator[Repeated]:
+    """The repetitions in the tensors of these statements, which are those of the source."""
+    known: dict[int, list[Block]] = {}
+    for group in groups:
+        recipe = group.recipe
+        if id(recipe) not in known:
+            known[id(recipe)] = list(_repetitions(recipe, side))
+
+        def source(piece: Piece, group: Group = group) -> Source:
+            place = group.sides[side][piece.position][0]
+            return Source(holders.of(place, piece.at)[0], place.name)
+
+        for block in known[id(recipe)]:
+            read, again = map(source, block.pieces)
+            yield Repeated(recipe.where, read, again, block)
+
+
+def _repetitions(recipe: Recipe, side: int) -> Iterator[Block]:
+    """The blocks of a side whose elements another block of it is read for, each with parts of that."""
+    sources = SourceBlocks(recipe, side)
+    for matched in recipe.matched:
+        if matched.block.again == {1 - side}:
+            yield from sources.of(matched)
+
+
+def check_repeated(
+    found: Mapping[Any, Mapping[str, StoredTensor]], repeats: Iterable[Repeated]
+) -> None:
+    """ConversionError for the first repetition that is not the same bit by bit."""
+    assembler = Assembler(found, CHUNK, 0)
+    try:
+        for one in repeats:
+            if one.again.name in found[one.again.rank]:
+                _check_one(assembler, one)
+    finally:
+        assembler.close()
+
+
+def _check_one(assembler: Assembler, one: Repeated) -> None:
+    stored = assembler.found[one.again.rank][one.again.name]
+    width, count = item_size(stored.dtype), prod(one.block.counts)
+    tensors = [_dense(one, number, stored) for number in (0, 1)]
+    for first in range(0, count, CHUNK // width):
+        last = min(count, first + CHUNK // width)
+        texts = []
+        for tensor in tensors:
+            view = assembler.buffer[: (last - first) * width]
+            assembler.fill_elements(tensor, first, last, view)
+            texts.append(bytes(view))
+        if texts[0] != texts[1]:
+            at = first_difference(*texts)
+            number = first + at // width
+            read = assembler.found[one.read.rank][one.read.name]
+            source, here = (_at(one.block, side, number) for side in (0, 1))
+            byte = here * width + at % width
+            said = element_difference(
+                stored.shape, stored.dtype, byte, texts[0], texts[1], at
+            )
+            raise ConversionError(
+                f"{stored.path}: {one.again}: {said}; it is a copy of element {index_of(source, read.shape)} "
+                f"of {one.read} ({one.where})"
+            )
+
+
+def _dense(one: Repeated, number: int, stored: StoredTensor) -> OutputTensor:
+    """The elements of a block, one behind the other."""
+    counts, source = one.block.counts, (one.read, one.again)[number]
+    strides = tuple(prod(counts[dim + 1 :]) for dim in range(len(counts)))
+    start, steps = one.block.offsets[number], one.block.steps[number]
+    copies = (Copy(0, start, steps, 0, strides, counts),)
+    shape: Counts = (prod(counts),)
+    transfer = Transfer("", source.name, shape, (source,), copies, (), stored.dtype)
+    size = prod(counts) * item_size(stored.dtype)
+    return OutputTensor(transfer, find_blocks(copies), stored.dtype, 0, size)
+
+
+def _at(block: Block, side: int, number: int) -> int:
+    """The number of an element in its tensor, by its number in the block."""
+    index = index_of(number, block.counts)
+    return block.offsets[side] + dot(block.steps[side], index)
+
+
 # ---- runtime: Opening a source: its plan, and the values in it that must agree, before anything is read on the way to a target.
 
 
@@ -9567,6 +9677,8 @@ def check_values(
     check_equal(source.tensors, plan.ties, "are one tensor in this map")
     if check_replicas:
         check_equal(source.tensors, plan.replicas, "are copies of one tensor")
+        repeats = repeated_blocks(plan.repeating, 1 - plan.target, plan.holders)
+        check_repeated(source.tensors, repeats)
     if plan.made:
         check_cast_library("what the map makes")
         check_made(source.tensors, plan.made)

@@ -88,7 +88,9 @@ def _check_one(assembler: Assembler, one: Repeated) -> None:
             read = assembler.found[one.read.rank][one.read.name]
             source, here = (_at(one.block, side, number) for side in (0, 1))
             byte = here * width + at % width
-            said = element_difference(stored.shape, stored.dtype, byte, *texts, at)
+            said = element_difference(
+                stored.shape, stored.dtype, byte, texts[0], texts[1], at
+            )
             raise ConversionError(
                 f"{stored.path}: {one.again}: {said}; it is a copy of element {index_of(source, read.shape)} "
                 f"of {one.read} ({one.where})"

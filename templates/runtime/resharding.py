@@ -142,13 +142,14 @@ def _otherwise(item: Group | Tail, ranked: int, name: str) -> ConversionError:
     )
 
 
-def _said_values(item: Group | Tail) -> list[Values | None]:
-    """What a statement says of the values of its tensors."""
-    return [
-        places[0].values if places else None
-        for slots in item.sides
-        for places in (() if isinstance(slots, Named) else slots)
-    ]
+def _said_values(item: Group | Tail) -> dict[tuple[int, int], Values]:
+    """What a statement says of the values of its tensors, by side and position."""
+    return {
+        (side, position): places[0].values
+        for side, slots in enumerate(item.sides)
+        for position, places in enumerate(() if isinstance(slots, Named) else slots)
+        if places and places[0].values is not None
+    }
 
 
 def _moved_slots(item: Group | Tail, ranked: int) -> Slots:

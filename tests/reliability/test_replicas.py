@@ -36,36 +36,46 @@ CASES = [
         "n",
         1,
         [3],
-        "rank_0.safetensors: n (rank tp=0) and SOURCE/rank_1.safetensors: n (rank tp=1) are copies of one tensor: "
-        "element [3]: expected the bytes d5 03 00 00, found d4 03 00 00",
+        (
+            "rank_0.safetensors: n (rank tp=0) and SOURCE/rank_1.safetensors: n (rank tp=1) are copies of one tensor: "
+            "element [3]: expected the bytes d5 03 00 00, found d4 03 00 00"
+        ),
     ),
     (
         "k",
         1,
         [7],
-        "rank_1.safetensors: k (rank tp=1): element [7]: expected the bytes 08 00 00 00, found 09 00 00 00; "
-        "it is a copy of element [7] of k (rank tp=0) (copies.map:16)",
+        (
+            "rank_1.safetensors: k (rank tp=1): element [7]: expected the bytes 08 00 00 00, found 09 00 00 00; "
+            "it is a copy of element [7] of k (rank tp=0) (copies.map:16)"
+        ),
     ),
     (
         "k",
         0,
         [2],
-        "rank_0.safetensors: k (rank tp=0): element [14]: expected the bytes 02 00 00 00, found 03 00 00 00; "
-        "it is a copy of element [2] of k (rank tp=0) (copies.map:16)",
+        (
+            "rank_0.safetensors: k (rank tp=0): element [14]: expected the bytes 02 00 00 00, found 03 00 00 00; "
+            "it is a copy of element [2] of k (rank tp=0) (copies.map:16)"
+        ),
     ),
     (
         "both",
         0,
         [1, 2, 2],
-        "rank_0.safetensors: both (rank tp=0): element [1, 2, 2]: expected the bytes a8 07 00 00, found a9 07 00 00; "
-        "it is a copy of element [1, 2, 0] of both (rank tp=0) (copies.map:18)",
+        (
+            "rank_0.safetensors: both (rank tp=0): element [1, 2, 2]: expected the bytes a8 07 00 00, found a9 07 00 00; "
+            "it is a copy of element [1, 2, 0] of both (rank tp=0) (copies.map:18)"
+        ),
     ),
     (
         "both",
         1,
         [1, 2, 0],
-        "rank_1.safetensors: both (rank tp=1): element [1, 2, 1]: expected the bytes af 07 00 00, found ae 07 00 00; "
-        "it is a copy of element [1, 2, 0] of both (rank tp=1) (copies.map:18)",
+        (
+            "rank_1.safetensors: both (rank tp=1): element [1, 2, 1]: expected the bytes af 07 00 00, found ae 07 00 00; "
+            "it is a copy of element [1, 2, 0] of both (rank tp=1) (copies.map:18)"
+        ),
     ),
 ]
 
