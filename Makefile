@@ -92,6 +92,8 @@ $(LIVE)/stamp: pyproject.toml constraints-peers.txt
 	@touch $@
 
 test-peers: $(LIVE)/stamp  ## converted checkpoints in live models of Megatron-Core and its bridge, on gloo; minutes
+	@$(LIVE)/bin/python -c 'from importlib.util import find_spec as find; import sys; \
+		sys.exit("".join(f"{peer} is not installed\n" for peer in ("megatron.core", "megatron.bridge", "transformers") if not find(peer)) or 0)'
 	$(LIVE)/bin/python -m pytest tests/peers
 
 clean:  ## remove the environment, the caches and what a build leaves

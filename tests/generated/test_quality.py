@@ -33,6 +33,12 @@ def test_there_is_a_converter() -> None:
     assert CONVERTERS != []
 
 
+@every_converter
+def test_it_is_tried(path: Path) -> None:
+    """Its own test has cases: small sizes were found on which it runs."""
+    assert "\nCASES = [\n" in path.with_name(f"test_{path.name}").read_text()
+
+
 # ---- as a program -----------------------------------------------------------------------------
 
 
