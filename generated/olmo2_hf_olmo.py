@@ -1802,6 +1802,7 @@ class Recipe:
         self.pairs: list[tuple[Grid, Grid]] = []
         self.padding: dict[Piece, dict[Grid, None]] = {}
         self.matched: list[Matched] = []
+        self.repetitions: list[Block] | None = None  # of a recipe between meshes
         self._repeats: dict[int, bool] = {}
         self._blocks: dict[Piece, list[Block]] = {}
         self._fillings: dict[Piece, Filling] = {}
@@ -1931,6 +1932,8 @@ class Recipe:
 
     def repeats(self, side: int) -> bool:
         """Whether elements of the other side stand several times in the tensors of a side."""
+        if self.repetitions is not None:
+            return bool(self.repetitions)
         if side not in self._repeats:
             agains = (matched.block.again for matched in self.matched)
             self._repeats[side] = any(again == {1 - side} for again in agains)
@@ -4782,6 +4785,7 @@ def between_meshes(one: Recipe, other: Recipe, ranked: int) -> Recipe | None:
             if piece.side == ranked:
                 made.padding[moved] = {_on_side(grid, side): None for grid in grids}
     made.pairs = _paired_grids(one, other, ranked)
+    made.repetitions = repetitions(one, ranked)
     sources = SourceBlocks(one, ranked)
     for target in other.matched:
         if ranked in target.block.again:
@@ -4859,6 +4863,21 @@ class SourceBlocks:
             blocks = blocks[low:high]
         found = (_shared_block(grid, one, target, self._ranked) for one in blocks)
         return [block for block in found if block is not None]
+
+
+def repetitions(recipe: Recipe, side: int) -> list[Block]:
+    """The blocks of a side whose elements others of it are read for: parts of these, and there."""
+    if recipe.repetitions is not None:
+        return recipe.repetitions
+    if not recipe.repeats(side):
+        return []
+    sources = SourceBlocks(recipe, side)
+    return [
+        block
+        for matched in recipe.matched
+        if matched.block.again == {1 - side}
+        for block in sources.of(matched)
+    ]
 
 
 def _shared_block(
@@ -9000,7 +9019,7 @@ def repeated_blocks(
     for group in groups:
         recipe = group.recipe
         if id(recipe) not in known:
-            known[id(recipe)] = list(_repetitions(recipe, side))
+            known[id(recipe)] = repetitions(recipe, side)
 
         def source(piece: Piece, group: Group = group) -> Source:
             place = group.sides[side][piece.position][0]
@@ -9009,14 +9028,6 @@ def repeated_blocks(
         for block in known[id(recipe)]:
             read, again = map(source, block.pieces)
             yield Repeated(recipe.where, read, again, block)
-
-
-def _repetitions(recipe: Recipe, side: int) -> Iterator[Block]:
-    """The blocks of a side whose elements another block of it is read for, each with parts of that."""
-    sources = SourceBlocks(recipe, side)
-    for matched in recipe.matched:
-        if matched.block.again == {1 - side}:
-            yield from sources.of(matched)
 
 
 def check_repeated(

@@ -85,6 +85,7 @@ class Recipe:
         self.pairs: list[tuple[Grid, Grid]] = []
         self.padding: dict[Piece, dict[Grid, None]] = {}
         self.matched: list[Matched] = []
+        self.repetitions: list[Block] | None = None  # of a recipe between meshes
         self._repeats: dict[int, bool] = {}
         self._blocks: dict[Piece, list[Block]] = {}
         self._fillings: dict[Piece, Filling] = {}
@@ -214,6 +215,8 @@ class Recipe:
 
     def repeats(self, side: int) -> bool:
         """Whether elements of the other side stand several times in the tensors of a side."""
+        if self.repetitions is not None:
+            return bool(self.repetitions)
         if side not in self._repeats:
             agains = (matched.block.again for matched in self.matched)
             self._repeats[side] = any(again == {1 - side} for again in agains)

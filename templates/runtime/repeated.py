@@ -15,8 +15,8 @@ from .errors import ConversionError
 from .grid import Counts, Piece, dot, index_of
 from .mapping import Group, Holders
 from .output_files import OutputTensor, find_blocks
-from .recipe import Block, Copy, Recipe
-from .resharding import SourceBlocks
+from .recipe import Block, Copy
+from .resharding import repetitions
 from .stored import StoredTensor, item_size
 from .stream import CHUNK, Assembler
 from .transfers import Transfer
@@ -39,7 +39,7 @@ def repeated_blocks(
     for group in groups:
         recipe = group.recipe
         if id(recipe) not in known:
-            known[id(recipe)] = list(_repetitions(recipe, side))
+            known[id(recipe)] = repetitions(recipe, side)
 
         def source(piece: Piece, group: Group = group) -> Source:
             place = group.sides[side][piece.position][0]
@@ -48,14 +48,6 @@ def repeated_blocks(
         for block in known[id(recipe)]:
             read, again = map(source, block.pieces)
             yield Repeated(recipe.where, read, again, block)
-
-
-def _repetitions(recipe: Recipe, side: int) -> Iterator[Block]:
-    """The blocks of a side whose elements another block of it is read for, each with parts of that."""
-    sources = SourceBlocks(recipe, side)
-    for matched in recipe.matched:
-        if matched.block.again == {1 - side}:
-            yield from sources.of(matched)
 
 
 def check_repeated(

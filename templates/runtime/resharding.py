@@ -190,6 +190,7 @@ def between_meshes(one: Recipe, other: Recipe, ranked: int) -> Recipe | None:
             if piece.side == ranked:
                 made.padding[moved] = {_on_side(grid, side): None for grid in grids}
     made.pairs = _paired_grids(one, other, ranked)
+    made.repetitions = repetitions(one, ranked)
     sources = SourceBlocks(one, ranked)
     for target in other.matched:
         if ranked in target.block.again:
@@ -267,6 +268,21 @@ class SourceBlocks:
             blocks = blocks[low:high]
         found = (_shared_block(grid, one, target, self._ranked) for one in blocks)
         return [block for block in found if block is not None]
+
+
+def repetitions(recipe: Recipe, side: int) -> list[Block]:
+    """The blocks of a side whose elements others of it are read for: parts of these, and there."""
+    if recipe.repetitions is not None:
+        return recipe.repetitions
+    if not recipe.repeats(side):
+        return []
+    sources = SourceBlocks(recipe, side)
+    return [
+        block
+        for matched in recipe.matched
+        if matched.block.again == {1 - side}
+        for block in sources.of(matched)
+    ]
 
 
 def _shared_block(

@@ -102,5 +102,8 @@ def test_a_copy_that_differs(
     m.convert_checkpoint(ranks, tmp_path / "unasked", to="hf")
     with pytest.raises(m.ConversionError) as caught:
         m.convert_checkpoint(ranks, tmp_path / "asked", to="hf", check_replicas=True)
+    with pytest.raises(m.ConversionError) as again:
+        m.reshard_checkpoint(ranks, tmp_path / "asked", check_replicas=True)
+    assert str(again.value) == str(caught.value)
     assert str(caught.value).replace(str(ranks), "SOURCE") == f"SOURCE/{said}"
     assert not (tmp_path / "asked").exists()
