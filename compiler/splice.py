@@ -25,6 +25,8 @@ PARTS: dict[str, tuple[str, ...]] = {
         "grid",
         "recipe",
         "mapping",
+        "shapes",
+        "layouts",
         "spelling",
         "numbering",
         "patterns",

@@ -2232,7 +2232,7 @@ def _copy(
     )
 
 
-# ---- runtime: What a mapping part is made of: places, groups of tensors with their recipe, drops, and the two layouts.
+# ---- runtime: What the statements of a mapping part are made of: places, groups of tensors with their recipe, makes, drops, tails.
 
 
 class Place(NamedTuple):
@@ -2346,123 +2346,71 @@ class Tail(NamedTuple):
 Item: TypeAlias = "Group | Make | Drop | Tail"
 
 
-class Container(Protocol):
-    """Another format than safetensors that the files of a layout may have.
+MOST_NUMBERS = 2**16
 
-    Paths are those of a checkpoint's directory, `files` its SourceFiles; tensors are by rank, as in a SourceFolder.
+
+def numbers(what: str, count: int) -> range:
+    """The values of an index that stands in the names of one statement; `what` is how the map writes their count."""
+    if count > MOST_NUMBERS:
+        raise ConversionError(
+            f"{what}: expected at most {MOST_NUMBERS} values of an index in names, found {count}"
+        )
+    return range(count)
+
+
+def places(*names: str | tuple[str, ...], when: bool = True, **at: int) -> Slots:
+    """Tensors of one name each, on the ranks with these mesh coordinates; none where not `when`.
+
+    Of several spellings of a name the first is written.
     """
-
-    @property
-    def form(self) -> str:
-        """The name of the format."""
-
-    def is_there(self, path: str, mesh_class: Any) -> bool:
-        """Whether a directory has files of this format."""
-
-    def mesh_there(self, path: str, side: Side, mesh_class: Any) -> Any:
-        """The mesh that the names of its files show."""
-
-    def read(self, files: Any, mesh: Any) -> tuple[tuple[str, ...], dict[Any, Any]]:
-        """The names of what was read, and the tensors."""
-
-    def outputs(
-        self, plan: Any, ranks: list[Any], dtype: str | None, most: int
-    ) -> list[Any]:
-        """The files to write, as OutputFiles; shards have at most `most` bytes."""
-
-    def documents(self, files: list[Any]) -> dict[str, Any]:
-        """What is written besides these files, by name."""
+    return Named(names, at) if when else ()
 
 
-class Side(NamedTuple):
-    """One layout: its config, the file of a rank (None where the layout has no mesh), how its names may begin.
-
-    `form` is the format that is written unless another of `containers` is asked for.
-    """
-
-    name: str
-    read: Callable[..., Any]
-    write: Callable[[Any], dict[str, Any]]
-    file: Callable[[Any], str] | None
-    prefixes: tuple[str, ...] = ("",)
-    form: str = "safetensors"
-    containers: tuple[Container, ...] = ()
-
-    @property
-    def forms(self) -> list[str]:
-        """The formats that this layout may be written in."""
-        return list(dict.fromkeys((self.form, *(one.form for one in self.containers))))
-
-    def container(self, form: str) -> Container | None:
-        """The container of a format; None for safetensors files."""
-        return next((one for one in self.containers if one.form == form), None)
+def names_of(slots: Slots) -> list[str]:
+    """Every spelling of all names."""
+    if isinstance(slots, Named):
+        plain = [name for name in slots.names if isinstance(name, str)]
+        if len(plain) == len(slots.names):
+            return plain
+    return [name for places in slots for place in places for name in place.names]
 
 
-class Meshes(NamedTuple):
-    """The meshes of both layouts, where both have ranks: of one layout that changes its mesh.
-
-    `options` are those that the right one has instead of the left one's.
-    """
-
-    left: Any
-    right: Any
-    options: Mapping[str, Any]
+def tied(*names: Slots) -> Slots:
+    """One tensor under all of these names."""
+    return (tuple(place for slots in names for slot in slots for place in slot),)
 
 
-def mesh_of(mesh: Any, side: int) -> Any:
-    """The mesh of a side; without Meshes there is one, of the side that has ranks."""
-    return mesh[side] if isinstance(mesh, Meshes) else mesh
+def computed(tensors: Slots, *steps: Step) -> Slots:
+    """The same tensors; the equation is about what these steps make of their elements."""
+    return _with_values(tensors, steps=steps)
 
 
-class Staged(NamedTuple):
-    """How a mesh dimension of a side owns layers. `chunks` are the layers of each chunk; chunk c is on stage c % size.
-
-    `named`: the names of a chunk begin with this and its number on the stage, and places say chunks instead of stages.
-    `options` say how many layers a chunk has; they are none where one stage has all of them.
-    """
-
-    side: int
-    dim: str
-    chunks: Callable[[Any, Any], list[int]]
-    named: str
-    options: tuple[str, ...]
+def fixed(tensors: Slots, dtype: str) -> Slots:
+    """The same tensors, which are always stored in this dtype."""
+    return _with_values(tensors, dtype=dtype)
 
 
-class Converter(NamedTuple):
-    """What the mapping part of a converter tells the runtime."""
+def defaulted(tensors: Slots, function: str, *arguments: Any) -> Slots:
+    """The same tensors, which have these values where they are absent."""
+    return _with_values(tensors, default=Fill(function, arguments))
 
-    name: str
-    version: str
-    digest: str
-    left: Side
-    right: Side
-    mesh: Callable[..., Any] | None
-    table: ConfigTable
-    statements: Callable[[Any, Any, Shapes], Iterator[Item]]
-    staged: Staged | None = None
 
-    @property
-    def options(self) -> dict[str, str]:
-        """The options of the map and their kinds."""
-        return {name: self.table.kind(name) for name in self.table.options}
+def _with_values(tensors: Slots, **said: Any) -> Slots:
+    return tuple(
+        tuple(
+            place._replace(values=(place.values or Values())._replace(**said))
+            for place in places
+        )
+        for places in tensors
+    )
 
-    @property
-    def variants(self) -> Mapping[str, tuple[str, ...]]:
-        """The variants and their alternatives."""
-        return self.table.variants
 
-    def side(self, name: str) -> int:
-        """0 for the left layout, 1 for the right one."""
-        names = (self.left.name, self.right.name)
-        if name not in names:
-            raise ValueError(f"`to` must be one of {names}, not {name!r}")
-        return names.index(name)
+def holds(rank: Any, place: Place) -> bool:
+    """Whether a rank holds a copy of the tensor."""
+    return all(getattr(rank, dim) == at for dim, at in place.at.items())
 
-    def ranks(self, side: int, mesh: Any) -> list[Any]:
-        """The ranks of a layout; [None] where it has no mesh."""
-        if (self.left, self.right)[side].file is None:
-            return [None]
-        return list(mesh_of(mesh, side).ranks())
+
+# ---- runtime: What is worked out for one source: who holds a tensor, the shapes that sizes are measured on, and the recipes.
 
 
 class Holders:
@@ -2621,8 +2569,129 @@ class Recipes:
         return self._made[key]
 
 
+# ---- runtime: The two layouts of a map: their names, files and meshes, and the converter between them.
+
+
+class Container(Protocol):
+    """Another format than safetensors that the files of a layout may have.
+
+    Paths are those of a checkpoint's directory, `files` its SourceFiles; tensors are by rank, as in a SourceFolder.
+    """
+
+    @property
+    def form(self) -> str:
+        """The name of the format."""
+
+    def is_there(self, path: str, mesh_class: Any) -> bool:
+        """Whether a directory has files of this format."""
+
+    def mesh_there(self, path: str, side: Side, mesh_class: Any) -> Any:
+        """The mesh that the names of its files show."""
+
+    def read(self, files: Any, mesh: Any) -> tuple[tuple[str, ...], dict[Any, Any]]:
+        """The names of what was read, and the tensors."""
+
+    def outputs(
+        self, plan: Any, ranks: list[Any], dtype: str | None, most: int
+    ) -> list[Any]:
+        """The files to write, as OutputFiles; shards have at most `most` bytes."""
+
+    def documents(self, files: list[Any]) -> dict[str, Any]:
+        """What is written besides these files, by name."""
+
+
+class Side(NamedTuple):
+    """One layout: its config, the file of a rank (None where the layout has no mesh), how its names may begin.
+
+    `form` is the format that is written unless another of `containers` is asked for.
+    """
+
+    name: str
+    read: Callable[..., Any]
+    write: Callable[[Any], dict[str, Any]]
+    file: Callable[[Any], str] | None
+    prefixes: tuple[str, ...] = ("",)
+    form: str = "safetensors"
+    containers: tuple[Container, ...] = ()
+
+    @property
+    def forms(self) -> list[str]:
+        """The formats that this layout may be written in."""
+        return list(dict.fromkeys((self.form, *(one.form for one in self.containers))))
+
+    def container(self, form: str) -> Container | None:
+        """The container of a format; None for safetensors files."""
+        return next((one for one in self.containers if one.form == form), None)
+
+
+class Meshes(NamedTuple):
+    """The meshes of both layouts, where both have ranks: of one layout that changes its mesh.
+
+    `options` are those that the right one has instead of the left one's.
+    """
+
+    left: Any
+    right: Any
+    options: Mapping[str, Any]
+
+
+def mesh_of(mesh: Any, side: int) -> Any:
+    """The mesh of a side; without Meshes there is one, of the side that has ranks."""
+    return mesh[side] if isinstance(mesh, Meshes) else mesh
+
+
+class Staged(NamedTuple):
+    """How a mesh dimension of a side owns layers. `chunks` are the layers of each chunk; chunk c is on stage c % size.
+
+    `named`: the names of a chunk begin with this and its number on the stage, and places say chunks instead of stages.
+    `options` say how many layers a chunk has; they are none where one stage has all of them.
+    """
+
+    side: int
+    dim: str
+    chunks: Callable[[Any, Any], list[int]]
+    named: str
+    options: tuple[str, ...]
+
+
+class Converter(NamedTuple):
+    """What the mapping part of a converter tells the runtime."""
+
+    name: str
+    version: str
+    digest: str
+    left: Side
+    right: Side
+    mesh: Callable[..., Any] | None
+    table: ConfigTable
+    statements: Callable[[Any, Any, Shapes], Iterator[Item]]
+    staged: Staged | None = None
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The options of the map and their kinds."""
+        return {name: self.table.kind(name) for name in self.table.options}
+
+    @property
+    def variants(self) -> Mapping[str, tuple[str, ...]]:
+        """The variants and their alternatives."""
+        return self.table.variants
+
+    def side(self, name: str) -> int:
+        """0 for the left layout, 1 for the right one."""
+        names = (self.left.name, self.right.name)
+        if name not in names:
+            raise ValueError(f"`to` must be one of {names}, not {name!r}")
+        return names.index(name)
+
+    def ranks(self, side: int, mesh: Any) -> list[Any]:
+        """The ranks of a layout; [None] where it has no mesh."""
+        if (self.left, self.right)[side].file is None:
+            return [None]
+        return list(mesh_of(mesh, side).ranks())
+
+
 MOST_RANKS = 2**16
-MOST_NUMBERS = 2**16
 
 
 def check_ranks(sizes: Mapping[str, int], *countings: tuple[str, ...]) -> None:
@@ -2633,67 +2702,6 @@ def check_ranks(sizes: Mapping[str, int], *countings: tuple[str, ...]) -> None:
         raise ConversionError(
             f"{spelled}: expected at most {MOST_RANKS} ranks, found {count}"
         )
-
-
-def numbers(what: str, count: int) -> range:
-    """The values of an index that stands in the names of one statement; `what` is how the map writes their count."""
-    if count > MOST_NUMBERS:
-        raise ConversionError(
-            f"{what}: expected at most {MOST_NUMBERS} values of an index in names, found {count}"
-        )
-    return range(count)
-
-
-def places(*names: str | tuple[str, ...], when: bool = True, **at: int) -> Slots:
-    """Tensors of one name each, on the ranks with these mesh coordinates; none where not `when`.
-
-    Of several spellings of a name the first is written.
-    """
-    return Named(names, at) if when else ()
-
-
-def names_of(slots: Slots) -> list[str]:
-    """Every spelling of all names."""
-    if isinstance(slots, Named):
-        plain = [name for name in slots.names if isinstance(name, str)]
-        if len(plain) == len(slots.names):
-            return plain
-    return [name for places in slots for place in places for name in place.names]
-
-
-def tied(*names: Slots) -> Slots:
-    """One tensor under all of these names."""
-    return (tuple(place for slots in names for slot in slots for place in slot),)
-
-
-def computed(tensors: Slots, *steps: Step) -> Slots:
-    """The same tensors; the equation is about what these steps make of their elements."""
-    return _with_values(tensors, steps=steps)
-
-
-def fixed(tensors: Slots, dtype: str) -> Slots:
-    """The same tensors, which are always stored in this dtype."""
-    return _with_values(tensors, dtype=dtype)
-
-
-def defaulted(tensors: Slots, function: str, *arguments: Any) -> Slots:
-    """The same tensors, which have these values where they are absent."""
-    return _with_values(tensors, default=Fill(function, arguments))
-
-
-def _with_values(tensors: Slots, **said: Any) -> Slots:
-    return tuple(
-        tuple(
-            place._replace(values=(place.values or Values())._replace(**said))
-            for place in places
-        )
-        for places in tensors
-    )
-
-
-def holds(rank: Any, place: Place) -> bool:
-    """Whether a rank holds a copy of the tensor."""
-    return all(getattr(rank, dim) == at for dim, at in place.at.items())
 
 
 # ---- runtime: How names are spelled in one checkpoint: its prefix, and which of several spellings a tensor has.

@@ -8,7 +8,7 @@ import sys
 from dataclasses import fields
 from typing import Any, NoReturn
 
-from .mapping import Converter
+from .layouts import Converter
 from .usage import UsageError, check_known
 
 

@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 
 from .checks import Source
 from .grid import Piece
-from .mapping import Group, Holders, Item, Make, Place, holds
+from .mapping import Group, Item, Make, Place, holds
 from .patterns import At, Patterns
+from .shapes import Holders
 
 Reader: TypeAlias = "Group | Make"  # a statement that reads; a make compares
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from .checks import Source
 from .errors import ConversionError
-from .mapping import Converter
+from .layouts import Converter
 from .output_files import Blocks, OutputTensor, find_blocks
 from .plan import Plan, make_plan
 from .recipe import Copy, inverse

@@ -15,8 +15,8 @@ from typing import Any
 from .account import Account
 from .casting import CAST_DTYPES, check_cast_library
 from .footprint import check_taken
+from .layouts import Converter, Meshes, Side, mesh_of
 from .ledger import make_ledger
-from .mapping import Converter, Meshes, Side, mesh_of
 from .narrowing import Narrowing
 from .opening import (
     check_choices,

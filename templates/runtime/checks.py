@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from .errors import LONGEST, ConversionError
 from .grid import Counts, Piece
-from .mapping import Drop, Group, Holders, Named, Place
+from .mapping import Drop, Group, Named, Place
 from .patterns import Patterns
 from .recipe import Copy
+from .shapes import Holders
 from .spelling import as_found
 
 MOST_COMPARED = 20_000  # names, which takes less than a second

@@ -23,7 +23,7 @@ from .casting import CAST_DTYPES
 from .checkpoint import convert_directory, reshard_directory
 from .errors import ConversionError, one_line
 from .inspecting import add_inspecting
-from .mapping import Converter, Side
+from .layouts import Converter, Side
 from .progress import ProgressLine
 from .report import Report
 from .signals import Terminated, ended_by_signals

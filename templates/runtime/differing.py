@@ -17,7 +17,7 @@ from .difference import Difference, Element, TensorDifference, value_text
 from .fingerprint import by_size, check_layout, taken_from
 from .footprint import usable_cores
 from .grid import index_of
-from .mapping import Converter
+from .layouts import Converter
 from .opening import check_choices, check_request, without_collecting
 from .output_files import OutputTensor
 from .source_files import check_unchanged

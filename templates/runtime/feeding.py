@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .awaiting import Awaited, read_by
 from .checks import Findings, Source, check_sources, leftover
 from .errors import ConversionError
-from .mapping import Converter, Drop, Group, Item, Make, Recipes, Shapes, Tail
+from .layouts import Converter
+from .mapping import Drop, Group, Item, Make, Tail
 from .memory import Out, check_made_values, check_ties, make_tensor, one_rank
 from .patterns import Patterns
 from .plan import made_pairs
+from .shapes import Recipes, Shapes
 from .spelling import statements
 from .tails import Tails
 from .transfers import Transfers

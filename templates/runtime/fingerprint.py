@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from .account import Account
 from .footprint import usable_cores
-from .mapping import Converter
+from .layouts import Converter
 from .opening import check_choices, check_request, without_collecting
 from .output_files import OutputTensor
 from .report import sum_text

@@ -15,7 +15,7 @@ from .arguments import (
 )
 from .differing import diff_directories
 from .fingerprint import fingerprint_directory
-from .mapping import Converter
+from .layouts import Converter
 from .progress import ProgressLine
 
 LOOKING_CODES = """exit codes: 0 done, 1 a checkpoint is refused, 2 usage, 3 reading failed, 130 interrupted, 143 terminated"""

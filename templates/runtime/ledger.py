@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from .account import Account
-from .mapping import mesh_of
+from .layouts import mesh_of
 from .output_files import OutputFile, OutputTensor
 from .plan import Plan
 from .report import Report

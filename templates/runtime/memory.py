@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .checks import Source
 from .errors import ConversionError
 from .grid import dot
-from .mapping import Converter
+from .layouts import Converter
 from .narrowing import Narrowing, may_narrow
 from .plan import make_plan
 from .recipe import Copy

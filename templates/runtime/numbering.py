@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
-from .mapping import Converter, Group, Make, Place, Shapes, Slots, holds
+from .layouts import Converter
+from .mapping import Group, Make, Place, Slots, holds
+from .shapes import Shapes
 from .spelling import statements
 
 # What a statement is called whatever the mesh: its line, the other side's names, and how many before it are alike.

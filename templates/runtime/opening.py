@@ -13,7 +13,7 @@ from .casting import check_cast_library
 from .checks import Source
 from .compare import check_equal, check_made, count_nonzero
 from .errors import ConversionError
-from .mapping import Converter, Meshes, Side
+from .layouts import Converter, Meshes, Side
 from .plan import Plan, make_plan
 from .repeated import check_repeated, repeated_blocks
 from .source_folder import CONFIG_FILE, SourceFolder

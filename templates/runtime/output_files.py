@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from .casting import target_dtype
 from .errors import ConversionError
-from .mapping import Side
+from .layouts import Side
 from .plan import Plan
 from .recipe import Copy
 from .safetensors_io import make_header

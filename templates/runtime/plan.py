@@ -20,7 +20,9 @@ from .checks import (
     unread,
 )
 from .errors import ConversionError
-from .mapping import Converter, Drop, Group, Holders, Item, Make, Recipes, Shapes, Tail
+from .layouts import Converter
+from .mapping import Drop, Group, Item, Make, Tail
+from .shapes import Holders, Recipes, Shapes
 from .spelling import prefix_of, statements
 from .tails import Tails
 from .transfers import Transfer, Transfers

@@ -13,10 +13,11 @@ from .checks import Source
 from .compare import element_difference, first_difference
 from .errors import ConversionError
 from .grid import Counts, Piece, dot, index_of
-from .mapping import Group, Holders
+from .mapping import Group
 from .output_files import OutputTensor, find_blocks
 from .recipe import Block, Copy
 from .resharding import repetitions
+from .shapes import Holders
 from .stored import StoredTensor, item_size
 from .stream import CHUNK, Assembler
 from .transfers import Transfer

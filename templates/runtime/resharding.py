@@ -16,20 +16,10 @@ from typing import Any, NamedTuple
 
 from .errors import ConversionError
 from .grid import Counts, Grid, Piece, dot
-from .mapping import (
-    Converter,
-    Drop,
-    Group,
-    Item,
-    Make,
-    Meshes,
-    Named,
-    Shapes,
-    Slots,
-    Tail,
-    names_of,
-)
+from .layouts import Converter, Meshes
+from .mapping import Drop, Group, Item, Make, Named, Slots, Tail, names_of
 from .recipe import Block, Matched, Recipe
+from .shapes import Shapes
 from .spelling import laid_out
 from .values import Values
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
 from .errors import ConversionError
-from .mapping import Container, Side
+from .layouts import Container, Side
 from .safetensors_io import read_header
 from .source_files import SourceFiles, named_errors, what_is
 from .stored import StoredTensor, StoredTensors

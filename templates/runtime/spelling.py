@@ -7,20 +7,9 @@ from typing import Any, TypeAlias
 
 from .errors import ConversionError
 from .grid import Counts
-from .mapping import (
-    Converter,
-    Drop,
-    Group,
-    Holders,
-    Item,
-    Make,
-    Place,
-    Shapes,
-    Slots,
-    Staged,
-    Tail,
-    holds,
-)
+from .layouts import Converter, Staged
+from .mapping import Drop, Group, Item, Make, Place, Slots, Tail, holds
+from .shapes import Holders, Shapes
 from .values import MADE_DTYPES
 
 Expected: TypeAlias = "dict[str, tuple[Counts | None, str | None]]"

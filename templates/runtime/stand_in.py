@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .mapping import Converter
+from .layouts import Converter
 
 
 def converter() -> Converter:

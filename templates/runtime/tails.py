@@ -8,8 +8,9 @@ from typing import Any
 
 from .checks import Source
 from .errors import ConversionError
-from .mapping import Drop, Group, Item, Make, Named, Place, Recipes, Slots, Tail, holds
+from .mapping import Drop, Group, Item, Make, Named, Place, Slots, Tail, holds
 from .patterns import At, Patterns, filled, standing
+from .shapes import Recipes
 
 
 class Tails:

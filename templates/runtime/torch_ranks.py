@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from .errors import ConversionError
 from .latest import below_release, latest_documents, latest_files, place_below
-from .mapping import Side
+from .layouts import Side
 from .nested_torch import read_nested_file
 from .output_files import Blocks, OutputFile
 from .plan import Plan

@@ -14,9 +14,11 @@ from .checks import Checked, Source, named_in
 from .errors import ConversionError
 from .fills import Filled
 from .grid import Counts, Piece, index_of
-from .mapping import Converter, Group, Holders, Place, holds
+from .layouts import Converter
+from .mapping import Group, Place, holds
 from .patterns import At
 from .recipe import Copy, Filling, Recipe
+from .shapes import Holders
 from .values import Change, Stored, config_dtype, written_values
 
 # A name that is written: its number in the order of the statements, its group, position there and place.

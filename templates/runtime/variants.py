@@ -12,19 +12,10 @@ from typing import Any
 
 from .errors import ConversionError
 from .grid import Piece
-from .mapping import (
-    Converter,
-    Drop,
-    Group,
-    Holders,
-    Item,
-    Make,
-    Place,
-    Shapes,
-    Tail,
-    names_of,
-)
+from .layouts import Converter
+from .mapping import Drop, Group, Item, Make, Place, Tail, names_of
 from .patterns import Patterns
+from .shapes import Holders, Shapes
 from .spelling import statements
 
 

@@ -19,7 +19,7 @@ from .casting import check_cast_library
 from .chunk_needs import scratch_of
 from .errors import ConversionError
 from .grid import index_of
-from .mapping import Converter
+from .layouts import Converter
 from .narrowing import Narrowing, may_narrow
 from .opening import check_values, plan_source
 from .output_files import OutputTensor

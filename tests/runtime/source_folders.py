@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from mapc.templates.runtime.errors import ConversionError
-from mapc.templates.runtime.mapping import Side
+from mapc.templates.runtime.layouts import Side
 from mapc.templates.runtime.source_folder import SourceFolder, open_source
 
 from .files import Stored, coded
