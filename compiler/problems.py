@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -40,14 +39,3 @@ def word(text: str, span: Span, last: bool = False) -> Span:
         return span
     match = found[-1 if last else 0]
     return Span(span.source, span.start + match.start(), span.start + match.end())
-
-
-def check_python(name: str, what: str, span: Span) -> None:
-    """Raises MapError for a keyword of Python as the name of what callers of the converter give by name."""
-    if keyword.iskeyword(name):
-        refuse(
-            "M0215",
-            f"{what} cannot be called `{name}`",
-            word(name, span),
-            help="it becomes a parameter of the converter, and this is a keyword of Python",
-        )

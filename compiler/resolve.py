@@ -6,7 +6,6 @@ written out, conditions stand around their statements, and every tensor of a lay
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Iterable
 from typing import NoReturn
@@ -17,13 +16,12 @@ from ..dsl.source import Span
 from . import hir
 from .kinds import infer, numbers, paths, sizes
 from .limits import check_dimensions
-from .problems import check_python, nearest, refuse, word
+from .problems import nearest, refuse, word
 from .resolve_config import resolve_entries
 from .resolve_tensors import resolve_block
 from .scope import Scope
+from .taken import check_dim, check_parameter
 
-# What Rank, Mesh and `places` call their own things.
-RESERVED = ("count", "index", "ranks", "when")
 SAFETENSORS = "safetensors"
 # The formats of files, and the class of the runtime that reads and writes each of the others.
 FORMATS = {SAFETENSORS: "", "torch": "TorchRanks", "dcp": "DcpFolder"}
@@ -231,13 +229,7 @@ def _check_mesh(
             help="a dimension belongs to one counting; only one with stages to all",
         )
     for dim in named:
-        if keyword.iskeyword(dim) or dim.startswith("_") or dim in RESERVED:
-            refuse(
-                "M0215",
-                f"a mesh dimension cannot be called `{dim}`",
-                word(dim, mesh.span),
-                help="it becomes a field of `Rank` and an option of the command line",
-            )
+        check_dim(dim, named, mesh)
     if not files:
         refuse(
             "M0208",
@@ -343,7 +335,7 @@ def _option(
             word(option.layout, option.span, last=True),
             help=nearest(option.layout, [layout.name for layout in layouts]),
         )
-    check_python(option.name, "an option", option.span)
+    check_parameter(option.name, "an option", option.span)
     if not isinstance(
         option.default, (syntax.Number, syntax.String, syntax.Boolean, syntax.Nothing)
     ):

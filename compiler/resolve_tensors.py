@@ -14,11 +14,12 @@ from .arithmetic import dtype_of, flat, steps_of
 from .derive import bias
 from .implied import alone, indices
 from .limits import check_sums
-from .problems import check_python, refuse
+from .problems import refuse
 from .resolve_make import default, made
 from .resolve_names import Context, check_axes, names_of, place_of
 from .resolve_whole import by_name, check_terms, is_whole
 from .scope import Scope
+from .taken import check_parameter
 
 
 @dataclass(slots=True)
@@ -169,7 +170,7 @@ def _else_of(node: syntax.For) -> Span:
 
 def _variant(node: syntax.Variant, context: Context, numbers: _Numbers) -> hir.Stored:
     choices = tuple(alternative.name for alternative in node.alternatives)
-    check_python(node.name, "a variant", node.span)
+    check_parameter(node.name, "a variant", node.span)
     known = numbers.variants.get(node.name)
     if known is None:
         context.scope.bind(node.name, "variant", "str", node.span)  # or it is refused
