@@ -16,15 +16,15 @@ from .problems import refuse, word
 FIELDS = ("count", "index", "ranks", "when")
 # What stands before a dimension in the flags of the other mesh of `reshard`, and of `diff`.
 PREFIXES = ("to_", "other_")
-FLAGS = tuple(
+FLAGS = (
     "allow-narrowing check-replicas dtype follow-links format fsync help json layout max-memory max-shard-size "
-    "other-layout overwrite plan quiet resume set threads to-set variant verify".split()
+    "other-layout overwrite plan quiet resume set threads to-set variant verify"
 )
 # Those of the functions that take options and variants, and what Config has besides these.
-PARAMETERS = tuple(
+PARAMETERS = (
     "allow_narrowing announce check_replicas cls config converter directory dtype extra follow_links form fsync layout "
     "max_memory max_shard_size mesh one other other_layout other_mesh overwrite plan_only progress resume source_dir "
-    "target_dir threads to to_mesh to_options verify".split()
+    "target_dir threads to to_mesh to_options verify"
 )
 
 
@@ -34,11 +34,9 @@ def check_dim(dim: str, dims: list[str], mesh: syntax.Mesh) -> None:
         _refuse_dim(
             dim, mesh, "it becomes a field of `Rank` and an option of the command line"
         )
-    if dim.replace("_", "-") in FLAGS:
+    if dim.replace("_", "-") in FLAGS.split():
         flag = f"--{dim.replace('_', '-')}"
-        _refuse_dim(
-            dim, mesh, f"the command line has a flag `{flag}` of its own"
-        )
+        _refuse_dim(dim, mesh, f"the command line has a flag `{flag}` of its own")
     for prefix in PREFIXES:
         other = dim.removeprefix(prefix)
         if other != dim and other in dims:
@@ -62,7 +60,7 @@ def check_parameter(name: str, what: str, span: Span) -> None:
             word(name, span),
             help="it becomes a parameter of the converter, and this is a keyword of Python",
         )
-    if name in PARAMETERS:
+    if name in PARAMETERS.split():
         refuse(
             "M0215",
             f"{what} cannot be called `{name}`",

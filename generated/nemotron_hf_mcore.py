@@ -6906,6 +6906,7 @@ def _gathered(span: StoredTensor, strides: tuple[int, ...], size: int) -> memory
 CONFIG_FILE = "config.json"
 # A file of its own, or shards with an index; the first that is there is read.
 WHOLE_FILES = ("model.safetensors", "pytorch_model.bin")
+CHUNKED_FILE = ".metadata"  # of torch.distributed
 # A rank's file may be one of torch.save instead, with the same name but for its end.
 RANK_SUFFIXES = (".safetensors", ".pt", ".bin")
 
@@ -6944,6 +6945,7 @@ def open_source(
         all_tensors = StoredTensors(os.path.join(path, names[0]), tensors)
         return SourceFolder(path, config, None, names, {None: all_tensors}, files)
     container = _container_of(path, side, mesh_class)
+    _check_for_ranks(path, side, container, mesh_class)
     mesh_there = _mesh_there if container is None else container.mesh_there
     mesh = _source_mesh(
         path, mesh_class, claimed, config, lambda: mesh_there(path, side, mesh_class)
@@ -7144,6 +7146,29 @@ def _container_of(path: str, side: Side, mesh_class: Any) -> Container | None:
             "move the others elsewhere"
         )
     return there[0] if there else None if is_plain else side.container(side.form)
+
+
+def _check_for_ranks(
+    path: str, side: Side, container: Container | None, mesh_class: Any
+) -> None:
+    """ConversionError where a directory has no file of a rank, but what a checkpoint without ranks is made of."""
+    own = [name for whole in WHOLE_FILES for name in (whole, f"{whole}.index.json")]
+    folders = sorted(["", *os.listdir(path)])
+    own += [os.path.join(folder, CHUNKED_FILE) for folder in folders]
+    found = next((name for name in own if os.path.isfile(os.path.join(path, name))), "")
+    if not found:
+        return
+    if container is not None and container.is_there(path, mesh_class):
+        return
+    if container is None and names_like(path, _pattern(side, mesh_class)):
+        return
+    layout = side.name.partition(" ")[0]  # without what resharding says of it
+    way = f"to-{layout} converts what has no ranks"
+    if found.endswith(CHUNKED_FILE):
+        way = "a map that says `format dcp` reads checkpoints of torch.distributed"
+    raise ConversionError(
+        f"{path}: expected the files of the ranks of {layout}, found {found} and none of them; {way}"
+    )
 
 
 def _mesh_there(path: str, side: Side, mesh_class: Any) -> Any:

@@ -25,7 +25,7 @@ def test_flags() -> None:
     dims = llama.Mesh.__dataclass_fields__
     sizes = {f"{which}{dim}" for which, dim in product(("", "to-", "other-"), dims)}
     assert found >= sizes
-    assert sorted(found - sizes) == list(FLAGS)
+    assert sorted(found - sizes) == FLAGS.split()
 
 
 def test_parameters() -> None:
@@ -33,7 +33,9 @@ def test_parameters() -> None:
     functions = [
         getattr(llama, f"{what}_{where}")
         for what, where in (
-            *product(("convert", "reshard", "fingerprint"), ("checkpoint", "directory")),
+            *product(
+                ("convert", "reshard", "fingerprint"), ("checkpoint", "directory")
+            ),
             ("diff", "checkpoints"),
             ("diff", "directories"),
         )
@@ -45,4 +47,4 @@ def test_parameters() -> None:
         for one in inspect.signature(function).parameters.values()
         if one.kind is not one.VAR_KEYWORD
     }
-    assert sorted(named | {"extra"}) == list(PARAMETERS)
+    assert sorted(named | {"extra"}) == PARAMETERS.split()

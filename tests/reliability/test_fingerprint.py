@@ -306,8 +306,8 @@ def test_neither_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         "",
         (
             f"error: {source}: expected a checkpoint of hf or mcore; as hf, {said}; as mcore, "
-            f"{source / rank_file(0, 0)}: expected for rank tp=0 pp=0 of tp=1 pp=1, found none; "
-            "fetch it, or say which mesh it is\n"
+            f"{source}: expected the files of the ranks of mcore, found model.safetensors and none of them; "
+            "to-mcore converts what has no ranks\n"
         ),
     )
     none = tmp_path / "none"

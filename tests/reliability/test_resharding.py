@@ -166,6 +166,21 @@ def test_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert not target.exists()
 
 
+@pytest.mark.parametrize("mesh", [(), ("--tp", "2")], ids=["as found", "claimed"])
+def test_the_other_layout_is_told_so(
+    mesh: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_hf(tmp_path / "hf")
+    said = (
+        f"error: {source}: expected the files of the ranks of mcore, found model.safetensors and none of them; "
+        "to-mcore converts what has no ranks"
+    )
+    for command in ("reshard", "to-hf"):
+        found = run(capsys, command, source, tmp_path / "there", *mesh)
+        assert (found.code, found.out, found.err.splitlines()[-1]) == (1, "", said)
+        assert not (tmp_path / "there").exists()
+
+
 def test_no_ranks(tmp_path: Path) -> None:
     case = next(p.values[0] for p in every_case() if p.id == "llama_hf_cs-0")
     with pytest.raises(case.module.UsageError) as caught:

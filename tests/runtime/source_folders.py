@@ -32,7 +32,8 @@ class Mesh:
 
 HF = Side("hf", dict, dict, None)
 MCORE = HF._replace(
-    file=lambda rank: f"mp_rank_{rank.tp:02}_{rank.pp:03}/model.safetensors"
+    name="mcore",
+    file=lambda rank: f"mp_rank_{rank.tp:02}_{rank.pp:03}/model.safetensors",
 )
 
 

@@ -62,6 +62,33 @@ def test_no_rank_file(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("claimed", [None, Mesh(2, 3)], ids=["unclaimed", "claimed"])
+@pytest.mark.parametrize(
+    ("file", "way"),
+    [
+        ("model.safetensors", "to-mcore converts what has no ranks"),
+        ("pytorch_model.bin.index.json", "to-mcore converts what has no ranks"),
+        *(
+            (
+                f"{folder}.metadata",
+                "a map that says `format dcp` reads checkpoints of torch.distributed",
+            )
+            for folder in ("", "release/", "iter_0000030/")
+        ),
+    ],
+)
+def test_a_checkpoint_without_ranks(
+    file: str, way: str, claimed: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("{}")
+    said = f"expected the files of the ranks of mcore, found {file} and none of them"
+    refused(tmp_path, "", f"{said}; {way}", claimed, mesh=True)
+    ranks(tmp_path, 2, 3)
+    assert opened_ranks(tmp_path, claimed).mesh == Mesh(2, 3)
+
+
 def test_a_missing_rank(tmp_path: Path) -> None:
     shutil.rmtree(ranks(tmp_path, 2, 3) / "mp_rank_01_002")
     refused(
