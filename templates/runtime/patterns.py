@@ -30,6 +30,8 @@ class Patterns:
     def add(self, number: int, place: Place) -> None:
         """Add a place."""
         at = tuple(sorted(place.at.items()))
+        if at not in self._places:
+            self._ats.clear()  # ranks may have these coordinates too
         self._places[at] = place
         head, *rest = place.name.split("**")
         if not rest:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from .toy import load_toy
+from .toy import load, load_toy
 from .toy_checkpoint import LAYERS, SIZES, hf_tensors
 
 MESHES = [(1, 1), (2, 1), (1, 2), (2, 2), (1, 4), (2, 4)]
@@ -163,6 +164,35 @@ def test_streams_share_nothing() -> None:
     assert list(one.close()) == []
     with pytest.raises(toy.ConversionError, match="^embed.weight: missing when"):
         other.close()
+
+
+TAILS = """
+language 1
+map tails: a <-> b
+
+layout b {
+    mesh  tp
+    files "rank_{tp}.safetensors"
+}
+
+tensors {
+    ** <-> **
+}
+"""
+
+
+def test_tensors_that_only_tails_take() -> None:
+    """Where no statement reads anything a tail is found all the same."""
+    module = load(Path("tails.map"), TAILS)
+    tensors = {name: torch.arange(5.0) + n for n, name in enumerate(("x", "own.y"))}
+    stream = module.Stream("to_b", module.Config(), module.Mesh(2), module.Rank(1))
+    found = collected(stream.feed(*one) for one in tensors.items())
+    assert_same(found | dict(stream.close()), tensors)
+    stream = module.Stream("to_a", module.Config(), module.Mesh(2))
+    for name, tensor in tensors.items():
+        ((made, one),) = stream.feed(name, tensor, module.Rank(1))
+        assert made == name and torch.equal(one, tensor)
+    assert list(stream.close()) == []
 
 
 def test_out_supplies_the_memory() -> None:
