@@ -39,6 +39,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "memory",
         "awaiting",
         "feeding",
+        "buckets",
         "resharding",
     ),
     "files": (

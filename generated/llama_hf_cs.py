@@ -112,6 +112,8 @@ if TYPE_CHECKING:
 
 __version__ = "mapc 0.1.0"
 __all__ = [
+    "Bucket",
+    "BucketStream",
     "Config",
     "ConversionError",
     "Difference",
@@ -762,6 +764,21 @@ def Stream(
     to = {"to_hf": "hf", "to_cs": "cs"}.get(to, to)
     return TensorStream(
         converter(), to, config, None, None, out, max_pending, allow_narrowing
+    )
+
+
+def BucketStream(
+    to: str,
+    config: Config,
+    *,
+    bucket_bytes: int,
+    max_pending: int | None = None,
+    allow_narrowing: bool = False,
+) -> TensorBuckets:
+    """As `Stream`; what comes out are buckets, flat buffers of at most `bucket_bytes` with the targets in them."""
+    to = {"to_hf": "hf", "to_cs": "cs"}.get(to, to)
+    return TensorBuckets(
+        converter(), to, config, None, None, bucket_bytes, max_pending, allow_narrowing
     )
 
 
@@ -1571,6 +1588,29 @@ FLOAT_DTYPES = {
 }
 MADE_DTYPES = {"U8": "uint8", "BOOL": "bool"}
 MADE_DTYPES |= FLOAT_DTYPES | {f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)}
+# Those of safetensors whose elements are whole bytes, by the name in a header: the bytes of an element, and what torch
+# calls the dtype.
+STORED_DTYPES: dict[str, tuple[int, str]] = {
+    "BOOL": (1, "bool"),
+    "U8": (1, "uint8"),
+    "I8": (1, "int8"),
+    "F8_E4M3": (1, "float8_e4m3fn"),
+    "F8_E4M3FNUZ": (1, "float8_e4m3fnuz"),
+    "F8_E5M2": (1, "float8_e5m2"),
+    "F8_E5M2FNUZ": (1, "float8_e5m2fnuz"),
+    "F8_E8M0": (1, "float8_e8m0fnu"),
+    "U16": (2, "uint16"),
+    "I16": (2, "int16"),
+    "F16": (2, "float16"),
+    "BF16": (2, "bfloat16"),
+    "U32": (4, "uint32"),
+    "I32": (4, "int32"),
+    "F32": (4, "float32"),
+    "U64": (8, "uint64"),
+    "I64": (8, "int64"),
+    "F64": (8, "float64"),
+    "C64": (8, "complex64"),
+}
 
 
 class Step(NamedTuple):
@@ -1735,6 +1775,12 @@ def _is_nothing(step: Step) -> bool:
 def dtype_code(dtype: Any) -> str:
     """A dtype as a safetensors header names it; one of torch that is neither computed with nor made as torch does."""
     codes = {f"torch.{name}": code for code, name in MADE_DTYPES.items()}
+    return codes.get(str(dtype), str(dtype))
+
+
+def stored_dtype(dtype: Any) -> str:
+    """A dtype of torch as a safetensors header names it; one that none has as torch does."""
+    codes = {f"torch.{name}": code for code, (_, name) in STORED_DTYPES.items()}
     return codes.get(str(dtype), str(dtype))
 
 
@@ -3039,6 +3085,8 @@ class Patterns:
     def add(self, number: int, place: Place) -> None:
         """Add a place."""
         at = tuple(sorted(place.at.items()))
+        if at not in self._places:
+            self._ats.clear()  # ranks may have these coordinates too
         self._places[at] = place
         head, *rest = place.name.split("**")
         if not rest:
@@ -4735,7 +4783,7 @@ def _flat_places(slots: Iterable[tuple[Place, ...]]) -> Iterator[Place]:
 NamedTensor: TypeAlias = "tuple[str, Tensor]"
 
 
-class TensorStream:
+class Feeding:
     """A conversion whose source comes tensor by tensor. Nothing is shared between streams.
 
     `pending` is the bytes of the tensors that wait, `most_pending` the most that they have been.
@@ -4768,6 +4816,7 @@ class TensorStream:
         self.pending = self.most_pending = 0
         self._seen: set[Source] = set()
         self._waiting: dict[int, list[Source]] = {}
+        self._spent: list[Source] = []  # what the group that was asked for last reads
         self._ready = deque[int]()
 
     def _begin(self, items: list[Item]) -> None:
@@ -4782,28 +4831,16 @@ class TensorStream:
         self._tails = Tails(items, target, ranks, recipes)
         self._by_tail = {n: i for n, i in enumerate(items) if isinstance(i, Tail)}
 
-    def feed(
-        self, name: str, tensor: Tensor | Sequence[Tensor], rank: Any = None
-    ) -> Iterator[NamedTensor]:
-        """Take a tensor of the source; the targets that are complete with it, each made when it is asked for.
-
-        Where the source has several ranks, `rank` says whose it is; it may be a list, with a list of their tensors.
-        Of copies that several ranks hold one has to come, and they are not compared. Raises ConversionError for a
-        tensor that nothing reads, that comes again, that is not as the map says, or where more than `max_pending`
-        bytes wait.
-        """
+    def _fed(self, name: str, tensor: Tensor | Sequence[Tensor], rank: Any) -> None:
+        """Take what is given to `feed`."""
         for source, one in self._given(name, tensor, rank):
             self._take(source, one)
         self.most_pending = max(self.most_pending, self.pending)
         if self._max_pending is not None:
             self._check_pending(self._max_pending)
-        return self._outputs()
 
-    def close(self) -> Iterator[NamedTensor]:
-        """End the stream; the targets that did not need all that could have come, such as one with a default.
-
-        Raises ConversionError where a target misses something.
-        """
+    def _closed(self) -> None:
+        """Take it that no more is given."""
         missing: list[Source] = []
         for number in self._awaited.open_numbers():
             lacks = self._awaited.lacks(number, at_end=True)
@@ -4816,7 +4853,6 @@ class TensorStream:
             raise ConversionError(
                 f"{missing[0]}: missing when the stream was closed{others}; {self.pending} bytes wait for it"
             )
-        return self._outputs()
 
     def _given(
         self, name: str, tensor: Tensor | Sequence[Tensor], rank: Any
@@ -4890,17 +4926,23 @@ class TensorStream:
                 f"more than the {most} of max_pending"
             )
 
-    def _outputs(self) -> Iterator[NamedTensor]:
-        """The targets that are complete, and first of all those that need no source."""
-        while self._made:
-            yield from self._tensors_of(self._made.pop(0).group)
-        while self._ready:
-            number = self._ready.popleft()
-            yield from self._converted(number)
-            for rank, name in self._waiting.pop(number, ()):
-                self.pending -= self._found[rank].pop(name).nbytes
+    def _next_group(self) -> list[Transfer] | None:
+        """The targets of the next group that is complete, first of all of those that need no source; None: there is none.
 
-    def _converted(self, number: int) -> Iterator[NamedTensor]:
+        What the group before has read is given up.
+        """
+        for rank, name in self._spent:
+            self.pending -= self._found[rank].pop(name).nbytes
+        self._spent = []
+        if self._made:
+            return self._targets_of(self._made.pop(0).group)
+        if not self._ready:
+            return None
+        transfers = self._converted(self._ready[0])  # where that is refused, it stays
+        self._spent = self._waiting.pop(self._ready.popleft(), [])
+        return transfers
+
+    def _converted(self, number: int) -> list[Transfer]:
         """The targets of a statement whose sources are there, once these are checked."""
         item = self._awaited.items[number]
         group = item.group if isinstance(item, Make) else item
@@ -4909,13 +4951,17 @@ class TensorStream:
         (checked,) = check_sources([group], self._source, holders, findings)
         check_ties(self._found, findings.ties)
         if isinstance(item, Group):
-            yield from self._tensors_of(checked.group)
-            return
+            return self._targets_of(checked.group)
         for pair in made_pairs(self._found, item, checked.group, self._transfers()):
             check_made_values(self._found, *pair)
+        return []
 
-    def _tensors_of(self, group: Group) -> Iterator[NamedTensor]:
-        for transfer in self._transfers().of_group(group, self._target, self._rank):
+    def _targets_of(self, group: Group) -> list[Transfer]:
+        return list(self._transfers().of_group(group, self._target, self._rank))
+
+    def _tensors_of(self, transfers: list[Transfer]) -> Iterator[NamedTensor]:
+        """The targets of a group, in order."""
+        for transfer in transfers:
             made = make_tensor(transfer, self._found, self._out, self._allow_narrowing)
             yield transfer.name, made
 
@@ -4928,6 +4974,239 @@ class TensorStream:
     def _statements(self, shapes: Shapes) -> list[Item]:
         """The statements of the map, with the sizes that these shapes say."""
         return list(statements(self._converter, self._config, self._mesh, shapes))
+
+
+class TensorStream(Feeding):
+    """A stream that yields the targets one by one."""
+
+    def feed(
+        self, name: str, tensor: Tensor | Sequence[Tensor], rank: Any = None
+    ) -> Iterator[NamedTensor]:
+        """Take a tensor of the source; the targets that are complete with it, each made when it is asked for.
+
+        Where the source has several ranks, `rank` says whose it is; it may be a list, with a list of their tensors.
+        Of copies that several ranks hold one has to come, and they are not compared. Raises ConversionError for a
+        tensor that nothing reads, that comes again, that is not as the map says, or where more than `max_pending`
+        bytes wait.
+        """
+        self._fed(name, tensor, rank)
+        return self._outputs()
+
+    def close(self) -> Iterator[NamedTensor]:
+        """End the stream; the targets that did not need all that could have come, such as one with a default.
+
+        Raises ConversionError where a target misses something.
+        """
+        self._closed()
+        return self._outputs()
+
+    def _outputs(self) -> Iterator[NamedTensor]:
+        while (transfers := self._next_group()) is not None:
+            yield from self._tensors_of(transfers)
+
+
+# ---- runtime: Buckets: a stream whose targets are made in flat buffers, of which one can be sent while the other is filled.
+
+
+# A target begins at a multiple of so many bytes, as memory of its own does on a GPU: views are as fast as that.
+BUCKET_ALIGNMENT = 512
+
+
+class Span(NamedTuple):
+    """Where a target lies in a buffer: it begins at byte `offset`."""
+
+    name: str
+    dtype: Any
+    shape: Counts
+    offset: int
+
+    @property
+    def end(self) -> int:
+        """The byte behind it."""
+        return self.offset + prod(self.shape) * int(self.dtype.itemsize)
+
+    def view(self, buffer: Tensor) -> Tensor:
+        """The target, whose memory is that of a flat uint8 buffer."""
+        return buffer[self.offset : self.end].view(self.dtype).view(self.shape)
+
+
+class Bucket(NamedTuple):
+    """Tensors in one flat uint8 buffer, row-major, each from its offset on: a number of bytes, a multiple of 512.
+
+    What lies between them is of no meaning. A receiver makes one of the first four and of the bytes that it received.
+    """
+
+    names: tuple[str, ...]
+    dtypes: tuple[Any, ...]  # torch's
+    shapes: tuple[Counts, ...]
+    offsets: tuple[int, ...]
+    buffer: Tensor
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by name: views of the buffer. ValueError where it is too short."""
+        return {span.name: span.view(self.buffer) for span in self._spans()}
+
+    def fingerprint(self) -> str:
+        """The fingerprint of a checkpoint of these tensors alone, the same on every device. ValueError as above.
+
+        That is the sha256 of a line a tensor, in the order of their names: a JSON list of name, dtype as in a
+        safetensors file, shape, and the sha256 of its bytes. It copies the buffer to the CPU and waits for that.
+        """
+        spans, whole = self._spans(), sha256()
+        data = memoryview(_bytes_of(self.buffer))
+        for span in sorted(spans, key=lambda span: span.name):
+            digest = sha256(data[span.offset : span.end]).hexdigest()
+            line = [span.name, stored_dtype(span.dtype), span.shape, digest]
+            whole.update(f"{json.dumps(line)}\n".encode("ascii"))
+        return whole.hexdigest()
+
+    def _spans(self) -> list[Span]:
+        described = zip(self.names, self.dtypes, self.shapes, self.offsets)
+        spans = [Span(*one) for one in described]
+        end = max((span.end for span in spans), default=0)
+        if self.buffer.numel() < end:
+            raise ValueError(
+                f"expected a buffer of {end} bytes, found {self.buffer.numel()}"
+            )
+        return spans
+
+
+class TensorBuckets(Feeding):
+    """A stream that yields buckets, which do not depend on how the tensors are batched, but on their order.
+
+    What one statement makes of one layer or expert lies in one bucket. Two buffers are used in turn: a bucket is valid
+    until, once the next one has come, the stream is asked for more. They are on the device of the tensor that is fed first.
+    """
+
+    def __init__(
+        self,
+        converter: Converter,
+        to: str,
+        config: Any,
+        mesh: Any,
+        rank: Any,
+        bucket_bytes: int,
+        max_pending: int | None,
+        allow_narrowing: bool,
+    ) -> None:
+        if type(bucket_bytes) is not int or bucket_bytes < 1:
+            raise ValueError(f"bucket_bytes: expected 1 or more, not {bucket_bytes!r}")
+        out = self._place_of
+        super().__init__(
+            converter, to, config, mesh, rank, out, max_pending, allow_narrowing
+        )
+        self._bucket_bytes = bucket_bytes
+        self._device: Any = None
+        self._buffers: list[Tensor] = []
+        self._turn = 0  # whose buffer is filled
+        self._spans: list[Span] = []  # what is in it
+        self._group: list[Transfer] | None = None  # what is made next
+        self._places: dict[str, Tensor] = {}  # and where
+
+    @property
+    def buffer_bytes(self) -> int:
+        """The bytes of the buffers: none before the first target, then one bucket, and two once that is full."""
+        return sum(buffer.nbytes for buffer in self._buffers)
+
+    @property
+    def most_bytes(self) -> int:
+        """No more bytes than these has the stream held at once: tensors that wait, and buffers."""
+        return self.most_pending + self.buffer_bytes
+
+    def feed(
+        self, name: str, tensor: Tensor | Sequence[Tensor], rank: Any = None
+    ) -> Iterator[Bucket]:
+        """Take a tensor of the source, as `feed` of `Stream` does; the buckets that are full, each made when it is asked for.
+
+        Raises what that does, and ConversionError for a group of targets that is larger than a bucket.
+        """
+        self._fed(name, tensor, rank)
+        return self._buckets()
+
+    def close(self) -> Iterator[Bucket]:
+        """End the stream; the buckets that are left. Raises ConversionError where a target misses something."""
+        self._closed()
+        return self._buckets(to_the_end=True)
+
+    def _take(self, source: Source, tensor: Tensor) -> None:
+        super()._take(source, tensor)
+        if self._device is None:
+            self._device = tensor.device
+
+    def _buckets(self, to_the_end: bool = False) -> Iterator[Bucket]:
+        """Fill buffers with the groups that are complete; each that is full is handed out before the other is touched."""
+        while (group := self._unmade()) is not None:
+            end = self._spans[-1].end if self._spans else 0
+            spans = _spans_of(group, end)
+            if spans and spans[-1].end > self._bucket_bytes:
+                self._check_size(group)
+                yield self._handed_out()
+                continue
+            self._places = {span.name: span.view(self._buffer()) for span in spans}
+            for _ in self._tensors_of(group):
+                pass
+            self._spans += spans
+            self._group = None
+        if to_the_end and self._spans:
+            yield self._handed_out()
+
+    def _unmade(self) -> list[Transfer] | None:
+        """The group that is made next, which stays that until it is made; None where there is none."""
+        if self._group is None:
+            self._group = self._next_group()
+        return self._group
+
+    def _check_size(self, group: list[Transfer]) -> None:
+        """ConversionError where a bucket does not hold a group."""
+        size, first = _spans_of(group, 0)[-1].end, group[0]
+        if size > self._bucket_bytes:
+            others = f" and {len(group) - 1} more" if len(group) > 1 else ""
+            raise ConversionError(
+                f"{first.name}{others}: expected at most the {self._bucket_bytes} bytes of a bucket, found {size}, which "
+                f"come in one bucket ({first.where}); bucket_bytes={size} is enough for them"
+            )
+
+    def _buffer(self) -> Tensor:
+        """The buffer that is filled."""
+        import torch
+
+        if self._turn == len(self._buffers):
+            buffer = torch.zeros(
+                self._bucket_bytes, dtype=torch.uint8, device=self._device or "cpu"
+            )
+            self._buffers.append(buffer)
+        return self._buffers[self._turn]
+
+    def _place_of(self, name: str, shape: Counts, dtype: Any) -> Tensor:
+        return self._places[name]
+
+    def _handed_out(self) -> Bucket:
+        """What has been filled; the other buffer is filled next."""
+        names, dtypes, shapes, offsets = zip(*self._spans)
+        buffer = self._buffer()[: self._spans[-1].end]
+        self._spans, self._turn = [], 1 - self._turn
+        return Bucket(names, dtypes, shapes, offsets, buffer)
+
+
+def _spans_of(group: Iterable[Transfer], end: int) -> list[Span]:
+    """Where the targets of a group lie in a buffer that is filled up to a byte."""
+    spans = []
+    for transfer in group:
+        offset = -(-end // BUCKET_ALIGNMENT) * BUCKET_ALIGNMENT
+        dtype = torch_dtype(transfer.dtype)
+        spans.append(Span(transfer.name, dtype, transfer.shape, offset))
+        end = spans[-1].end
+    return spans
+
+
+def _bytes_of(buffer: Tensor) -> bytearray:
+    """A copy of a buffer, on whatever device it is."""
+    import torch
+
+    data = bytearray(buffer.numel())
+    if data:
+        torch.frombuffer(data, dtype=torch.uint8).copy_(buffer)
+    return data
 
 
 # ---- runtime: Resharding: the layout with ranks, from one mesh to another one.
@@ -5241,30 +5520,6 @@ def check_known(what: str, names: Iterable[str], known: Collection[str]) -> None
 
 
 # ---- runtime: A tensor as it is stored: dtype, shape, and the place of its bytes.
-
-
-# By the name in a safetensors header: the bytes of an element, and what torch calls the dtype.
-STORED_DTYPES: dict[str, tuple[int, str]] = {
-    "BOOL": (1, "bool"),
-    "U8": (1, "uint8"),
-    "I8": (1, "int8"),
-    "F8_E4M3": (1, "float8_e4m3fn"),
-    "F8_E4M3FNUZ": (1, "float8_e4m3fnuz"),
-    "F8_E5M2": (1, "float8_e5m2"),
-    "F8_E5M2FNUZ": (1, "float8_e5m2fnuz"),
-    "F8_E8M0": (1, "float8_e8m0fnu"),
-    "U16": (2, "uint16"),
-    "I16": (2, "int16"),
-    "F16": (2, "float16"),
-    "BF16": (2, "bfloat16"),
-    "U32": (4, "uint32"),
-    "I32": (4, "int32"),
-    "F32": (4, "float32"),
-    "U64": (8, "uint64"),
-    "I64": (8, "int64"),
-    "F64": (8, "float64"),
-    "C64": (8, "complex64"),
-}
 
 
 class FileIdentity(NamedTuple):

@@ -13,9 +13,9 @@ from .fills import PIECE
 from .grid import Counts, dot
 from .narrowing import Narrowing, may_narrow
 from .recipe import Copy
-from .stored import STORED_DTYPES, item_size
+from .stored import item_size
 from .transfers import Transfer
-from .values import Change, compute
+from .values import STORED_DTYPES, Change, compute
 
 CAST_DTYPES = {"f32": "F32", "bf16": "BF16", "f16": "F16"}
 FLOATS = ("F64", "F32", "F16", "BF16")

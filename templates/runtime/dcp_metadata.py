@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from .errors import ConversionError
 from .nested_torch import is_known_name
 from .source_files import open_regular
-from .stored import STORED_DTYPES, FileIdentity
+from .stored import FileIdentity
 from .torch_pickle import Foreign, Foreigns, StateDict, are_numbers, read_pickle
+from .values import STORED_DTYPES
 
 METADATA_FILE = ".metadata"
 METADATA_LIMIT = 1 << 28  # bytes; a chunk takes 200 of them

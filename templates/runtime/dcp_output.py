@@ -21,10 +21,11 @@ from .output_files import (
 )
 from .pickling import PickledCall, PickledName, PickledObject, PickledPairs, make_pickle
 from .recipe import Copy
-from .stored import STORED_DTYPES, item_size
+from .stored import item_size
 from .stream import parts_within, touched
 from .torch_output import FOLDER, plain_records, tensor_pickle
 from .transfers import Transfer
+from .values import STORED_DTYPES
 from .zip_files import Archive, ZipClosing, ZipRecord, plan_archive
 
 MOST_IN_CHUNK = 1 << 26  # bytes, unless a row has more

@@ -21,7 +21,7 @@ from .plan import made_pairs
 from .shapes import Recipes, Shapes
 from .spelling import statements
 from .tails import Tails
-from .transfers import Transfers
+from .transfers import Transfer, Transfers
 from .variants import detected
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NamedTensor: TypeAlias = "tuple[str, Tensor]"
 
 
-class TensorStream:
+class Feeding:
     """A conversion whose source comes tensor by tensor. Nothing is shared between streams.
 
     `pending` is the bytes of the tensors that wait, `most_pending` the most that they have been.
@@ -63,6 +63,7 @@ class TensorStream:
         self.pending = self.most_pending = 0
         self._seen: set[Source] = set()
         self._waiting: dict[int, list[Source]] = {}
+        self._spent: list[Source] = []  # what the group that was asked for last reads
         self._ready = deque[int]()
 
     def _begin(self, items: list[Item]) -> None:
@@ -77,28 +78,16 @@ class TensorStream:
         self._tails = Tails(items, target, ranks, recipes)
         self._by_tail = {n: i for n, i in enumerate(items) if isinstance(i, Tail)}
 
-    def feed(
-        self, name: str, tensor: Tensor | Sequence[Tensor], rank: Any = None
-    ) -> Iterator[NamedTensor]:
-        """Take a tensor of the source; the targets that are complete with it, each made when it is asked for.
-
-        Where the source has several ranks, `rank` says whose it is; it may be a list, with a list of their tensors.
-        Of copies that several ranks hold one has to come, and they are not compared. Raises ConversionError for a
-        tensor that nothing reads, that comes again, that is not as the map says, or where more than `max_pending`
-        bytes wait.
-        """
+    def _fed(self, name: str, tensor: Tensor | Sequence[Tensor], rank: Any) -> None:
+        """Take what is given to `feed`."""
         for source, one in self._given(name, tensor, rank):
             self._take(source, one)
         self.most_pending = max(self.most_pending, self.pending)
         if self._max_pending is not None:
             self._check_pending(self._max_pending)
-        return self._outputs()
 
-    def close(self) -> Iterator[NamedTensor]:
-        """End the stream; the targets that did not need all that could have come, such as one with a default.
-
-        Raises ConversionError where a target misses something.
-        """
+    def _closed(self) -> None:
+        """Take it that no more is given."""
         missing: list[Source] = []
         for number in self._awaited.open_numbers():
             lacks = self._awaited.lacks(number, at_end=True)
@@ -111,7 +100,6 @@ class TensorStream:
             raise ConversionError(
                 f"{missing[0]}: missing when the stream was closed{others}; {self.pending} bytes wait for it"
             )
-        return self._outputs()
 
     def _given(
         self, name: str, tensor: Tensor | Sequence[Tensor], rank: Any
@@ -185,17 +173,23 @@ class TensorStream:
                 f"more than the {most} of max_pending"
             )
 
-    def _outputs(self) -> Iterator[NamedTensor]:
-        """The targets that are complete, and first of all those that need no source."""
-        while self._made:
-            yield from self._tensors_of(self._made.pop(0).group)
-        while self._ready:
-            number = self._ready.popleft()
-            yield from self._converted(number)
-            for rank, name in self._waiting.pop(number, ()):
-                self.pending -= self._found[rank].pop(name).nbytes
+    def _next_group(self) -> list[Transfer] | None:
+        """The targets of the next group that is complete, first of all of those that need no source; None: there is none.
 
-    def _converted(self, number: int) -> Iterator[NamedTensor]:
+        What the group before has read is given up.
+        """
+        for rank, name in self._spent:
+            self.pending -= self._found[rank].pop(name).nbytes
+        self._spent = []
+        if self._made:
+            return self._targets_of(self._made.pop(0).group)
+        if not self._ready:
+            return None
+        transfers = self._converted(self._ready[0])  # where that is refused, it stays
+        self._spent = self._waiting.pop(self._ready.popleft(), [])
+        return transfers
+
+    def _converted(self, number: int) -> list[Transfer]:
         """The targets of a statement whose sources are there, once these are checked."""
         item = self._awaited.items[number]
         group = item.group if isinstance(item, Make) else item
@@ -204,13 +198,17 @@ class TensorStream:
         (checked,) = check_sources([group], self._source, holders, findings)
         check_ties(self._found, findings.ties)
         if isinstance(item, Group):
-            yield from self._tensors_of(checked.group)
-            return
+            return self._targets_of(checked.group)
         for pair in made_pairs(self._found, item, checked.group, self._transfers()):
             check_made_values(self._found, *pair)
+        return []
 
-    def _tensors_of(self, group: Group) -> Iterator[NamedTensor]:
-        for transfer in self._transfers().of_group(group, self._target, self._rank):
+    def _targets_of(self, group: Group) -> list[Transfer]:
+        return list(self._transfers().of_group(group, self._target, self._rank))
+
+    def _tensors_of(self, transfers: list[Transfer]) -> Iterator[NamedTensor]:
+        """The targets of a group, in order."""
+        for transfer in transfers:
             made = make_tensor(transfer, self._found, self._out, self._allow_narrowing)
             yield transfer.name, made
 
@@ -223,3 +221,32 @@ class TensorStream:
     def _statements(self, shapes: Shapes) -> list[Item]:
         """The statements of the map, with the sizes that these shapes say."""
         return list(statements(self._converter, self._config, self._mesh, shapes))
+
+
+class TensorStream(Feeding):
+    """A stream that yields the targets one by one."""
+
+    def feed(
+        self, name: str, tensor: Tensor | Sequence[Tensor], rank: Any = None
+    ) -> Iterator[NamedTensor]:
+        """Take a tensor of the source; the targets that are complete with it, each made when it is asked for.
+
+        Where the source has several ranks, `rank` says whose it is; it may be a list, with a list of their tensors.
+        Of copies that several ranks hold one has to come, and they are not compared. Raises ConversionError for a
+        tensor that nothing reads, that comes again, that is not as the map says, or where more than `max_pending`
+        bytes wait.
+        """
+        self._fed(name, tensor, rank)
+        return self._outputs()
+
+    def close(self) -> Iterator[NamedTensor]:
+        """End the stream; the targets that did not need all that could have come, such as one with a default.
+
+        Raises ConversionError where a target misses something.
+        """
+        self._closed()
+        return self._outputs()
+
+    def _outputs(self) -> Iterator[NamedTensor]:
+        while (transfers := self._next_group()) is not None:
+            yield from self._tensors_of(transfers)

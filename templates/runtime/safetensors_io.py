@@ -16,8 +16,9 @@ from typing import Any
 from .errors import ConversionError
 from .plain_header import FAR, bytes_spanned, plain_tensors
 from .source_files import changed_meanwhile, check_is_fetched, open_regular
-from .stored import STORED_DTYPES, FileIdentity, StoredTensor, item_size
+from .stored import FileIdentity, StoredTensor, item_size
 from .strict_json import parse_object
+from .values import STORED_DTYPES
 
 HEADER_LIMIT = 100_000_000  # bytes, what the readers of safetensors accept
 PAGE = 4096  # bytes; data and chunks of a written file start at a multiple of it

@@ -9,28 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-# By the name in a safetensors header: the bytes of an element, and what torch calls the dtype.
-STORED_DTYPES: dict[str, tuple[int, str]] = {
-    "BOOL": (1, "bool"),
-    "U8": (1, "uint8"),
-    "I8": (1, "int8"),
-    "F8_E4M3": (1, "float8_e4m3fn"),
-    "F8_E4M3FNUZ": (1, "float8_e4m3fnuz"),
-    "F8_E5M2": (1, "float8_e5m2"),
-    "F8_E5M2FNUZ": (1, "float8_e5m2fnuz"),
-    "F8_E8M0": (1, "float8_e8m0fnu"),
-    "U16": (2, "uint16"),
-    "I16": (2, "int16"),
-    "F16": (2, "float16"),
-    "BF16": (2, "bfloat16"),
-    "U32": (4, "uint32"),
-    "I32": (4, "int32"),
-    "F32": (4, "float32"),
-    "U64": (8, "uint64"),
-    "I64": (8, "int64"),
-    "F64": (8, "float64"),
-    "C64": (8, "complex64"),
-}
+from .values import STORED_DTYPES
 
 
 class FileIdentity(NamedTuple):

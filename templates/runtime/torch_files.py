@@ -16,9 +16,10 @@ from .plain_header import bytes_spanned
 from .safetensors_io import check_unicode
 from .source_files import check_is_fetched, open_regular
 from .sources import SourceReader
-from .stored import STORED_DTYPES, FileIdentity, StoredTensor, item_size
+from .stored import FileIdentity, StoredTensor, item_size
 from .strided import StridedBlock, copy_block
 from .torch_pickle import StateDict, TorchStorage, TorchView, are_numbers, read_pickle
+from .values import STORED_DTYPES
 
 PICKLE_LIMIT = 1 << 25  # bytes; 120,000 tensors take as many
 

@@ -8,9 +8,10 @@ from typing import Any
 from .nested_torch import models_of, read_nested_file
 from .output_files import Blocks, OutputFile, dtype_in_file, output_tensor
 from .pickling import PickledCall, PickledName, PickledRecord, make_pickle
-from .stored import STORED_DTYPES, item_size
+from .stored import item_size
 from .torch_pickle import STORAGES
 from .transfers import Transfer
+from .values import STORED_DTYPES
 from .zip_files import ZipClosing, ZipRecord, plain_record, plan_archive
 
 FOLDER = "archive"  # the folder of a zip file that has all of its records

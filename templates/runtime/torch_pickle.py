@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .stored import STORED_DTYPES
+from .values import STORED_DTYPES
 
 # What torch calls the dtypes: of a tensor, and of the storage that it is a view of.
 DTYPES = {f"torch.{spelled}": dtype for dtype, (_, spelled) in STORED_DTYPES.items()}

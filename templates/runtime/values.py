@@ -28,6 +28,29 @@ FLOAT_DTYPES = {
 }
 MADE_DTYPES = {"U8": "uint8", "BOOL": "bool"}
 MADE_DTYPES |= FLOAT_DTYPES | {f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)}
+# Those of safetensors whose elements are whole bytes, by the name in a header: the bytes of an element, and what torch
+# calls the dtype.
+STORED_DTYPES: dict[str, tuple[int, str]] = {
+    "BOOL": (1, "bool"),
+    "U8": (1, "uint8"),
+    "I8": (1, "int8"),
+    "F8_E4M3": (1, "float8_e4m3fn"),
+    "F8_E4M3FNUZ": (1, "float8_e4m3fnuz"),
+    "F8_E5M2": (1, "float8_e5m2"),
+    "F8_E5M2FNUZ": (1, "float8_e5m2fnuz"),
+    "F8_E8M0": (1, "float8_e8m0fnu"),
+    "U16": (2, "uint16"),
+    "I16": (2, "int16"),
+    "F16": (2, "float16"),
+    "BF16": (2, "bfloat16"),
+    "U32": (4, "uint32"),
+    "I32": (4, "int32"),
+    "F32": (4, "float32"),
+    "U64": (8, "uint64"),
+    "I64": (8, "int64"),
+    "F64": (8, "float64"),
+    "C64": (8, "complex64"),
+}
 
 
 class Step(NamedTuple):
@@ -192,6 +215,12 @@ def _is_nothing(step: Step) -> bool:
 def dtype_code(dtype: Any) -> str:
     """A dtype as a safetensors header names it; one of torch that is neither computed with nor made as torch does."""
     codes = {f"torch.{name}": code for code, name in MADE_DTYPES.items()}
+    return codes.get(str(dtype), str(dtype))
+
+
+def stored_dtype(dtype: Any) -> str:
+    """A dtype of torch as a safetensors header names it; one that none has as torch does."""
+    codes = {f"torch.{name}": code for code, (_, name) in STORED_DTYPES.items()}
     return codes.get(str(dtype), str(dtype))
 
 

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mapc.templates.runtime.errors import ConversionError
 from mapc.templates.runtime.sources import SourceReader
-from mapc.templates.runtime.stored import STORED_DTYPES, StoredTensor
+from mapc.templates.runtime.stored import StoredTensor
 from mapc.templates.runtime.torch_files import read_torch_file
+from mapc.templates.runtime.values import STORED_DTYPES
 
 from ..runtime.files import coded
 from .pickles import archive, records_of

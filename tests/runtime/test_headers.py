@@ -11,7 +11,8 @@ import pytest
 from mapc.templates.runtime.errors import ConversionError
 from mapc.templates.runtime.safetensors_io import HEADER_LIMIT, make_header, read_header
 from mapc.templates.runtime.source_files import identity_of
-from mapc.templates.runtime.stored import STORED_DTYPES, StoredTensor
+from mapc.templates.runtime.stored import StoredTensor
+from mapc.templates.runtime.values import STORED_DTYPES
 from safetensors.torch import load_file, save_file
 
 from .files import coded, with_header

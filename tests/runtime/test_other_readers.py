@@ -20,7 +20,8 @@ from mapc.templates.runtime.errors import ConversionError
 from mapc.templates.runtime.plain_header import plain_tensors
 from mapc.templates.runtime.safetensors_io import read_header
 from mapc.templates.runtime.source_files import identity_of
-from mapc.templates.runtime.stored import STORED_DTYPES, FileIdentity, StoredTensor
+from mapc.templates.runtime.stored import FileIdentity, StoredTensor
+from mapc.templates.runtime.values import STORED_DTYPES
 from safetensors import SafetensorError, deserialize, safe_open
 
 from .files import with_header

@@ -15,8 +15,8 @@ import pytest
 import torch
 from mapc.templates.runtime.errors import ConversionError
 from mapc.templates.runtime.sources import SourceReader
-from mapc.templates.runtime.stored import STORED_DTYPES
 from mapc.templates.runtime.torch_files import held_memory, read_torch_file
+from mapc.templates.runtime.values import STORED_DTYPES
 
 from .files import Stored, files_of, read
 from .toy import load_toy
