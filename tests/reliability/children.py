@@ -58,9 +58,10 @@ def write_converter(path: Path) -> Path:
     return path
 
 
+PARTIAL = ".mcore.mapc-partial"
 # What else a run may have beside the target, and what stands there before it is overwritten: one file of the old target
 # is as long as that of the new one.
-BESIDE = {".mcore.mapc-partial", ".mcore.mapc-lock", ".mcore.mapc-replaced"}
+BESIDE = {PARTIAL, ".mcore.mapc-lock", ".mcore.mapc-replaced"}
 RANK = "mp_rank_00_000/model.safetensors"
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..runtime.files import WIDTHS, Stored
 
@@ -119,3 +120,13 @@ def write_torch(path: Path, tensors: Mapping[str, Stored]) -> Path:
     """A file of tensors as torch.save writes it."""
     path.write_bytes(archive(records_of(tensors)))
     return path
+
+
+class Code:
+    """Pickled as a call of a function."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call

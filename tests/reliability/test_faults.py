@@ -2,60 +2,31 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 from typing import Any, NamedTuple
 
 import pytest
-from mapc.templates.runtime.account import Account
-from mapc.templates.runtime.errors import ConversionError
-from mapc.templates.runtime.lock import locked
-from mapc.templates.runtime.workers import Meter, run_threads
 
 from ..runtime.toy import load_toy
 from ..runtime.toy_checkpoint import write_hf
 from .breaking import only
 from .children import (
     MESH,
-    PHASES,
+    PARTIAL,
+    RANK,
     Ended,
     Place,
     content,
     convert,
     convert_here,
     end,
-    new_place,
     start,
-    steps_in,
 )
 from .commands import run_apart
 from .faulty import NOT_PERMITTED
-
-RANK = "mp_rank_00_000/model.safetensors"
-PARTIAL = ".mcore.mapc-partial"
-
-
-@pytest.fixture(scope="module")
-def all_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    place = new_place(tmp_path_factory.mktemp("faults"))
-    yield place
-    shutil.rmtree(place.folder)
-
-
-@pytest.fixture
-def place(all_tests: Place) -> Place:
-    """A folder with nothing but the source."""
-    all_tests.set_up(overwrite=False)
-    return all_tests
 
 
 class Fault(NamedTuple):
@@ -276,249 +247,3 @@ def test_no_permission(place: Place) -> None:
         for parent, mode in zip(parents, modes):
             parent.chmod(mode)
     assert os.listdir(place.folder) == ["hf"]
-
-
-# ---- signals
-
-
-def test_calls_that_are_interrupted(place: Place) -> None:
-    ended = convert(place, {"alarm": 0.0005}, "--quiet", "--verify")
-    assert ended == Ended(0, "", "", ())
-    assert place.check() == "whole"
-
-
-ENDS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}
-
-
-def signalled(place: Place, count: int) -> None:
-    """Signals at steps that are drawn, most of them followed by more while the run cleans up."""
-    random, seen = Random(count), set()
-    steps: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for number in range(count):
-        overwrite, resumed = number % 2 == 1, number // 2 % 2 == 1
-        arguments = ("--overwrite",) * overwrite + ("--resume",) * resumed
-        arguments += ("--threads", str(1 + number // 4 % 2))
-        fault = {"told": True, "exchange": number % 5 != 4}
-        kind = (*arguments, str(number % 5 != 4))
-        if kind not in steps:
-            place.set_up(overwrite)
-            ended = convert(place, fault, *arguments)
-            assert (ended.code, ended.err) == (0, "")
-            steps[kind] = ended.steps
-        first = random.choice(list(ENDS))
-        at = random.choice(steps_in(PHASES[number % 3], steps[kind][:-1]))
-        signals = {at: first}
-        for more in range(at + 1, at + 1 + random.randrange(4)):
-            signals[more] = random.choice(list(ENDS))
-        place.set_up(overwrite)
-        ended = convert(place, fault | {"signals": signals}, *arguments)
-        state = place.check(overwrite)
-        seen.add((state, resumed))
-        left = "--resume goes on" if resumed else "nothing is left behind"
-        told = (signals, ended.steps[at:])
-        ends = {
-            (code, f"error: {word}, {left}\n")
-            for code, word in (ENDS[number] for number in signals.values())
-        }
-        assert (ended.code, ended.err) in ends, told
-        names = {"hf", *(["mcore"] if state != "none" else [])}
-        assert (
-            set(os.listdir(place.folder)) - ({PARTIAL} if resumed else set()) == names
-        )
-        assert state != "none" or not overwrite, told
-        if state == "none" or overwrite:
-            assert convert_here(place.folder, "--quiet", *arguments) == (0, "")
-        assert place.check() == "whole"
-        assert sorted(os.listdir(place.folder)) == ["hf", "mcore"]
-    assert {state for state, _ in seen} == {"none", "old", "whole"}, seen
-
-
-def test_signals(place: Place) -> None:
-    signalled(place, 15)
-
-
-@pytest.mark.long
-def test_many_signals(place: Place) -> None:
-    signalled(place, 200)
-
-
-def test_a_signal_while_the_lock_is_taken(place: Place) -> None:
-    """It comes when the lock is there and can be given back."""
-    at = convert(place, {"told": True, "slow": 0}).steps.index("fcntl.flock")
-    place.set_up(overwrite=False)
-    fault = {"told": True, "signals": {at: signal.SIGTERM}}
-    assert convert(place, fault).code == 143
-    assert os.listdir(place.folder) == ["hf"]
-
-
-def test_a_signal_while_a_failed_run_cleans_up(place: Place) -> None:
-    fault: dict[str, Any] = {"told": True, "limit": 1_000_000, "reserve": False}
-    steps = convert(place, fault).steps
-    at = next(n for n, step in enumerate(steps) if step.startswith("os.remove"))
-    assert "lock" not in steps[at]
-    ended = convert(place, fault | {"signals": {at: signal.SIGINT}})
-    assert ended.code == 130
-    assert ended.err == "error: interrupted, nothing is left behind\n"
-    assert os.listdir(place.folder) == ["hf"]
-
-
-def test_threads_have_ended_after_an_interrupt() -> None:
-    """The interrupt comes while the main thread waits for another one, which goes on for a while."""
-    main, events = threading.main_thread(), []
-
-    def work() -> None:
-        if threading.current_thread() is not main:
-            time.sleep(0.1)
-            events.append("interrupt")
-            signal.pthread_kill(main.ident or 0, signal.SIGINT)
-            time.sleep(0.2)
-            events.append("end")
-
-    with pytest.raises(KeyboardInterrupt):
-        run_threads(work, 2, Meter(1, None, Account()))
-    assert events == ["interrupt", "end"]
-
-
-def test_handlers_are_put_back(place: Place) -> None:
-    before = [signal.getsignal(number) for number in ENDS]
-    assert before == [signal.default_int_handler, signal.SIG_DFL]
-    assert convert_here(place.folder, "--plan", "--quiet")[0] == 0
-    assert [signal.getsignal(number) for number in ENDS] == before
-
-
-def test_what_the_caller_has_set_stays(place: Place) -> None:
-    """Where SIGTERM is ignored, as by nohup, it does not end a run."""
-    fault = {"told": True, "signals": {9: signal.SIGTERM}}
-    try:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        ended = convert(place, fault, "--quiet")
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    assert (ended.code, ended.err) == (0, "")
-
-
-def test_in_another_thread(place: Place) -> None:
-    """Handlers can be set in the main thread only; the command line works in others as well."""
-    codes: list[Any] = []
-    arguments = (place.folder, "--quiet")
-    thread = threading.Thread(target=lambda: codes.append(convert_here(*arguments)))
-    thread.start()
-    thread.join()
-    assert codes == [(0, "")]
-
-
-# ---- several runs
-
-
-@pytest.mark.parametrize(
-    "arguments", [(), ("--resume",), ("--overwrite",), ("--plan",)]
-)
-def test_two_runs_at_once(place: Place, arguments: tuple[str, ...]) -> None:
-    process = start(place, {"told": True, "slow": 0.01}, *place.command(), "--quiet")
-    assert process.stderr is not None
-    assert any("write" in line for line in process.stderr)
-    ended = convert(place, {}, *arguments)
-    assert (ended.code, ended.out) == (1, "")
-    assert ended.err == (
-        f"error: {place.folder}/mcore: expected no other run that writes there, found one; "
-        "wait until it has ended, or choose another directory\n"
-    )
-    ended = end(process)
-    assert (ended.code, ended.err) == (0, "")
-    assert place.check() == "whole"
-    assert sorted(os.listdir(place.folder)) == ["hf", "mcore"]
-
-
-def test_a_lock_that_is_given_back_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever has opened the file before its holder removes it does not hold the lock: there is another file then."""
-    path, flock = tmp_path / "lock", fcntl.flock
-    calls = iter([path.unlink])
-
-    def remove_first(descriptor: int, how: int) -> None:
-        for remove in calls:
-            remove()
-        flock(descriptor, how)
-
-    monkeypatch.setattr(fcntl, "flock", remove_first)
-    with (
-        locked(str(path), "target"),
-        pytest.raises(ConversionError),
-        locked(str(path), "target"),
-    ):
-        pass
-    assert not path.exists()
-
-
-def test_many_runs_at_once(place: Place) -> None:
-    """Whoever comes first makes the target; each of the others does so later, or is refused."""
-    for overwrite in (False, True):
-        place.set_up(overwrite)
-        command = (*place.command(), "--quiet", *["--overwrite"] * overwrite)
-        runs = [start(place, {"slow": 0.001}, *command) for _ in range(6)]
-        codes = [end(run).code for run in runs]
-        assert set(codes) <= {0, 1} and 0 in codes
-        assert place.check() == "whole"
-        assert sorted(os.listdir(place.folder)) == ["hf", "mcore"]
-
-
-def test_the_target_is_never_absent(place: Place) -> None:
-    """While it is overwritten there is always a whole checkpoint under its name."""
-    place.set_up(overwrite=True)
-    path, seen, absent = place.folder / "mcore/config.json", set(), 0
-    fault = {"slow": 0.003}
-    process = start(place, fault, *place.command(), "--overwrite", "--quiet")
-    while process.poll() is None:
-        try:
-            seen.add(path.read_bytes())
-        except FileNotFoundError:
-            absent += 1
-    assert (end(process).code, absent, len(seen)) == (0, 0, 2)
-
-
-# ---- what is on the disk
-
-
-def test_fsync(place: Place) -> None:
-    """Everything reaches the disk before the target has its name, the name before the old target goes."""
-    place.set_up(overwrite=True)
-    ended = convert(place, {"told": True}, "--fsync", "--overwrite", "--quiet")
-    assert ended.code == 0
-    synced = [step[5:] for step in ended.steps if step.startswith("sync ")]
-    files = {f"{PARTIAL}/{name}" for name in os.listdir(place.folder / "mcore")}
-    ranks = ("mp_rank_00_000", "mp_rank_01_000")
-    files |= {f"{PARTIAL}/{rank}/model.safetensors" for rank in ranks}
-    assert set(synced[:-2]) == files
-    assert synced[-2:] == [PARTIAL, "."]
-    order = [ended.steps.index(f"sync {PARTIAL}"), ended.steps.index("exchange 2")]
-    order += [ended.steps.index("exchanged 2"), ended.steps.index("sync .")]
-    removed = [n for n, step in enumerate(ended.steps) if step.startswith("os.remove")]
-    assert order == sorted(order) and min(removed) > order[-1]
-    ended = convert(place, {"told": True}, "--overwrite", "--quiet")
-    assert not any(step.startswith("sync ") for step in ended.steps)
-
-
-# ---- one folder under two names
-
-
-def test_a_source_under_another_name(place: Place) -> None:
-    """The target is the source, mounted at a second place: overwriting it would remove the source."""
-    other = place.folder / "other"
-    other.mkdir()
-    fault = {"mount": ["--bind", str(place.folder / "hf"), str(other)]}
-    try:
-        command = ("to-mcore", "hf", "other", *MESH, "--overwrite")
-        same = end(start(place, fault, *command))
-        inside = end(start(place, fault, "to-mcore", "hf", "other/below", *MESH))
-    finally:
-        other.rmdir()
-    if same.code == NOT_PERMITTED:
-        pytest.skip("nothing can be mounted here")
-    for name, ended in (("other", same), ("other/below", inside)):
-        assert ended.code == 1
-        assert ended.err == (
-            f"error: {place.folder}/{name}: expected a target apart from the source, "
-            f"found {place.folder}/hf in one line with it; choose another directory\n"
-        )
-    assert content(place.folder / "hf") == place.source

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
 from random import Random
 from typing import Any, NamedTuple
 
@@ -26,20 +24,12 @@ from .children import (
     convert,
     convert_here,
     end,
-    new_place,
     phase_of,
     start,
     steps_in,
 )
 
 SLOW = 0.004  # seconds that a step takes longer where the moment is chosen by time
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    made = new_place(tmp_path_factory.mktemp("killed"))
-    yield made
-    shutil.rmtree(made.folder)
 
 
 class Run(NamedTuple):

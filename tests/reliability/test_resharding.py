@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ..runtime import test_torch_ranks
+from ..runtime import states
 from ..runtime.files import coded, read, write
 from ..runtime.toy import load, load_toy
 from ..runtime.toy_checkpoint import (
@@ -202,11 +202,9 @@ def test_any_format(
     here: int, there: int, forms: tuple[str, str], tmp_path: Path
 ) -> None:
     """Experts, tails and what is left behind, from one format to another."""
-    m, source = test_torch_ranks.states(), tmp_path / "hf"
-    test_torch_ranks.write_whole(source)
-    one, other = (
-        test_torch_ranks.settings(test_torch_ranks.MESHES[n][0]) for n in (here, there)
-    )
+    m, source = states.states(), tmp_path / "hf"
+    states.write_whole(source)
+    one, other = (states.settings(states.MESHES[n][0]) for n in (here, there))
     m.convert_checkpoint(source, tmp_path / "here", form=forms[0], **one)
     m.convert_checkpoint(source, tmp_path / "expected", form=forms[1], **other)
     m.reshard_checkpoint(

@@ -11,17 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from .children import RANK, Place, content, convert_here, new_place
+from .children import PARTIAL, RANK, Place, content, convert_here
 
-PARTIAL = ".mcore.mapc-partial"
 CHUNK = 768 << 10  # bytes that are compared at once
-
-
-@pytest.fixture(scope="module")
-def all_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    place = new_place(tmp_path_factory.mktemp("resumed"))
-    yield place
-    shutil.rmtree(place.folder)
 
 
 @pytest.fixture
