@@ -7,7 +7,7 @@ a case is, its own meta.json or config.json says.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -82,11 +82,17 @@ def write(module: ModuleType, layout: str, config: Any) -> dict[str, Any]:
     return getattr(config, f"to_{layout}")()
 
 
-def every_pair() -> list[Any]:
-    """All recorded conversions as parameters of a test; one skipped parameter where there is none."""
+def has_both_configs(pair: Pair) -> bool:
+    """Whether both sides of the conversion were recorded with their configs."""
+    return pair.source_config is not None and pair.target_config is not None
+
+
+def every_pair(that: Callable[[Pair], bool] | None = None) -> list[Any]:
+    """The recorded conversions that match, as parameters of a test; one skipped parameter where there is none."""
     found = [
         pytest.param(pair, id=pair.case.path.name)
         for pair in (*_olmo(), *_cerebras(), *_modules())
+        if that is None or that(pair)
     ]
     reason = "no recorded case of OLMo-core, Cerebras or transformers (MAPC_ORACLE_DIR names their folder)"
     return found or [

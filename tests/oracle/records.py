@@ -83,6 +83,14 @@ def cases(*patterns: str, that: Callable[[Case], bool] | None = None) -> list[An
     return [pytest.param(None, id="missing", marks=pytest.mark.skip(reason=reason))]
 
 
+def beside(value: str, found: list[Any]) -> list[Any]:
+    """These cases with another parameter beside each."""
+    return [
+        pytest.param(*one.values, value, id=f"{one.id}-{value}", marks=one.marks)
+        for one in found
+    ]
+
+
 def assert_same(
     found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]
 ) -> None:

@@ -8,8 +8,8 @@ from .megatron import (
     OPTIONS,
     configured,
     converter,
-    either_config,
     every_case,
+    every_config,
     mesh_of,
     options,
     ranks_of,
@@ -38,8 +38,7 @@ def test_config_of_either_side(case: Case) -> None:
     assert {key: back.get(key) for key in mcore} == mcore
 
 
-@every_case
-@either_config
+@every_config
 def test_expected_names_and_shapes(case: Case, start: str) -> None:
     module, config = converter(case), configured(case, start, variant(case))
     mesh = mesh_of(module, case)
@@ -50,8 +49,7 @@ def test_expected_names_and_shapes(case: Case, start: str) -> None:
         assert {name: shape for name, (shape, _) in local.items()} == shapes(recorded)
 
 
-@every_case
-@either_config
+@every_config
 def test_to_mcore_at_every_rank(case: Case, start: str) -> None:
     module, config = converter(case), configured(case, start, variant(case))
     mesh, recorded = mesh_of(module, case), ranks_of(module, case)
@@ -60,8 +58,7 @@ def test_to_mcore_at_every_rank(case: Case, start: str) -> None:
         assert_same(once(module.to_mcore(case.source, config, mesh, rank)), expected)
 
 
-@every_case
-@either_config
+@every_config
 def test_to_hf_from_every_rank(case: Case, start: str) -> None:
     """The names tell how the norms are stored, so the config need not."""
     module, config = converter(case), configured(case, start, {})

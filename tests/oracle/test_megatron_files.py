@@ -7,16 +7,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pytest
 from safetensors.torch import load_file, save_file
 
 from .megatron import (
     converter,
     every_case,
+    every_whole_case,
     mesh_of,
     options,
     ranks_of,
-    recorded_whole,
     variant,
 )
 from .records import Case, Tensors, assert_same
@@ -46,11 +45,9 @@ def test_out_and_back(case: Case, tmp_path: Path) -> None:
     assert read_config(back) == config
 
 
-@every_case
+@every_whole_case
 def test_from_recorded_ranks(case: Case, tmp_path: Path) -> None:
     """From what Megatron wrote to transformers; back without options, since its own config said them once."""
-    if not recorded_whole(case):
-        pytest.skip("the target's config was not recorded")
     module = converter(case)
     ranks, hf, again = (tmp_path / name for name in ("ranks", "hf", "again"))
     recorded, config = by_file(module, case), case.json("config_dst.json")
