@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,16 @@ from safetensors.torch import load_file, save_file
 from torch.distributed import checkpoint as dcp
 from torch.distributed.checkpoint import planner
 
-from .chunks import beside, chunks, grid, halves, stacked, write_chunks, write_whole
+from .chunks import (
+    Place,
+    beside,
+    chunks,
+    grid,
+    halves,
+    stacked,
+    write_chunks,
+    write_whole,
+)
 from .files import files_of
 from .states import same
 
@@ -101,6 +111,46 @@ def test_what_torch_wrote_is_read(tmp_path: Path) -> None:
     assert same(
         load_file(tmp_path / "back/model.safetensors"),
         load_file(tmp_path / "hf/model.safetensors"),
+    )
+
+
+def ranges(name: str, shape: tuple[int, ...]) -> list[Place]:
+    """Of the optimizer: ranges of the elements of a block, those of each data-parallel rank; else one chunk."""
+    if "optimizer" not in name:
+        return [((0,) * len(shape), shape)]
+    blocks = list(product(*map(range, shape[:-1])))
+    return [
+        ((*at, first), (*(1 for _ in at), size))
+        for at in blocks
+        for first, size in ((0, 29), (29, shape[-1] - 29))
+    ]
+
+
+def test_flattened_ranges(tmp_path: Path) -> None:
+    """Earlier versions of Megatron-Core wrote those of the optimizer so: by block of a rank, and the elements of each in a row.
+
+    A tensor of the model is none of them, and is not put together from what might be one: its shape is another.
+    """
+    write_whole(tmp_path / "hf")
+    tensors = stacked(tmp_path / "hf")
+    name = "decoder.layers.turned.weight"
+    blocks = tensors[name].view(3, 7, 2, 5).transpose(1, 2).reshape(3, 1, 2, 35)
+    state = {f"optimizer.state.exp_avg.{name}": blocks.float()}
+    write_chunks(tmp_path / "dist", tensors | state, ranges)
+    like = {each: torch.zeros_like(tensor) for each, tensor in state.items()}
+    dcp.load(like, checkpoint_id=tmp_path / "dist")
+    assert same(like, state)
+    chunks().convert_checkpoint(tmp_path / "dist", tmp_path / "back", to="hf")
+    assert same(
+        load_file(tmp_path / "back/model.safetensors"),
+        load_file(tmp_path / "hf/model.safetensors"),
+    )
+    write_chunks(tmp_path / "flat", tensors | {name: blocks}, ranges)
+    with pytest.raises(chunks().ConversionError) as error:
+        chunks().convert_checkpoint(tmp_path / "flat", tmp_path / "never", to="hf")
+    assert str(error.value) == (
+        f"{tmp_path}/flat/.metadata: {name} [i e f]: expected [3, 7, 10] (f=10 e=7 i=3), found [3, 1, 2, 35] "
+        "(chunks.map:27)"
     )
 
 
