@@ -5490,6 +5490,11 @@ class Bucket(NamedTuple):
     offsets: tuple[int, ...]
     buffer: Tensor
 
+    @property
+    def end(self) -> int:
+        """The byte behind the last tensor: so many are sent."""
+        return max((span.end for span in self._described()), default=0)
+
     def tensors(self) -> dict[str, Tensor]:
         """The tensors by name: views of the buffer. ValueError where it is too short."""
         return {span.name: span.view(self.buffer) for span in self._spans()}
@@ -5501,7 +5506,7 @@ class Bucket(NamedTuple):
         safetensors file, shape, and the sha256 of its bytes. It copies the buffer to the CPU and waits for that.
         """
         spans, whole = self._spans(), sha256()
-        data = memoryview(_bytes_of(self.buffer))
+        data = memoryview(_bytes_of(self.buffer[: self.end]))
         for span in sorted(spans, key=lambda span: span.name):
             digest = sha256(data[span.offset : span.end]).hexdigest()
             line = [span.name, stored_dtype(span.dtype), span.shape, digest]
@@ -5509,14 +5514,16 @@ class Bucket(NamedTuple):
         return whole.hexdigest()
 
     def _spans(self) -> list[Span]:
-        described = zip(self.names, self.dtypes, self.shapes, self.offsets)
-        spans = [Span(*one) for one in described]
-        end = max((span.end for span in spans), default=0)
-        if self.buffer.numel() < end:
+        """Where each tensor lies, all of it within the buffer."""
+        if self.buffer.numel() < self.end:
             raise ValueError(
-                f"expected a buffer of {end} bytes, found {self.buffer.numel()}"
+                f"expected a buffer of {self.end} bytes, found {self.buffer.numel()}"
             )
-        return spans
+        return self._described()
+
+    def _described(self) -> list[Span]:
+        described = zip(self.names, self.dtypes, self.shapes, self.offsets)
+        return [Span(*one) for one in described]
 
 
 class TensorBuckets(Feeding):

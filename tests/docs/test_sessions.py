@@ -1,7 +1,7 @@
 """The commands and the Python of a document run from its top to its end, in one folder, as a reader would type them.
 
-Beside the checkpoints in `hf/`, `otter/` and `trained/` there is nothing but what the document itself makes; a whole
-map that it shows stands there under its name.
+Beside the checkpoints in `hf/`, `otter/` and `trained/` there is nothing but what the document itself makes, and the
+script of its name that stands beside it; a whole map that it shows stands there under its name.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ def test_a_reader_sees_what_is_shown(
 ) -> None:
     shutil.copytree(checkpoint, tmp_path / "hf")
     write_otter(tmp_path)
+    if (script := document.with_suffix(".py")).exists():
+        shutil.copy(script, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "llama_hf_mcore", raising=False)
