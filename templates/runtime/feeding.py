@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .awaiting import Awaited, read_by
+from .batches import make_tensors
 from .checks import Findings, Source, check_sources, leftover
 from .errors import ConversionError
 from .layouts import Converter
+from .making import Out
 from .mapping import Drop, Group, Item, Make, Tail
-from .memory import Out, check_made_values, check_ties, make_tensor, one_rank
+from .memory import check_made_values, check_ties, one_rank
 from .patterns import Patterns
 from .plan import made_pairs
 from .shapes import Recipes, Shapes
@@ -208,9 +210,7 @@ class Feeding:
 
     def _tensors_of(self, transfers: list[Transfer]) -> Iterator[NamedTensor]:
         """The targets of a group, in order."""
-        for transfer in transfers:
-            made = make_tensor(transfer, self._found, self._out, self._allow_narrowing)
-            yield transfer.name, made
+        return make_tensors(transfers, self._found, self._out, self._allow_narrowing)
 
     def _transfers(self) -> Transfers:
         holders = self._awaited.holders

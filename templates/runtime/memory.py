@@ -1,25 +1,21 @@
-"""The memory executor: tensors in, tensors out, one target alive at a time."""
+"""The memory executor: tensors in, tensors out, one target alive at a time, or a batch of them on a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from math import prod
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
+from .batches import make_tensors
 from .checks import Source
 from .errors import ConversionError
-from .grid import dot
 from .layouts import Converter
-from .narrowing import Narrowing, may_narrow
+from .making import Out, fill_target, new_target
 from .plan import make_plan
-from .recipe import Copy
 from .transfers import Transfer, made_differs
-from .values import compute, dtype_code, fill_block, torch_dtype, unequal
+from .values import unequal
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Out: TypeAlias = "Callable[[str, tuple[int, ...], Any], Tensor]"
 
 
 def convert_tensors(
@@ -43,10 +39,7 @@ def convert_tensors(
     check_ties(found, plan.ties)
     for source, transfer in plan.made:
         check_made_values(found, source, transfer)
-    return (
-        (transfer.name, make_tensor(transfer, found, out, allow_narrowing))
-        for transfer in plan.transfers(rank)
-    )
+    return make_tensors(plan.transfers(rank), found, out, allow_narrowing)
 
 
 def check_ties(
@@ -65,7 +58,9 @@ def check_made_values(
 ) -> None:
     """ConversionError where a tensor of the source does not have the values that the map makes."""
     stored = found[source.rank][source.name].detach()
-    made = make_tensor(transfer, None, None).to(stored.device)
+    made = new_target(transfer, [], None)
+    fill_target(transfer, None, made, allow_narrowing=False)
+    made = made.to(stored.device)
     at = unequal(stored.reshape(-1), made.reshape(-1), transfer.changes)
     if at is not None:
         raise made_differs(
@@ -106,106 +101,3 @@ def _same_bytes(one: Tensor, other: Tensor) -> bool:
         return False
     bits = [x.detach().contiguous().view(-1).view(torch.uint8) for x in (one, other)]
     return torch.equal(bits[0], bits[1].to(bits[0].device))
-
-
-def make_tensor(
-    transfer: Transfer,
-    found: Mapping[Any, Mapping[str, Tensor]] | None,
-    out: Out | None,
-    allow_narrowing: bool = False,
-) -> Tensor:
-    """A target; nothing is found of a source that is absent and has a default."""
-    import torch
-
-    there = [found[s.rank].get(s.name) if found else None for s in transfer.sources]
-    sources = [torch.empty(0) if source is None else source for source in there]
-    device = next((s.device for s in there if s is not None), torch.device("cpu"))
-    with torch.no_grad():
-        if out is None and (view := _view(transfer, sources)) is not None:
-            return view
-        target = _target(transfer, device, out)
-        whole = (
-            target
-            if target.is_contiguous()
-            else torch.empty_like(target, memory_format=torch.contiguous_format)
-        )
-        for block in transfer.zeros:
-            whole.as_strided(
-                block.counts, block.strides, whole.storage_offset() + block.offset
-            ).zero_()
-        flat = [source.detach().contiguous() for source in sources]
-        for block in transfer.copies:
-            source = flat[block.source]
-            if transfer.changes and transfer.changes[block.source].filled is not None:
-                numbers = whole.as_strided(
-                    (whole.numel(),), (1,), whole.storage_offset()
-                )
-                fill_block(numbers, block, transfer.changes[block.source])
-                continue
-            values = source.as_strided(
-                block.counts, block.steps, source.storage_offset() + block.start
-            )
-            here = whole.as_strided(
-                block.counts, block.strides, whole.storage_offset() + block.offset
-            )
-            if transfer.changes:
-                narrowing = Narrowing(found or {}, allow_narrowing)
-                _compute(transfer, block, values, here, narrowing)
-            else:
-                here.copy_(values)
-        return target if whole is target else target.copy_(whole)
-
-
-def _compute(
-    transfer: Transfer, block: Copy, there: Tensor, here: Tensor, narrowing: Narrowing
-) -> None:
-    """Compute a block of a target, and look for numbers that have become infinite."""
-    change, to = transfer.changes[block.source], dtype_code(here.dtype)
-    here.copy_(compute(there, change.steps))
-    if may_narrow(change, to):
-        narrowing.look(
-            transfer,
-            change,
-            to,
-            there,
-            here,
-            lambda index: block.offset + dot(block.strides, index),
-        )
-
-
-def _view(transfer: Transfer, sources: list[Tensor]) -> Tensor | None:
-    """The target as a view, where it is one piece of one source; else None."""
-    size = prod(transfer.shape)
-    if len(transfer.copies) != 1 or transfer.zeros or transfer.changes:
-        return None
-    block, source = transfer.copies[0], sources[transfer.copies[0].source].detach()
-    if (
-        prod(block.counts) != size
-        or block.steps != block.strides
-        or (block.steps and block.steps != (1,))
-    ):
-        return None
-    if tuple(source.shape) == transfer.shape:
-        return source
-    if not source.is_contiguous():
-        return None
-    return source.view(-1)[block.start : block.start + size].view(transfer.shape)
-
-
-def _target(transfer: Transfer, device: Any, out: Out | None) -> Tensor:
-    """The memory to fill: fresh, or the caller's."""
-    import torch
-
-    dtype = torch_dtype(transfer.dtype)
-    if out is None:
-        return torch.empty(transfer.shape, dtype=dtype, device=device)
-    target = out(transfer.name, transfer.shape, dtype)
-    if not isinstance(target, torch.Tensor):
-        raise TypeError(f"out({transfer.name!r}): expected a tensor, found {target!r}")
-    target = target.detach()
-    if tuple(target.shape) != transfer.shape or target.dtype != dtype:
-        raise ValueError(
-            f"out({transfer.name!r}): expected a tensor {list(transfer.shape)} of {dtype}, "
-            f"found {list(target.shape)} of {target.dtype}"
-        )
-    return target
