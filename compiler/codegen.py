@@ -244,7 +244,7 @@ def _exported(plan: Plan, parts: tuple[str, ...]) -> list[str]:
     ]
     names += [f"names_{side.function}" for side in plan.sides if side.file]
     names += ["stage_layers"] if plan.stages else []
-    names += ["Bucket", "BucketStream", "Stream"]
+    names += ["Bucket", "BucketStream", "Stream", "prepare"]
     names += FILE_NAMES if "files" in parts else []
     names += ["reshard_checkpoint"] if "files" in parts and plan.mesh else []
     names += ["main"] if "cli" in parts else []

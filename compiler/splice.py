@@ -42,6 +42,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "making",
         "batches",
         "memory",
+        "prepared",
         "awaiting",
         "feeding",
         "buckets",

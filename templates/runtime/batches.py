@@ -85,13 +85,18 @@ class Batch:
         if view is not None:
             return view
         target = new_target(transfer, sources, out)
+        self.fill(transfer, found, target)
+        return target
+
+    def fill(self, transfer: Transfer, found: Tensors, target: Tensor) -> None:
+        """Let `make` give this memory the values of a target."""
+        sources = sources_of(transfer, found)
         self.size += target.nbytes
         there = [source for source in sources if source is not None]
         if len(there) == len(sources) and self._suits(transfer, there, target):
             self._add_moves(transfer, there, target)
         else:
             self._by_torch.append((transfer, target))
-        return target
 
     def make(self, found: Tensors) -> None:
         """Give the targets their values."""

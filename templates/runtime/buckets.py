@@ -11,6 +11,7 @@ from hashlib import sha256
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .batches import Batch
 from .checks import Source
 from .errors import ConversionError
 from .feeding import Feeding
@@ -112,17 +113,17 @@ class TensorBuckets(Feeding):
     ) -> None:
         if type(bucket_bytes) is not int or bucket_bytes < 1:
             raise ValueError(f"bucket_bytes: expected 1 or more, not {bucket_bytes!r}")
-        out = self._place_of
         super().__init__(
-            converter, to, config, mesh, rank, out, max_pending, allow_narrowing
+            converter, to, config, mesh, rank, None, max_pending, allow_narrowing
         )
         self._bucket_bytes = bucket_bytes
         self._device: Any = None
         self._buffers: list[Tensor] = []
         self._turn = 0  # whose buffer is filled
         self._spans: list[Span] = []  # what is in it
-        self._group: list[Transfer] | None = None  # what is made next
-        self._places: dict[str, Tensor] = {}  # and where
+        self._group: list[Transfer] | None = None  # what comes into it next
+        self._batch = Batch(allow_narrowing)
+        self._read: list[Source] = []  # by it
 
     @property
     def buffer_bytes(self) -> int:
@@ -163,11 +164,12 @@ class TensorBuckets(Feeding):
                 self._check_size(group)
                 yield self._handed_out()
                 continue
-            self._places = {span.name: span.view(self._buffer()) for span in spans}
-            for _ in self._tensors_of(group):
-                pass
+            for transfer, span in zip(group, spans):
+                self._batch.fill(transfer, self._found, span.view(self._buffer()))
             self._spans += spans
-            self._group = None
+            self._read, self._spent, self._group = self._read + self._spent, [], None
+            if not self._batch.moves:
+                self._make()
         if to_the_end and self._spans:
             yield self._handed_out()
 
@@ -198,11 +200,15 @@ class TensorBuckets(Feeding):
             self._buffers.append(buffer)
         return self._buffers[self._turn]
 
-    def _place_of(self, name: str, shape: Counts, dtype: Any) -> Tensor:
-        return self._places[name]
+    def _make(self) -> None:
+        """Give the targets in the buffer their values: those that kernels make all at once, others group by group."""
+        self._batch.make(self._found)
+        self._batch = Batch(self._allow_narrowing)
+        self._give_up(self._read)
 
     def _handed_out(self) -> Bucket:
         """What has been filled; the other buffer is filled next."""
+        self._make()
         names, dtypes, shapes, offsets = zip(*self._spans)
         buffer = self._buffer()[: self._spans[-1].end]
         self._spans, self._turn = [], 1 - self._turn

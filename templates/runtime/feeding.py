@@ -180,9 +180,7 @@ class Feeding:
 
         What the group before has read is given up.
         """
-        for rank, name in self._spent:
-            self.pending -= self._found[rank].pop(name).nbytes
-        self._spent = []
+        self._give_up(self._spent)
         if self._made:
             return self._targets_of(self._made.pop(0).group)
         if not self._ready:
@@ -190,6 +188,12 @@ class Feeding:
         transfers = self._converted(self._ready[0])  # where that is refused, it stays
         self._spent = self._waiting.pop(self._ready.popleft(), [])
         return transfers
+
+    def _give_up(self, sources: list[Source]) -> None:
+        """Let go of tensors that are not read any more."""
+        while sources:
+            rank, name = sources.pop()
+            self.pending -= self._found[rank].pop(name).nbytes
 
     def _converted(self, number: int) -> list[Transfer]:
         """The targets of a statement whose sources are there, once these are checked."""

@@ -21,8 +21,7 @@ def kernels() -> Mapping[str, Any]:
     """The functions below as triton compiles them, by name; empty where it is not installed."""
     global tl
     try:
-        import triton
-        import triton.language
+        import triton.language  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         return {}
     tl = triton.language

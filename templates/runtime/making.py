@@ -54,7 +54,8 @@ def new_target(
 
     dtype = torch_dtype(transfer.dtype)
     if out is None:
-        device = next((s.device for s in sources if s is not None), None)
+        devices = (source.device for source in sources if source is not None)
+        device = next(devices, torch.device("cpu"))
         return torch.empty(transfer.shape, dtype=dtype, device=device)
     target = out(transfer.name, transfer.shape, dtype)
     if not isinstance(target, torch.Tensor):

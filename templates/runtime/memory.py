@@ -9,8 +9,8 @@ from .batches import make_tensors
 from .checks import Source
 from .errors import ConversionError
 from .layouts import Converter
-from .making import Out, fill_target, new_target
-from .plan import make_plan
+from .making import Out, Tensors, fill_target, new_target
+from .plan import Plan, make_plan
 from .transfers import Transfer, made_differs
 from .values import unequal
 
@@ -34,17 +34,23 @@ def convert_tensors(
     out(name, shape, dtype) returns the tensor to fill. Raises ConversionError before the first tensor; where the map
     computes, for a number that becomes infinite when it is its turn, unless `allow_narrowing`.
     """
-    found = _by_rank(tensors, converter.ranks(1 - converter.side(to), mesh))
+    found = by_rank(tensors, converter.ranks(1 - converter.side(to), mesh))
+    plan = plan_tensors(converter, to, found, config, mesh)
+    return make_tensors(plan.transfers(rank), found, out, allow_narrowing)
+
+
+def plan_tensors(
+    converter: Converter, to: str, found: Tensors, config: Any, mesh: Any
+) -> Plan:
+    """The plan of a whole checkpoint in memory, whose values are compared where the map says what they are."""
     plan = make_plan(converter, to, config, mesh, found)
     check_ties(found, plan.ties)
     for source, transfer in plan.made:
         check_made_values(found, source, transfer)
-    return make_tensors(plan.transfers(rank), found, out, allow_narrowing)
+    return plan
 
 
-def check_ties(
-    found: Mapping[Any, Mapping[str, Tensor]], ties: Iterable[tuple[Source, Source]]
-) -> None:
+def check_ties(found: Tensors, ties: Iterable[tuple[Source, Source]]) -> None:
     """ConversionError where tensors differ that are one in the map."""
     for one, other in ties:
         if not _same_bytes(found[one.rank][one.name], found[other.rank][other.name]):
@@ -53,9 +59,7 @@ def check_ties(
             )
 
 
-def check_made_values(
-    found: Mapping[Any, Mapping[str, Tensor]], source: Source, transfer: Transfer
-) -> None:
+def check_made_values(found: Tensors, source: Source, transfer: Transfer) -> None:
     """ConversionError where a tensor of the source does not have the values that the map makes."""
     stored = found[source.rank][source.name].detach()
     made = new_target(transfer, [], None)
@@ -80,9 +84,7 @@ def one_rank(rank: Any, mesh: Any) -> Any:
     return ranks[0 if rank is None else ranks.index(rank)]
 
 
-def _by_rank(
-    tensors: Mapping[Any, Any], ranks: list[Any]
-) -> Mapping[Any, Mapping[str, Tensor]]:
+def by_rank(tensors: Mapping[Any, Any], ranks: list[Any]) -> Tensors:
     """Tensors by rank; a source of one rank may be given without it."""
     if len(ranks) == 1 and ranks[0] not in tensors:
         return {ranks[0]: tensors}
