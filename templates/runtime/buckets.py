@@ -98,6 +98,7 @@ class TensorBuckets(Feeding):
 
     What one statement makes of one layer or expert lies in one bucket. Two buffers are used in turn: a bucket is valid
     until, once the next one has come, the stream is asked for more. They are on the device of the tensor that is fed first.
+    What kernels make is made when its bucket is handed out, in a few launches; until then the tensors that they read wait.
     """
 
     def __init__(

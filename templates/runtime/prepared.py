@@ -99,7 +99,7 @@ class Prepared:
             expected, there = self._kinds.get(source), kinds.get(source)
             if expected != there:
                 raise ConversionError(
-                    f"{source}: expected {_said(expected)}, as it was prepared for, found {_said(there)}"
+                    f"{source}: expected {_kind_text(expected)}, as it was prepared for, found {_kind_text(there)}"
                 )
         self._hold(found)
 
@@ -124,5 +124,5 @@ def _kinds(found: Tensors) -> dict[Source, Kind]:
     }
 
 
-def _said(kind: Kind | None) -> str:
+def _kind_text(kind: Kind | None) -> str:
     return f"{kind[0]} {list(kind[1])} on {kind[2]}" if kind else "nothing"
