@@ -86,7 +86,7 @@ from functools import cache, cached_property, partial
 from hashlib import sha256
 from itertools import accumulate, chain, islice
 from json.encoder import encode_basestring_ascii
-from math import isfinite, lcm, prod
+from math import gcd, isfinite, lcm, prod
 from operator import ne
 from threading import Event, Lock, Thread, current_thread, main_thread
 from typing import (
@@ -123,6 +123,7 @@ __all__ = [
     "fingerprint_checkpoint",
     "main",
     "names_mcore",
+    "prepare",
     "reshard_checkpoint",
     "stage_layers",
     "to_hf",
@@ -528,6 +529,24 @@ def to_mcore(
     return convert_tensors(
         converter(), "mcore", tensors, config, mesh, rank, out, allow_narrowing
     )
+
+
+def prepare(
+    to: str,
+    tensors: Mapping[Any, Any],
+    config: Config,
+    mesh: Mesh = Mesh(),
+    rank: Rank | None = None,
+    *,
+    out: Out | None = None,
+    allow_narrowing: bool = False,
+) -> Prepared:
+    """A conversion to make again and again, by calling it; `to` is "to_hf" or "to_mcore".
+
+    The arguments are those of that function, and so is what it raises.
+    """
+    to = {"to_hf": "hf", "to_mcore": "mcore"}.get(to, to)
+    return Prepared(converter(), to, tensors, config, mesh, rank, out, allow_narrowing)
 
 
 def expected_hf(config: Config, mesh: Mesh = Mesh()) -> Expected:
@@ -4617,10 +4636,772 @@ def _is_there(item: Item, shapes: Shapes, source: int) -> bool:
     return True
 
 
-# ---- runtime: The memory executor: tensors in, tensors out, one target alive at a time.
+# ---- runtime: The kernels for a GPU: boxes of numbers moved as a table says, those of many tensors in one launch.
+
+
+# triton.language, under the name that kernels have for it, once they are asked for
+tl: Any = None
+
+
+@cache
+def kernels() -> Mapping[str, Any]:
+    """The functions below as triton compiles them, by name; empty where it is not installed."""
+    global tl
+    try:
+        import triton.language  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except ImportError:
+        return {}
+    tl = triton.language
+    functions = (move_rows, move_tiles, compute_rows)
+    return {function.__name__: triton.jit(function) for function in functions}
+
+
+def has_kernels(device: Any) -> bool:
+    """Whether kernels run on a device of torch; on the CPU, where triton interprets them, to test them."""
+    if device.type == "cpu":
+        return os.environ.get("TRITON_INTERPRET") == "1" and bool(kernels())
+    return device.type == "cuda" and _is_supported(device.index) and bool(kernels())
+
+
+@cache
+def _is_supported(index: int) -> bool:
+    """Whether triton compiles for a GPU: one of AMD, or of NVIDIA from Ampere on."""
+    import torch
+
+    if torch.version.hip:
+        return True
+    return torch.cuda.get_device_capability(index) >= (8, 0)
+
+
+def words(size: int) -> Any:
+    """The type of words of so many bytes."""
+    return {1: tl.int8, 2: tl.int16, 4: tl.int32, 8: tl.int64}[size]
+
+
+def move_rows(
+    table: Any,
+    programs: Any,
+    WORD: tl.constexpr,
+    UNIT: tl.constexpr,
+    ALIGNED: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+) -> None:
+    """Move rows of words that lie together on both sides, along the last dim.
+
+    Addresses are multiples of ALIGNED bytes; counts, steps and strides of UNIT words.
+    """
+    program = programs + 2 * tl.program_id(0)
+    move = table + 14 * tl.load(program).to(tl.int64)
+    tile = tl.load(program + 1)
+    source = tl.multiple_of(tl.load(move).to(tl.pointer_type(WORD)), ALIGNED)
+    target = tl.multiple_of(tl.load(move + 1).to(tl.pointer_type(WORD)), ALIGNED)
+    count0 = tl.load(move + 2).to(tl.int32)
+    count1 = tl.load(move + 3).to(tl.int32)
+    count2 = tl.load(move + 4).to(tl.int32)
+    run = tl.multiple_of(tl.load(move + 5), UNIT)
+
+    across = (run + COLUMNS - 1) // COLUMNS
+    row = (tile // across).to(tl.int32) * ROWS + tl.arange(0, ROWS)
+    column = (tile % across) * COLUMNS + tl.arange(0, COLUMNS)
+    index2 = (row % count2).to(tl.int64)
+    index1 = (row // count2 % count1).to(tl.int64)
+    index0 = (row // count2 // count1).to(tl.int64)
+    there = (
+        index0 * tl.multiple_of(tl.load(move + 6), UNIT)
+        + index1 * tl.multiple_of(tl.load(move + 7), UNIT)
+        + index2 * tl.multiple_of(tl.load(move + 8), UNIT)
+    )
+    here = (
+        index0 * tl.multiple_of(tl.load(move + 10), UNIT)
+        + index1 * tl.multiple_of(tl.load(move + 11), UNIT)
+        + index2 * tl.multiple_of(tl.load(move + 12), UNIT)
+    )
+    inside = (index0 < count0)[:, None] & (column < run)[None, :]
+    moved = tl.load(source + there[:, None] + column[None, :], mask=inside)
+    tl.store(target + here[:, None] + column[None, :], moved, mask=inside)
+
+
+def move_tiles(
+    table: Any,
+    programs: Any,
+    WORD: tl.constexpr,
+    UNIT: tl.constexpr,
+    ALIGNED: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+) -> None:
+    """Move words that lie together along the last dim here and along the one before it there, as in a transpose.
+
+    A tile is read in the order of the source, turned in shared memory, and written in the order of the target.
+    """
+    program = programs + 2 * tl.program_id(0)
+    move = table + 14 * tl.load(program).to(tl.int64)
+    tile = tl.load(program + 1)
+    source = tl.multiple_of(tl.load(move).to(tl.pointer_type(WORD)), ALIGNED)
+    target = tl.multiple_of(tl.load(move + 1).to(tl.pointer_type(WORD)), ALIGNED)
+    count1 = tl.load(move + 3)
+    rows = tl.multiple_of(tl.load(move + 4), UNIT)
+    columns = tl.multiple_of(tl.load(move + 5), UNIT)
+
+    down, across = (rows + ROWS - 1) // ROWS, (columns + COLUMNS - 1) // COLUMNS
+    index1 = tile // across // down % count1
+    index0 = tile // across // down // count1
+    row = (tile // across % down) * ROWS + tl.arange(0, ROWS)
+    column = (tile % across) * COLUMNS + tl.arange(0, COLUMNS)
+    source += index0 * tl.multiple_of(tl.load(move + 6), UNIT)
+    source += index1 * tl.multiple_of(tl.load(move + 7), UNIT)
+    target += index0 * tl.multiple_of(tl.load(move + 10), UNIT)
+    target += index1 * tl.multiple_of(tl.load(move + 11), UNIT)
+    there = column * tl.multiple_of(tl.load(move + 9), UNIT)
+    here = row * tl.multiple_of(tl.load(move + 12), UNIT)
+    inside = (row < rows)[:, None] & (column < columns)[None, :]
+    moved = tl.load(source + row[:, None] + there[None, :], mask=inside)
+    tl.store(target + here[:, None] + column[None, :], moved, mask=inside)
+
+
+def compute_rows(
+    table: Any,
+    programs: Any,
+    infinite: Any,
+    FROM: tl.constexpr,
+    TO: tl.constexpr,
+    STEPS: tl.constexpr,
+    NUMBERS: tl.constexpr,
+    UNIT: tl.constexpr,
+    ALIGNED: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+) -> None:
+    """Move rows of numbers, from one dtype to another and by way of arithmetic: in float32, or float64 from that.
+
+    STEPS says `+ - * /` and `neg` as 0 to 4, NUMBERS has what stands behind each. It is rounded once, to the nearest.
+    `infinite` has a number a move; it becomes 1 where a finite number does not stay one.
+    """
+    program = programs + 2 * tl.program_id(0)
+    number = tl.load(program)
+    move = table + 14 * number.to(tl.int64)
+    tile = tl.load(program + 1)
+    if FROM == "BF16":
+        source = tl.load(move).to(tl.pointer_type(tl.uint16))
+    elif FROM == "F16":
+        source = tl.load(move).to(tl.pointer_type(tl.float16))
+    elif FROM == "F32":
+        source = tl.load(move).to(tl.pointer_type(tl.float32))
+    else:
+        source = tl.load(move).to(tl.pointer_type(tl.float64))
+    source = tl.multiple_of(source, ALIGNED)
+    count0 = tl.load(move + 2).to(tl.int32)
+    count1 = tl.load(move + 3).to(tl.int32)
+    count2 = tl.load(move + 4).to(tl.int32)
+    run = tl.multiple_of(tl.load(move + 5), UNIT)
+
+    across = (run + COLUMNS - 1) // COLUMNS
+    row = (tile // across).to(tl.int32) * ROWS + tl.arange(0, ROWS)
+    column = (tile % across) * COLUMNS + tl.arange(0, COLUMNS)
+    index2 = (row % count2).to(tl.int64)
+    index1 = (row // count2 % count1).to(tl.int64)
+    index0 = (row // count2 // count1).to(tl.int64)
+    there = (
+        index0 * tl.multiple_of(tl.load(move + 6), UNIT)
+        + index1 * tl.multiple_of(tl.load(move + 7), UNIT)
+        + index2 * tl.multiple_of(tl.load(move + 8), UNIT)
+    )
+    here = (
+        index0 * tl.multiple_of(tl.load(move + 10), UNIT)
+        + index1 * tl.multiple_of(tl.load(move + 11), UNIT)
+        + index2 * tl.multiple_of(tl.load(move + 12), UNIT)
+    )
+    inside = (index0 < count0)[:, None] & (column < run)[None, :]
+    value = tl.load(source + there[:, None] + column[None, :], mask=inside, other=0)
+    if (
+        FROM == "BF16"
+    ):  # by their bits, as below: what interprets kernels rounds wrongly
+        value = (value.to(tl.uint32) << 16).to(tl.float32, bitcast=True)
+    elif FROM == "F16":
+        value = value.to(tl.float32)
+    finite = tl.abs(value) < float("inf")
+    for i in tl.static_range(len(STEPS)):
+        operand = tl.full((1, 1), NUMBERS[i], value.dtype)
+        if STEPS[i] == 0:
+            value = value + operand
+        elif STEPS[i] == 1:
+            value = value - operand
+        elif STEPS[i] == 2:
+            value = value * operand
+        elif STEPS[i] == 3 and FROM == "F64":
+            value = value / operand
+        elif STEPS[i] == 3:
+            value = tl.div_rn(value, operand)
+        else:
+            value = value * -1.0
+    place = here[:, None] + column[None, :]
+    if TO == "F64":
+        made = value.to(tl.float64)
+        lost = finite & ~(tl.abs(made) < float("inf"))
+        target = tl.load(move + 1).to(tl.pointer_type(tl.float64))
+    elif TO == "F32":
+        made = value.to(tl.float32)
+        lost = finite & ~(tl.abs(made) < float("inf"))
+        target = tl.load(move + 1).to(tl.pointer_type(tl.float32))
+    elif TO == "F16":
+        made = value.to(tl.float32).to(tl.float16)
+        lost = finite & ~(tl.abs(made.to(tl.float32)) < float("inf"))
+        target = tl.load(move + 1).to(tl.pointer_type(tl.float16))
+    else:
+        bits = value.to(tl.float32).to(tl.uint32, bitcast=True)
+        rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+        made = tl.where((bits & 0x7FFFFFFF) > 0x7F800000, 0x7FC0, rounded)
+        lost = finite & ((made & 0x7FFF) >= 0x7F80)
+        made = made.to(tl.uint16)
+        target = tl.load(move + 1).to(tl.pointer_type(tl.uint16))
+    target = tl.multiple_of(target, ALIGNED)
+    tl.store(target + place, made, mask=inside)
+    tl.store(infinite + number + tl.zeros_like(place), 1, mask=lost & inside)
+
+
+# ---- runtime: Moves: the copies of targets as the kernels take them, by address, in words as large as all addresses and steps allow.
+
+
+# The tiles of a program, as words down and across: that one is taken which leaves the least of it empty.
+ROW_TILES = ((1, 4096), (16, 256), (128, 32), (1024, 4))
+TURNED_TILES = ((64, 64), (4, 1024), (1024, 4))
+VECTOR = 16  # bytes that a thread moves at once
+MOST_ROWS = 2**31 - 1
+ZEROS = 1 << 16  # bytes of zeros, which padding is copied from
+
+# A dim of a box, in bytes: its count, its step in the source and in the target.
+Dim: TypeAlias = "tuple[int, int, int]"
+# What a kernel computes: the dtypes from and to, the numbers of its steps, and what stands behind each.
+Computed: TypeAlias = "tuple[str, str, tuple[int, ...], tuple[float, ...]]"
+
+
+class Launch(NamedTuple):
+    """What the moves of one launch have in common.
+
+    `unit` is the number of words that every count and step is a multiple of, and `aligned` the bytes that addresses
+    are. Moves that compute have a `change`, others a size of words.
+    """
+
+    kernel: str
+    word: int
+    unit: int
+    aligned: int
+    tile: tuple[int, int]
+    change: Computed | None = None
+
+
+class Move(NamedTuple):
+    """One row of the table that a kernel reads, and how many tiles it is."""
+
+    launch: Launch
+    row: tuple[int, ...]
+    tiles: int
+
+
+def moves_of(copy: Copy, size: int, source: int, target: int) -> Iterator[Move]:
+    """The moves of a copy of elements of `size` bytes, between tensors at these addresses."""
+    box = [
+        (count, step * size, stride * size)
+        for count, step, stride in zip(copy.counts, copy.steps, copy.strides)
+    ]
+    source, target = source + copy.start * size, target + copy.offset * size
+    if box and box[-1][1] == box[-1][2] == size:
+        yield from _row_moves(box[:-1], box[-1][0] * size, source, target)
+        return
+    down = _longest(box[:-1], size)
+    if down is None or box[-1][2] != size or size > 8:
+        yield from _row_moves(box, size, source, target)
+    else:
+        outer = [dim for dim in box[:-1] if dim is not down]
+        yield from _turned_moves(outer, down, box[-1], size, source, target)
+
+
+def zero_moves(copy: Copy, size: int, zeros: int, target: int) -> Iterator[Move]:
+    """The moves that make a block of a target zero, from so many bytes of zeros as ZEROS says."""
+    box = [
+        (count, 0, stride * size) for count, stride in zip(copy.counts, copy.strides)
+    ]
+    target += copy.offset * size
+    run = box.pop()[0] * size if box and box[-1][2] == size else size
+    whole, rest = divmod(run, ZEROS)
+    if whole:
+        yield from _row_moves([*box, (whole, 0, ZEROS)], ZEROS, zeros, target)
+    if rest:
+        yield from _row_moves(box, rest, zeros, target + whole * ZEROS)
+
+
+def computed_moves(
+    copy: Copy, sizes: tuple[int, int], change: Computed, source: int, target: int
+) -> Iterator[Move]:
+    """The moves of a copy that computes; `sizes` are the bytes of an element there and here.
+
+    Steps are counted in elements. It is none of them where elements do not lie together on both sides.
+    """
+    box = list(zip(copy.counts, copy.steps, copy.strides))
+    source, target = source + copy.start * sizes[0], target + copy.offset * sizes[1]
+    run = box.pop()[0] if box else 1
+    for (there, here), outer in _small_parts(box, 3):
+        start, end = source + there * sizes[0], target + here * sizes[1]
+        steps = [step for dim in outer for step in dim[1:]]
+        aligned = gcd(VECTOR, start, end) == VECTOR and gcd(8, run, *steps) == 8
+        tile, tiles = _tiling(ROW_TILES, prod(dim[0] for dim in outer), run)
+        unit, address = (8, VECTOR) if aligned else (1, min(sizes))
+        launch = Launch("compute_rows", 0, unit, address, tile, change)
+        yield Move(launch, _table_row(start, end, [*outer, (run, 1, 1)], 1), tiles)
+
+
+def can_compute(copy: Copy) -> bool:
+    """Whether the elements of a copy lie together on both sides, along its last dim."""
+    return not copy.counts or copy.steps[-1] == copy.strides[-1] == 1
+
+
+def _row_moves(box: list[Dim], run: int, source: int, target: int) -> Iterator[Move]:
+    """The moves of rows of `run` bytes."""
+    for (there, here), outer in _small_parts(box, 3):
+        start, end = source + there, target + here
+        steps = [step for dim in outer for step in dim[1:]]
+        aligned = gcd(VECTOR, start, end, run, *steps)
+        word = min(aligned, 8)
+        rows = prod(dim[0] for dim in outer)
+        tile, tiles = _tiling(ROW_TILES, rows, run // word)
+        launch = Launch("move_rows", word, aligned // word, aligned, tile)
+        row = _table_row(start, end, [*outer, (run // word, word, word)], word)
+        yield Move(launch, row, tiles)
+
+
+def _turned_moves(
+    box: list[Dim], down: Dim, across: Dim, word: int, source: int, target: int
+) -> Iterator[Move]:
+    """The moves of boxes whose elements lie together along `down` there and along `across` here."""
+    for (there, here), outer in _small_parts(box, 2):
+        start, end = source + there, target + here
+        steps = [step for dim in outer for step in dim[1:]]
+        counts = down[0] * word, across[0] * word
+        vectors = gcd(VECTOR, start, end, across[1], down[2], *counts, *steps)
+        aligned = vectors == VECTOR
+        tile, tiles = _tiling(TURNED_TILES, down[0], across[0])
+        unit = VECTOR // word if aligned else 1
+        launch = Launch("move_tiles", word, unit, VECTOR if aligned else word, tile)
+        row = _table_row(start, end, [*outer, down, across], word)
+        yield Move(launch, row, tiles * prod(dim[0] for dim in outer))
+
+
+def _longest(box: list[Dim], size: int) -> Dim | None:
+    """The longest of the dims along which elements lie together in the source."""
+    together = [dim for dim in box if dim[1] == size]
+    return max(together, default=None)
+
+
+def _small_parts(
+    box: list[Dim], most: int
+) -> Iterator[tuple[tuple[int, int], list[Dim]]]:
+    """The parts of a box that have at most so many dims and can be counted, with where they begin on both sides."""
+    if len(box) <= most and prod(dim[0] for dim in box) <= MOST_ROWS:
+        yield (0, 0), [(1, 0, 0)] * (most - len(box)) + box
+        return
+    (count, step, stride), rest = box[0], box[1:]
+    if len(box) > most:
+        firsts = [(number, rest) for number in range(count)]
+    else:
+        half = count // 2
+        firsts = [
+            (0, [(half, step, stride), *rest]),
+            (half, [(count - half, step, stride), *rest]),
+        ]
+    for first, inner in firsts:
+        for (there, here), part in _small_parts(inner, most):
+            yield (there + first * step, here + first * stride), part
+
+
+def _tiling(
+    tiles: tuple[tuple[int, int], ...], rows: int, columns: int
+) -> tuple[tuple[int, int], int]:
+    """The tiles that cover so many rows and columns with the fewest, and their number."""
+    counts = [-(-rows // down) * -(-columns // across) for down, across in tiles]
+    fewest = min(counts)
+    return tiles[counts.index(fewest)], fewest
+
+
+def _table_row(source: int, target: int, dims: list[Dim], word: int) -> tuple[int, ...]:
+    """The row of the table for a move of four dims, in words."""
+    counts, steps, strides = zip(*dims)
+    return (
+        source,
+        target,
+        *counts,
+        *(step // word for step in steps),
+        *(stride // word for stride in strides),
+    )
+
+
+# ---- runtime: Launching: moves in a table on their device, and the few launches of kernels that do them all.
+
+
+WARPS = 8  # of a program: 256 threads on a GPU of NVIDIA, each of which moves 128 bytes
+
+
+class MoveTable:
+    """Moves that can be done again and again, as long as the memory at their addresses is there.
+
+    `infinite` has a number a move: not 0 where a number that was finite did not stay so. Nothing waits for the device.
+    """
+
+    def __init__(self, moves: Sequence[Move], device: Any) -> None:
+        import torch
+
+        self._device = device
+        self._table = self._sent([move.row for move in moves], torch.int64)
+        self.infinite = torch.zeros(len(moves), dtype=torch.int32, device=device)
+        numbers: dict[Launch, list[int]] = {}
+        for number, move in enumerate(moves):
+            numbers.setdefault(move.launch, []).append(number)
+        self._launches = [
+            (launch, self._programs(own, [moves[number].tiles for number in own]))
+            for launch, own in numbers.items()
+        ]
+
+    @property
+    def launches(self) -> int:
+        """How many there are."""
+        return len(self._launches)
+
+    def launch(self) -> None:
+        """Do all moves, on the current stream of their device."""
+        import torch
+
+        if self._device.type == "cpu":
+            self._launch()
+        else:
+            with torch.cuda.device(self._device):
+                self._launch()
+
+    def _launch(self) -> None:
+        for launch, programs in self._launches:
+            kernel = kernels()[launch.kernel][(len(programs),)]
+            rows, columns = launch.tile
+            same = {
+                "UNIT": launch.unit,
+                "ALIGNED": launch.aligned,
+                "ROWS": rows,
+                "COLUMNS": columns,
+                "num_warps": WARPS,
+            }
+            if launch.change is None:
+                kernel(self._table, programs, WORD=words(launch.word), **same)
+            else:
+                before, after, steps, operands = launch.change
+                kernel(
+                    self._table,
+                    programs,
+                    self.infinite,
+                    FROM=before,
+                    TO=after,
+                    STEPS=steps,
+                    NUMBERS=operands,
+                    enable_fp_fusion=False,  # each step rounds, as it does in torch
+                    **same,
+                )
+
+    def _programs(self, numbers: list[int], tiles: list[int]) -> Tensor:
+        """A row a program: the number of its move, and of its tile there."""
+        import torch
+
+        total = sum(tiles)
+        counts = self._sent(tiles, torch.int32)
+        firsts = counts.cumsum(0, dtype=torch.int32) - counts
+        both = torch.stack((self._sent(numbers, torch.int32), firsts), 1)
+        programs = both.repeat_interleave(counts, dim=0, output_size=total)
+        every = torch.arange(total, dtype=torch.int32, device=self._device)
+        programs[:, 1] = every - programs[:, 1]
+        return programs
+
+    def _sent(self, rows: Any, dtype: Any) -> Tensor:
+        """Numbers as a tensor on the device, from pinned memory, or it would be waited for."""
+        import torch
+
+        made = torch.tensor(rows, dtype=dtype)
+        if self._device.type == "cpu":
+            return made
+        return made.pin_memory().to(self._device, non_blocking=True)
+
+
+# ---- runtime: Making one target with torch: as a view, or in memory that is fresh or the caller's, block by block.
 
 
 Out: TypeAlias = "Callable[[str, tuple[int, ...], Any], Tensor]"
+# The tensors of a source by rank and name.
+Tensors: TypeAlias = "Mapping[Any, Mapping[str, Tensor]]"
+
+
+def sources_of(transfer: Transfer, found: Tensors | None) -> list[Tensor | None]:
+    """The sources of a target; None for one that is absent and has a default."""
+    return [found[s.rank].get(s.name) if found else None for s in transfer.sources]
+
+
+def view_of(transfer: Transfer, sources: Sequence[Tensor | None]) -> Tensor | None:
+    """The target as a view, where it is one piece of one source; else None."""
+    size = prod(transfer.shape)
+    if len(transfer.copies) != 1 or transfer.zeros or transfer.changes:
+        return None
+    block, source = transfer.copies[0], sources[transfer.copies[0].source]
+    if (
+        source is None
+        or prod(block.counts) != size
+        or block.steps != block.strides
+        or (block.steps and block.steps != (1,))
+    ):
+        return None
+    source = source.detach()
+    if tuple(source.shape) == transfer.shape:
+        return source
+    if not source.is_contiguous():
+        return None
+    return source.view(-1)[block.start : block.start + size].view(transfer.shape)
+
+
+def new_target(
+    transfer: Transfer, sources: Sequence[Tensor | None], out: Out | None
+) -> Tensor:
+    """The memory to fill: fresh, where the sources are, or the caller's."""
+    import torch
+
+    dtype = torch_dtype(transfer.dtype)
+    if out is None:
+        devices = (source.device for source in sources if source is not None)
+        device = next(devices, torch.device("cpu"))
+        return torch.empty(transfer.shape, dtype=dtype, device=device)
+    target = out(transfer.name, transfer.shape, dtype)
+    if not isinstance(target, torch.Tensor):
+        raise TypeError(f"out({transfer.name!r}): expected a tensor, found {target!r}")
+    target = target.detach()
+    if tuple(target.shape) != transfer.shape or target.dtype != dtype:
+        raise ValueError(
+            f"out({transfer.name!r}): expected a tensor {list(transfer.shape)} of {dtype}, "
+            f"found {list(target.shape)} of {target.dtype}"
+        )
+    return target
+
+
+def fill_target(
+    transfer: Transfer, found: Tensors | None, target: Tensor, allow_narrowing: bool
+) -> None:
+    """Give a target its values."""
+    import torch
+
+    with torch.no_grad():
+        whole = (
+            target
+            if target.is_contiguous()
+            else torch.empty_like(target, memory_format=torch.contiguous_format)
+        )
+        for block in transfer.zeros:
+            _block(whole, block.offset, block.strides, block.counts).zero_()
+        flat = [
+            torch.empty(0) if source is None else source.detach().contiguous()
+            for source in sources_of(transfer, found)
+        ]
+        for block in transfer.copies:
+            source = flat[block.source]
+            if transfer.changes and transfer.changes[block.source].filled is not None:
+                numbers = _block(whole, 0, (1,), (whole.numel(),))
+                fill_block(numbers, block, transfer.changes[block.source])
+                continue
+            values = _block(source, block.start, block.steps, block.counts)
+            here = _block(whole, block.offset, block.strides, block.counts)
+            if transfer.changes:
+                narrowing = Narrowing(found or {}, allow_narrowing)
+                _compute(transfer, block, values, here, narrowing)
+            else:
+                here.copy_(values)
+        if whole is not target:
+            target.copy_(whole)
+
+
+def _block(
+    tensor: Tensor, offset: int, steps: tuple[int, ...], counts: tuple[int, ...]
+) -> Tensor:
+    """A block of a contiguous tensor, from element `offset` on."""
+    return tensor.as_strided(counts, steps, tensor.storage_offset() + offset)
+
+
+def _compute(
+    transfer: Transfer, block: Copy, there: Tensor, here: Tensor, narrowing: Narrowing
+) -> None:
+    """Compute a block of a target, and look for numbers that have become infinite."""
+    change, to = transfer.changes[block.source], dtype_code(here.dtype)
+    here.copy_(compute(there, change.steps))
+    if may_narrow(change, to):
+        narrowing.look(
+            transfer,
+            change,
+            to,
+            there,
+            here,
+            lambda index: block.offset + dot(block.strides, index),
+        )
+
+
+# ---- runtime: Batches: targets that are made together, in a few launches where kernels run on their device, else one by one.
+
+
+BATCH = 1 << 28  # bytes of targets, alive at a time, that are made together
+# The operators that kernels compute with, in the order of their numbers there.
+OPERATORS = ("+", "-", "*", "/", "neg")
+
+
+def make_tensors(
+    transfers: Iterable[Transfer],
+    found: Tensors,
+    out: Out | None,
+    allow_narrowing: bool,
+) -> Iterator[tuple[str, Tensor]]:
+    """The targets by name, in order; those that kernels make come when BATCH bytes of them are there."""
+    batch, waiting = Batch(allow_narrowing), deque[Any]()
+    for transfer in transfers:
+        waiting.append((transfer.name, batch.add(transfer, found, out)))
+        if not batch.moves or batch.size >= BATCH:
+            batch.make(found)
+            batch = Batch(allow_narrowing)
+            while waiting:
+                yield waiting.popleft()
+    batch.make(found)
+    while waiting:
+        yield waiting.popleft()
+
+
+class Batch:
+    """Targets that are made together; `size` is their bytes, `moves` what kernels do for them.
+
+    With `looks_later` kernels also compute what may become infinite, and `infinite` names the targets where it did; else
+    that is done by torch, which waits for the device to look at it.
+    """
+
+    def __init__(self, allow_narrowing: bool, looks_later: bool = False) -> None:
+        self.size = 0
+        self.moves: list[Move] = []
+        self._allow_narrowing = allow_narrowing
+        self._computes = allow_narrowing or looks_later
+        self._by_torch: list[tuple[Transfer, Tensor]] = []
+        self._names: list[str] = []  # of the target of each move
+        self._held: list[Tensor] = []
+        self._zeros: Tensor | None = None
+        self._device: Any = None
+        self._table: MoveTable | None = None
+
+    @property
+    def launches(self) -> int:
+        """How many launches it takes."""
+        return self._made_table().launches if self.moves else 0
+
+    def add(self, transfer: Transfer, found: Tensors, out: Out | None) -> Tensor:
+        """A target, whose values come with `make`; a view has them already."""
+        sources = sources_of(transfer, found)
+        view = view_of(transfer, sources) if out is None else None
+        if view is not None:
+            return view
+        target = new_target(transfer, sources, out)
+        self.fill(transfer, found, target)
+        return target
+
+    def fill(self, transfer: Transfer, found: Tensors, target: Tensor) -> None:
+        """Let `make` give this memory the values of a target."""
+        sources = sources_of(transfer, found)
+        self.size += target.nbytes
+        there = [source for source in sources if source is not None]
+        if len(there) == len(sources) and self._suits(transfer, there, target):
+            self._add_moves(transfer, there, target)
+        else:
+            self._by_torch.append((transfer, target))
+
+    def make(self, found: Tensors) -> None:
+        """Give the targets their values."""
+        for transfer, target in self._by_torch:
+            fill_target(transfer, found, target, self._allow_narrowing)
+        if self.moves:
+            self._made_table().launch()
+
+    def infinite(self) -> list[str]:
+        """The targets in which a finite number has become infinite since the first launch; waits for the device."""
+        if self._table is None:
+            return []
+        flags = self._table.infinite.tolist()
+        return list(dict.fromkeys(n for n, flag in zip(self._names, flags) if flag))
+
+    def _made_table(self) -> MoveTable:
+        if self._table is None:
+            self._table = MoveTable(self.moves, self._device)
+        return self._table
+
+    def _suits(self, transfer: Transfer, sources: list[Tensor], target: Tensor) -> bool:
+        """Whether kernels make a target: they move bytes between tensors as they lie in memory, on one device."""
+        if not sources:
+            return False
+        device = sources[0].device if self._device is None else self._device
+        lie_plain = all(
+            tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
+            for tensor in (*sources, target)
+        )
+        return (
+            lie_plain
+            and has_kernels(device)
+            and all(source.device == device for source in sources)
+            and (target.device == device or target.is_pinned())
+            and all(self._computes_copy(transfer, copy) for copy in transfer.copies)
+        )
+
+    def _computes_copy(self, transfer: Transfer, copy: Any) -> bool:
+        change = _change_of(transfer, copy)
+        if change is None:
+            return True
+        to = dtype_code(transfer.dtype)
+        return (
+            to in FLOAT_DTYPES
+            and (self._computes or not may_narrow(change, to))
+            and all(step.operator in OPERATORS for step in change.steps)
+            and can_compute(copy)
+        )
+
+    def _add_moves(
+        self, transfer: Transfer, sources: list[Tensor], target: Tensor
+    ) -> None:
+        import torch
+
+        self._device = sources[0].device
+        self._held += [*sources, target]
+        size, here = target.element_size(), target.data_ptr()
+        if transfer.zeros and self._zeros is None:
+            self._zeros = torch.zeros(ZEROS, dtype=torch.uint8, device=self._device)
+        for block in transfer.zeros:
+            assert self._zeros is not None, "it has just been made"
+            self.moves += zero_moves(block, size, self._zeros.data_ptr(), here)
+        for copy in transfer.copies:
+            source, change = sources[copy.source], _change_of(transfer, copy)
+            if change is None:
+                self.moves += moves_of(copy, size, source.data_ptr(), here)
+                continue
+            sizes = source.element_size(), size
+            computed = _computed(change, dtype_code(transfer.dtype))
+            self.moves += computed_moves(copy, sizes, computed, source.data_ptr(), here)
+        self._names += [transfer.name] * (len(self.moves) - len(self._names))
+
+
+def _change_of(transfer: Transfer, copy: Any) -> Change | None:
+    """What becomes of the elements of a copy; None where they are moved as they are."""
+    if not transfer.changes:
+        return None
+    change = transfer.changes[copy.source]
+    same = not change.steps and change.dtype == dtype_code(transfer.dtype)
+    return None if same and change.filled is None else change
+
+
+def _computed(change: Change, to: str) -> Computed:
+    """A change as kernels have it."""
+    steps = tuple(OPERATORS.index(step.operator) for step in change.steps)
+    return change.dtype, to, steps, tuple(float(step.operand) for step in change.steps)
+
+
+# ---- runtime: The memory executor: tensors in, tensors out, one target alive at a time, or a batch of them on a GPU.
 
 
 def convert_tensors(
@@ -4639,20 +5420,23 @@ def convert_tensors(
     out(name, shape, dtype) returns the tensor to fill. Raises ConversionError before the first tensor; where the map
     computes, for a number that becomes infinite when it is its turn, unless `allow_narrowing`.
     """
-    found = _by_rank(tensors, converter.ranks(1 - converter.side(to), mesh))
+    found = by_rank(tensors, converter.ranks(1 - converter.side(to), mesh))
+    plan = plan_tensors(converter, to, found, config, mesh)
+    return make_tensors(plan.transfers(rank), found, out, allow_narrowing)
+
+
+def plan_tensors(
+    converter: Converter, to: str, found: Tensors, config: Any, mesh: Any
+) -> Plan:
+    """The plan of a whole checkpoint in memory, whose values are compared where the map says what they are."""
     plan = make_plan(converter, to, config, mesh, found)
     check_ties(found, plan.ties)
     for source, transfer in plan.made:
         check_made_values(found, source, transfer)
-    return (
-        (transfer.name, make_tensor(transfer, found, out, allow_narrowing))
-        for transfer in plan.transfers(rank)
-    )
+    return plan
 
 
-def check_ties(
-    found: Mapping[Any, Mapping[str, Tensor]], ties: Iterable[tuple[Source, Source]]
-) -> None:
+def check_ties(found: Tensors, ties: Iterable[tuple[Source, Source]]) -> None:
     """ConversionError where tensors differ that are one in the map."""
     for one, other in ties:
         if not _same_bytes(found[one.rank][one.name], found[other.rank][other.name]):
@@ -4661,12 +5445,12 @@ def check_ties(
             )
 
 
-def check_made_values(
-    found: Mapping[Any, Mapping[str, Tensor]], source: Source, transfer: Transfer
-) -> None:
+def check_made_values(found: Tensors, source: Source, transfer: Transfer) -> None:
     """ConversionError where a tensor of the source does not have the values that the map makes."""
     stored = found[source.rank][source.name].detach()
-    made = make_tensor(transfer, None, None).to(stored.device)
+    made = new_target(transfer, [], None)
+    fill_target(transfer, None, made, allow_narrowing=False)
+    made = made.to(stored.device)
     at = unequal(stored.reshape(-1), made.reshape(-1), transfer.changes)
     if at is not None:
         raise made_differs(
@@ -4686,9 +5470,7 @@ def one_rank(rank: Any, mesh: Any) -> Any:
     return ranks[0 if rank is None else ranks.index(rank)]
 
 
-def _by_rank(
-    tensors: Mapping[Any, Any], ranks: list[Any]
-) -> Mapping[Any, Mapping[str, Tensor]]:
+def by_rank(tensors: Mapping[Any, Any], ranks: list[Any]) -> Tensors:
     """Tensors by rank; a source of one rank may be given without it."""
     if len(ranks) == 1 and ranks[0] not in tensors:
         return {ranks[0]: tensors}
@@ -4709,107 +5491,119 @@ def _same_bytes(one: Tensor, other: Tensor) -> bool:
     return torch.equal(bits[0], bits[1].to(bits[0].device))
 
 
-def make_tensor(
-    transfer: Transfer,
-    found: Mapping[Any, Mapping[str, Tensor]] | None,
-    out: Out | None,
-    allow_narrowing: bool = False,
-) -> Tensor:
-    """A target; nothing is found of a source that is absent and has a default."""
-    import torch
+# ---- runtime: Prepared conversions: checked and planned once, made as often as the source has other numbers.
 
-    there = [found[s.rank].get(s.name) if found else None for s in transfer.sources]
-    sources = [torch.empty(0) if source is None else source for source in there]
-    device = next((s.device for s in there if s is not None), torch.device("cpu"))
-    with torch.no_grad():
-        if out is None and (view := _view(transfer, sources)) is not None:
-            return view
-        target = _target(transfer, device, out)
-        whole = (
-            target
-            if target.is_contiguous()
-            else torch.empty_like(target, memory_format=torch.contiguous_format)
-        )
-        for block in transfer.zeros:
-            whole.as_strided(
-                block.counts, block.strides, whole.storage_offset() + block.offset
-            ).zero_()
-        flat = [source.detach().contiguous() for source in sources]
-        for block in transfer.copies:
-            source = flat[block.source]
-            if transfer.changes and transfer.changes[block.source].filled is not None:
-                numbers = whole.as_strided(
-                    (whole.numel(),), (1,), whole.storage_offset()
+
+class Prepared:
+    """A conversion to make again and again, as of a model after every step of its training: each call makes it.
+
+    `tensors` are its targets by name: pieces of the source itself where they can be, the rest in memory that a call
+    fills anew. What is compared once, such as tied tensors, has been while it was prepared.
+    """
+
+    def __init__(
+        self,
+        converter: Converter,
+        to: str,
+        tensors: Mapping[Any, Any],
+        config: Any,
+        mesh: Any,
+        rank: Any,
+        out: Out | None,
+        allow_narrowing: bool,
+    ) -> None:
+        self._ranks = converter.ranks(1 - converter.side(to), mesh)
+        self._allow_narrowing = allow_narrowing
+        found = by_rank(tensors, self._ranks)
+        plan = plan_tensors(converter, to, found, config, mesh)
+        target = (converter.left, converter.right)[converter.side(to)]
+        self._transfers = plan.transfers(one_rank(rank, mesh) if target.file else None)
+        self._own: dict[str, Tensor] = {}
+        for transfer in self._transfers:
+            sources = sources_of(transfer, found)
+            if out is not None or view_of(transfer, sources) is None:
+                self._own[transfer.name] = new_target(transfer, sources, out)
+        self._kinds = _kinds(found)
+        self._hold(found)
+
+    @property
+    def launches(self) -> int:
+        """How many launches of kernels a call takes; none where torch makes all."""
+        return self._batch.launches
+
+    def __call__(self, tensors: Mapping[Any, Any] | None = None) -> dict[str, Tensor]:
+        """Give the targets the values that the source has now; nothing waits for a GPU.
+
+        `tensors` are others than those it was prepared for; ConversionError where they are not like these.
+        """
+        if tensors is not None:
+            self._hold_alike(by_rank(tensors, self._ranks))
+        elif _lie(self._sources) != self._lay:
+            self._hold_alike(self._found)
+        self._batch.make(self._found)
+        return self.tensors
+
+    def check(self) -> None:
+        """ConversionError where a finite number has become infinite, unless that is allowed; waits for the GPU."""
+        infinite = [] if self._allow_narrowing else self._batch.infinite()
+        if infinite:
+            others = f" (and in {len(infinite) - 1} more)" if len(infinite) > 1 else ""
+            raise ConversionError(
+                f"{infinite[0]}: a number of the source has become infinite{others}; allow_narrowing lets it"
+            )
+
+    def _hold(self, found: Tensors) -> None:
+        """Take the memory of these tensors as the source."""
+        self._found = {rank: dict(named) for rank, named in found.items()}
+        self._sources = [one for named in found.values() for one in named.values()]
+        self._lay = _lie(self._sources)
+        self._batch = Batch(self._allow_narrowing, looks_later=True)
+        self.tensors = {
+            transfer.name: self._target(transfer) for transfer in self._transfers
+        }
+
+    def _target(self, transfer: Any) -> Tensor:
+        """A view of the source, or memory that is filled."""
+        target = self._own.get(transfer.name)
+        if target is None:
+            return self._batch.add(transfer, self._found, None)
+        self._batch.fill(transfer, self._found, target)
+        return target
+
+    def _hold_alike(self, found: Tensors) -> None:
+        """Take other memory as the source; ConversionError where it is not of the same shapes, dtypes and devices."""
+        kinds = _kinds(found)
+        for source in [*self._kinds, *kinds]:
+            expected, there = self._kinds.get(source), kinds.get(source)
+            if expected != there:
+                raise ConversionError(
+                    f"{source}: expected {_kind_text(expected)}, as it was prepared for, found {_kind_text(there)}"
                 )
-                fill_block(numbers, block, transfer.changes[block.source])
-                continue
-            values = source.as_strided(
-                block.counts, block.steps, source.storage_offset() + block.start
-            )
-            here = whole.as_strided(
-                block.counts, block.strides, whole.storage_offset() + block.offset
-            )
-            if transfer.changes:
-                narrowing = Narrowing(found or {}, allow_narrowing)
-                _compute(transfer, block, values, here, narrowing)
-            else:
-                here.copy_(values)
-        return target if whole is target else target.copy_(whole)
+        self._hold(found)
 
 
-def _compute(
-    transfer: Transfer, block: Copy, there: Tensor, here: Tensor, narrowing: Narrowing
-) -> None:
-    """Compute a block of a target, and look for numbers that have become infinite."""
-    change, to = transfer.changes[block.source], dtype_code(here.dtype)
-    here.copy_(compute(there, change.steps))
-    if may_narrow(change, to):
-        narrowing.look(
-            transfer,
-            change,
-            to,
-            there,
-            here,
-            lambda index: block.offset + dot(block.strides, index),
-        )
+# What a tensor has to be like: its dtype, shape and device.
+Kind: TypeAlias = "tuple[Any, tuple[int, ...], Any]"
 
 
-def _view(transfer: Transfer, sources: list[Tensor]) -> Tensor | None:
-    """The target as a view, where it is one piece of one source; else None."""
-    size = prod(transfer.shape)
-    if len(transfer.copies) != 1 or transfer.zeros or transfer.changes:
-        return None
-    block, source = transfer.copies[0], sources[transfer.copies[0].source].detach()
-    if (
-        prod(block.counts) != size
-        or block.steps != block.strides
-        or (block.steps and block.steps != (1,))
-    ):
-        return None
-    if tuple(source.shape) == transfer.shape:
-        return source
-    if not source.is_contiguous():
-        return None
-    return source.view(-1)[block.start : block.start + size].view(transfer.shape)
+def _lie(tensors: list[Tensor]) -> list[list[Any]]:
+    """Where tensors lie in memory and how, asked so that 18,000 of them take 3 ms."""
+    from torch import Tensor
+
+    asked = Tensor.data_ptr, Tensor.stride, Tensor.numel
+    return [list(map(ask, tensors)) for ask in asked]
 
 
-def _target(transfer: Transfer, device: Any, out: Out | None) -> Tensor:
-    """The memory to fill: fresh, or the caller's."""
-    import torch
+def _kinds(found: Tensors) -> dict[Source, Kind]:
+    return {
+        Source(rank, name): (tensor.dtype, tuple(tensor.shape), tensor.device)
+        for rank, named in found.items()
+        for name, tensor in named.items()
+    }
 
-    dtype = torch_dtype(transfer.dtype)
-    if out is None:
-        return torch.empty(transfer.shape, dtype=dtype, device=device)
-    target = out(transfer.name, transfer.shape, dtype)
-    if not isinstance(target, torch.Tensor):
-        raise TypeError(f"out({transfer.name!r}): expected a tensor, found {target!r}")
-    target = target.detach()
-    if tuple(target.shape) != transfer.shape or target.dtype != dtype:
-        raise ValueError(
-            f"out({transfer.name!r}): expected a tensor {list(transfer.shape)} of {dtype}, "
-            f"found {list(target.shape)} of {target.dtype}"
-        )
-    return target
+
+def _kind_text(kind: Kind | None) -> str:
+    return f"{kind[0]} {list(kind[1])} on {kind[2]}" if kind else "nothing"
 
 
 # ---- runtime: What a stream waits for: the statements that read its source, and which tensors each of them lacks.
@@ -5097,9 +5891,7 @@ class Feeding:
 
         What the group before has read is given up.
         """
-        for rank, name in self._spent:
-            self.pending -= self._found[rank].pop(name).nbytes
-        self._spent = []
+        self._give_up(self._spent)
         if self._made:
             return self._targets_of(self._made.pop(0).group)
         if not self._ready:
@@ -5107,6 +5899,12 @@ class Feeding:
         transfers = self._converted(self._ready[0])  # where that is refused, it stays
         self._spent = self._waiting.pop(self._ready.popleft(), [])
         return transfers
+
+    def _give_up(self, sources: list[Source]) -> None:
+        """Let go of tensors that are not read any more."""
+        while sources:
+            rank, name = sources.pop()
+            self.pending -= self._found[rank].pop(name).nbytes
 
     def _converted(self, number: int) -> list[Transfer]:
         """The targets of a statement whose sources are there, once these are checked."""
@@ -5127,9 +5925,7 @@ class Feeding:
 
     def _tensors_of(self, transfers: list[Transfer]) -> Iterator[NamedTensor]:
         """The targets of a group, in order."""
-        for transfer in transfers:
-            made = make_tensor(transfer, self._found, self._out, self._allow_narrowing)
-            yield transfer.name, made
+        return make_tensors(transfers, self._found, self._out, self._allow_narrowing)
 
     def _transfers(self) -> Transfers:
         holders = self._awaited.holders
@@ -5249,6 +6045,7 @@ class TensorBuckets(Feeding):
 
     What one statement makes of one layer or expert lies in one bucket. Two buffers are used in turn: a bucket is valid
     until, once the next one has come, the stream is asked for more. They are on the device of the tensor that is fed first.
+    What kernels make is made when its bucket is handed out, in a few launches; until then the tensors that they read wait.
     """
 
     def __init__(
@@ -5264,17 +6061,17 @@ class TensorBuckets(Feeding):
     ) -> None:
         if type(bucket_bytes) is not int or bucket_bytes < 1:
             raise ValueError(f"bucket_bytes: expected 1 or more, not {bucket_bytes!r}")
-        out = self._place_of
         super().__init__(
-            converter, to, config, mesh, rank, out, max_pending, allow_narrowing
+            converter, to, config, mesh, rank, None, max_pending, allow_narrowing
         )
         self._bucket_bytes = bucket_bytes
         self._device: Any = None
         self._buffers: list[Tensor] = []
         self._turn = 0  # whose buffer is filled
         self._spans: list[Span] = []  # what is in it
-        self._group: list[Transfer] | None = None  # what is made next
-        self._places: dict[str, Tensor] = {}  # and where
+        self._group: list[Transfer] | None = None  # what comes into it next
+        self._batch = Batch(allow_narrowing)
+        self._read: list[Source] = []  # by it
 
     @property
     def buffer_bytes(self) -> int:
@@ -5315,11 +6112,12 @@ class TensorBuckets(Feeding):
                 self._check_size(group)
                 yield self._handed_out()
                 continue
-            self._places = {span.name: span.view(self._buffer()) for span in spans}
-            for _ in self._tensors_of(group):
-                pass
+            for transfer, span in zip(group, spans):
+                self._batch.fill(transfer, self._found, span.view(self._buffer()))
             self._spans += spans
-            self._group = None
+            self._read, self._spent, self._group = self._read + self._spent, [], None
+            if not self._batch.moves:
+                self._make()
         if to_the_end and self._spans:
             yield self._handed_out()
 
@@ -5350,11 +6148,15 @@ class TensorBuckets(Feeding):
             self._buffers.append(buffer)
         return self._buffers[self._turn]
 
-    def _place_of(self, name: str, shape: Counts, dtype: Any) -> Tensor:
-        return self._places[name]
+    def _make(self) -> None:
+        """Give the targets in the buffer their values: those that kernels make all at once, others group by group."""
+        self._batch.make(self._found)
+        self._batch = Batch(self._allow_narrowing)
+        self._give_up(self._read)
 
     def _handed_out(self) -> Bucket:
         """What has been filled; the other buffer is filled next."""
+        self._make()
         names, dtypes, shapes, offsets = zip(*self._spans)
         buffer = self._buffer()[: self._spans[-1].end]
         self._spans, self._turn = [], 1 - self._turn
