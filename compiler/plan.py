@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .proof import Proven
-from .resolve import FORMATS, WHOLE
+from .resolve_layouts import FORMATS, WHOLE
 
 
 @dataclass(frozen=True, slots=True)

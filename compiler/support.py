@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..dsl import syntax
 from ..dsl.diagnostics import Diagnostic, MapError
 from .arithmetic import STEPS
-from .resolve import FORMATS
+from .resolve_layouts import FORMATS
 
 
 def support(file: syntax.File) -> syntax.File:
