@@ -93,46 +93,48 @@ WITH = click.option(
 )
 
 
+# The options that say on which config a map is looked at.
+ON_A_CONFIG = (
+    click.option(
+        "--config",
+        metavar="CONFIG.json",
+        type=FILE,
+        help="A config.json to look at the map with.",
+    ),
+    click.option(
+        "--layout",
+        metavar="NAME",
+        help="The layout of the config (default: the left one).",
+    ),
+    click.option(
+        "--mesh",
+        metavar="DIM=N,...",
+        multiple=True,
+        callback=_mesh,
+        help="Mesh sizes, such as tp=2,pp=2.",
+    ),
+    click.option(
+        "--set",
+        "options",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=_pairs,
+        help="Set an option of the map.",
+    ),
+    click.option(
+        "--variant",
+        "variants",
+        metavar="GROUP=ALTERNATIVE",
+        multiple=True,
+        callback=_pairs,
+        help="Choose an alternative of the map.",
+    ),
+)
+
+
 def on_a_config(command: Command) -> Command:
-    """The options that say on which config a map is looked at."""
-    for option in reversed(
-        (
-            click.option(
-                "--config",
-                metavar="CONFIG.json",
-                type=FILE,
-                help="A config.json to look at the map with.",
-            ),
-            click.option(
-                "--layout",
-                metavar="NAME",
-                help="The layout of the config (default: the left one).",
-            ),
-            click.option(
-                "--mesh",
-                metavar="DIM=N,...",
-                multiple=True,
-                callback=_mesh,
-                help="Mesh sizes, such as tp=2,pp=2.",
-            ),
-            click.option(
-                "--set",
-                "options",
-                metavar="NAME=VALUE",
-                multiple=True,
-                callback=_pairs,
-                help="Set an option of the map.",
-            ),
-            click.option(
-                "--variant",
-                "variants",
-                metavar="GROUP=ALTERNATIVE",
-                multiple=True,
-                callback=_pairs,
-                help="Choose an alternative of the map.",
-            ),
-        )
-    ):
+    """A command with these options."""
+    for option in reversed(ON_A_CONFIG):
         command = option(command)
     return command
 

@@ -6,7 +6,7 @@ same indices; every index has a size or is measured; no name is written by two s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..dsl import syntax
@@ -66,57 +66,66 @@ def _items(
     found: list[Proof] = []
     for item in items:
         match item:
-            case hir.Statement():
+            case hir.Statement() | hir.Make():
                 try:
-                    found.append(_prove(item, context))
+                    if isinstance(item, hir.Make):
+                        found.append(_made(item, context))
+                    else:
+                        found.append(_prove(item, context))
                 except MapError as error:
                     problems += error.diagnostics
-            case hir.Make():
-                try:
-                    found.append(_made(item, context))
-                except MapError as error:
-                    problems += error.diagnostics
-            case hir.Loop(body=body, range=range_):
-                loops = (*context.loops, item)
-                decided = context.decided | (_mentioned(range_) - {item.index})
-                found += _items(
-                    body, replace(context, loops=loops, decided=decided), problems
-                )
-            case hir.Choice(test=test, then=then, otherwise=otherwise):
-                text, decided = test.span.text, context.decided | _mentioned(test)
-                for holds, branch in ((True, then), (False, otherwise)):
-                    inner = replace(
-                        context,
-                        decided=decided,
-                        tests=(*context.tests, text if holds else f"not ({text})"),
-                        facts=(*context.facts, *facts(test, holds)),
-                    )
-                    found += _items(branch, inner, problems)
-            case hir.Stored(variant=variant, bodies=bodies):
-                for choice, body in zip(variant.choices, bodies):
-                    found += _items(
-                        body,
-                        replace(
-                            context,
-                            tests=(*context.tests, f"{variant.name}={choice}"),
-                            facts=(*context.facts, (f"variant {variant.name}", choice)),
-                        ),
-                        problems,
-                    )
-            case hir.Let(name=name, replica=replica, kind=kind, value=value):
-                context = replace(
-                    context,
-                    known=context.known | {name},
-                    local=context.local | {name},
-                    replicas=context.replicas | ({name} if replica else frozenset()),
-                    kinds={**context.kinds, name: kind},
-                    lets={**context.lets, name: _mentioned(value)},
-                )
+            case hir.Loop() | hir.Choice() | hir.Stored():
+                for body, inner in _blocks(item, context):
+                    found += _items(body, inner, problems)
+            case hir.Let():
+                context = _knowing(item, context)
             case hir.Drop() | hir.Require():
                 pass
             case _:
                 assert_never(item)
     return found
+
+
+def _blocks(
+    item: hir.Loop | hir.Choice | hir.Stored, context: _Context
+) -> Iterator[tuple[tuple[hir.Item, ...], _Context]]:
+    """The blocks of an item, and where each stands."""
+    tests, known = context.tests, context.facts
+    match item:
+        case hir.Loop(body=body, range=range_):
+            loops = (*context.loops, item)
+            decided = context.decided | (_mentioned(range_) - {item.index})
+            yield body, replace(context, loops=loops, decided=decided)
+        case hir.Choice(test=test, then=then, otherwise=otherwise):
+            text, decided = test.span.text, context.decided | _mentioned(test)
+            for holds, branch in ((True, then), (False, otherwise)):
+                yield branch, replace(
+                    context,
+                    decided=decided,
+                    tests=(*tests, text if holds else f"not ({text})"),
+                    facts=(*known, *facts(test, holds)),
+                )
+        case hir.Stored(variant=variant, bodies=bodies):
+            for choice, body in zip(variant.choices, bodies):
+                yield body, replace(
+                    context,
+                    tests=(*tests, f"{variant.name}={choice}"),
+                    facts=(*known, (f"variant {variant.name}", choice)),
+                )
+        case _:
+            assert_never(item)
+
+
+def _knowing(let: hir.Let, context: _Context) -> _Context:
+    """Behind a `let` of a block."""
+    return replace(
+        context,
+        known=context.known | {let.name},
+        local=context.local | {let.name},
+        replicas=context.replicas | ({let.name} if let.replica else frozenset()),
+        kinds={**context.kinds, let.name: let.kind},
+        lets={**context.lets, let.name: _mentioned(let.value)},
+    )
 
 
 def _mentioned(value: syntax.Expr) -> frozenset[str]:
@@ -306,32 +315,19 @@ def _check_pair(
         _own(statement.sides[side][leaf.term], leaf, context)
         for side, leaf in enumerate((left, right))
     ]
-    for side, (leaf, own) in enumerate(zip((left, right), sides)):
+    for side, leaf in enumerate((left, right)):
         tensor = statement.sides[side][leaf.term]
-        named = _own(tensor, None, context)
-        standing = (*leaf.indices, *sorted(named))
-        twice = sorted({name for name in leaf.indices if standing.count(name) > 1})
-        if twice:
-            refuse(
-                "M0304",
-                f"the index `{twice[0]}` stands twice in one part",
-                index_spans(twice[0], tensor)[-1],
-                note=f"this part is {' '.join(standing)}",
-                labels=(Label(index_spans(twice[0], tensor)[0], "first here"),),
-                help="an element has one number for each index; two indices of one size have two names",
-            )
+        _check_twice(leaf, tensor, context)
         other = statement.sides[1 - side][(right, left)[side].term]
-        for name in sorted(own - sides[1 - side] - context.replicas):
+        own, others = sides[side], sides[1 - side]
+        for name in sorted(own - others - context.replicas):
             refuse(
                 "M0302",
                 f"the index `{name}` stands on one side only",
                 index_spans(name, tensor)[0],
                 note=f"here: {' '.join(sorted(own))}",
                 labels=(
-                    Label(
-                        other.span,
-                        f"here: {' '.join(sorted(sides[1 - side])) or 'none'}",
-                    ),
+                    Label(other.span, f"here: {' '.join(sorted(others)) or 'none'}"),
                 ),
                 help=f"only an index declared `replica {name} = ..` may stand on one side",
             )
@@ -344,6 +340,21 @@ def _check_pair(
                 labels=(Label(word(loop.index, loop.span), "the loop"),),
                 help="the statement would write the same tensor again for each of its values",
             )
+
+
+def _check_twice(leaf: Leaf, tensor: hir.Tensor, context: _Context) -> None:
+    """No index stands twice in a leaf, on its axes or in the name of its tensor."""
+    standing = (*leaf.indices, *sorted(_own(tensor, None, context)))
+    twice = sorted({name for name in leaf.indices if standing.count(name) > 1})
+    if twice:
+        refuse(
+            "M0304",
+            f"the index `{twice[0]}` stands twice in one part",
+            index_spans(twice[0], tensor)[-1],
+            note=f"this part is {' '.join(standing)}",
+            labels=(Label(index_spans(twice[0], tensor)[0], "first here"),),
+            help="an element has one number for each index; two indices of one size have two names",
+        )
 
 
 def _own(tensor: hir.Tensor, leaf: Leaf | None, context: _Context) -> set[str]:

@@ -79,63 +79,78 @@ def test(
         template = _environment().get_template("untested.py.jinja")
         return formatted(template.render(plan=plan, version=version))
     map_ = plan.proven.hir
-    number = (
-        1 if plan.sides[0].file else 0
-    )  # the side without a mesh is the whole checkpoint
-    text = (
-        _environment()
-        .get_template("test.py.jinja")
-        .render(
-            plan=plan,
-            version=version,
-            parts=",".join(parts_of(parts)),
-            writable=all(_writable(side.file) for side in plan.sides),
-            number=number,
-            side=("left", "right")[number],
-            whole=plan.sides[number],
-            other=plan.sides[1 - number],
-            fields=_keywords(calls.fields),
-            cases=[
-                (_keywords(changes), _keywords(dict(mesh)))
-                for changes, mesh in calls.cases
-            ],
-            free=any(proof.statement.whole for proof in plan.proven.proofs),
-            optional=any(proof.statement.optional for proof in plan.proven.proofs),
-            alternates=_alternates(plan.proven),
-            prefixes=_prefixes(map_.layouts[number]),
-            first_prefix=escaped(map_.layouts[number].prefixes[0]),
-            tails=any(proof.statement.tail for proof in plan.proven.proofs),
-            tail_texts=repr(TAILS),
-            takes_all=_takes_all(plan.proven, number),
-            any_shape=repr(ANY),
-            sizes=repr(dict(calls.sizes)) if calls.sizes else "",
-            witnesses=[
-                (
-                    _keywords(change),
-                    [repr(side) for side in witness.shapes],
-                    list(map(repr, witness.elements)),
-                    list(map(repr, witness.computed)),
-                    list(map(repr, witness.made)),
-                )
-                for change, witness in zip(_distinct(calls.cases), calls.witnesses)
-            ],
-            defaulted=any("defaulted" in proof.kinds for proof in plan.proven.proofs),
-            made=any(witness.made for witness in calls.witnesses),
-            computed=any(
-                {"rounded", "defaulted"} & set(proof.kinds)
-                for proof in plan.proven.proofs
-            ),
-            arithmetic=any(witness.computed for witness in calls.witnesses),
-            left_out="; ".join(_keywords(dict(mesh)) for mesh in calls.left_out),
-            options_of=[_given(map_, side) for side in (0, 1)],
-            required=[_required(map_, side) for side in (0, 1)],
-            choices=_settings(
-                [option.name for option in map_.options]
-                + [variant.name for variant in map_.variants]
-            ),
-        )
+    choices = [option.name for option in map_.options]
+    choices += [variant.name for variant in map_.variants]
+    template = _environment().get_template("test.py.jinja")
+    text = template.render(
+        _of_sides(plan),
+        **_of_statements(plan.proven),
+        **_of_sample(calls),
+        plan=plan,
+        version=version,
+        parts=",".join(parts_of(parts)),
+        choices=_settings(choices),
+        tail_texts=repr(TAILS),
+        any_shape=repr(ANY),
     )
     return formatted(text)
+
+
+def _of_sides(plan: Plan) -> dict[str, Any]:
+    """What a test says of the sides; that without a mesh is the whole checkpoint."""
+    number = 1 if plan.sides[0].file else 0
+    map_ = plan.proven.hir
+    return {
+        "number": number,
+        "side": ("left", "right")[number],
+        "whole": plan.sides[number],
+        "other": plan.sides[1 - number],
+        "writable": all(_writable(side.file) for side in plan.sides),
+        "prefixes": _prefixes(map_.layouts[number]),
+        "first_prefix": escaped(map_.layouts[number].prefixes[0]),
+        "takes_all": _takes_all(plan.proven, number),
+        "options_of": [_given(map_, side) for side in (0, 1)],
+        "required": [_required(map_, side) for side in (0, 1)],
+    }
+
+
+def _of_statements(proven: Proven) -> dict[str, bool]:
+    """What kinds of statements a test is about."""
+    statements = [proof.statement for proof in proven.proofs]
+    kinds = {kind for proof in proven.proofs for kind in proof.kinds}
+    return {
+        "free": any(statement.whole for statement in statements),
+        "optional": any(statement.optional for statement in statements),
+        "tails": any(statement.tail for statement in statements),
+        "defaulted": "defaulted" in kinds,
+        "computed": bool({"rounded", "defaulted"} & kinds),
+        "alternates": _alternates(proven),
+    }
+
+
+def _of_sample(calls: Sample) -> dict[str, Any]:
+    """The configs and meshes of a test, and what comes out on them."""
+    witnesses = zip(_distinct(calls.cases), calls.witnesses)
+    return {
+        "fields": _keywords(calls.fields),
+        "cases": [
+            (_keywords(changes), _keywords(dict(mesh))) for changes, mesh in calls.cases
+        ],
+        "sizes": repr(dict(calls.sizes)) if calls.sizes else "",
+        "witnesses": [
+            (
+                _keywords(change),
+                [repr(side) for side in witness.shapes],
+                list(map(repr, witness.elements)),
+                list(map(repr, witness.computed)),
+                list(map(repr, witness.made)),
+            )
+            for change, witness in witnesses
+        ],
+        "made": any(witness.made for witness in calls.witnesses),
+        "arithmetic": any(witness.computed for witness in calls.witnesses),
+        "left_out": "; ".join(_keywords(dict(mesh)) for mesh in calls.left_out),
+    }
 
 
 def _writable(file: str | None) -> bool:

@@ -19,44 +19,15 @@ from .splice import defined
 
 # What generated code calls its own things, besides the runtime's names; a name of the map that is one of these gets
 # an underscore. In a function:
-TAKEN = frozenset(keyword.kwlist) | {
-    *(
-        "",
-        "config",
-        "mesh",
-        "where",
-        "recipe",
-        "recipes",
-        "shapes",
-        "left",
-        "right",
-        "counts",
-        "layers",
-        "stage",
-    ),
-    *(
-        "number",
-        "first",
-        "last",
-        "one",
-        "rank",
-        "read",
-        "cls",
-        "self",
-        "options",
-        "math",
-        "range",
-        "min",
-        "max",
-    ),
-    *("len", "tuple", "Config", "Mesh", "Rank", "Any", "Iterator"),
-}
+_TAKEN = (
+    "config mesh where recipe recipes shapes left right counts layers stage number first last one rank read cls self "
+    "options math range min max len tuple Config Mesh Rank Any Iterator"
+)
+TAKEN = frozenset(keyword.kwlist) | {"", *_TAKEN.split()}
 OWN = re.compile(r"own(_\d+)?|each_\w+|\w+_(of|in)_\w+")
 # And in the class Config:
-FIELDS = frozenset(keyword.kwlist) | {
-    *("extra", "field", "property", "classmethod", "dataclass", "Any", "Mapping"),
-    *("int", "float", "bool", "str", "list", "dict"),
-}
+_FIELDS = "extra field property classmethod dataclass Any Mapping int float bool str list dict"
+FIELDS = frozenset(keyword.kwlist) | {*_FIELDS.split()}
 
 _COMPARED = 5
 _LEVELS = {
@@ -156,11 +127,8 @@ def _expr(value: Expr, env: Env) -> tuple[str, int]:
         case syntax.ListOf(items=items):
             return f"[{', '.join(expression(item, env) for item in items)}]", 10
         case syntax.Item(value=base, index=index):
-            what = quoted(value.span.words)
-            return (
-                f"item({expression(base, env)}, {expression(index, env)}, {what})",
-                10,
-            )
+            values = f"{expression(base, env)}, {expression(index, env)}"
+            return f"item({values}, {quoted(value.span.words)})", 10
         case syntax.Call():
             return _call(value, env), 10
         case syntax.Unary(
@@ -176,10 +144,8 @@ def _expr(value: Expr, env: Env) -> tuple[str, int]:
         case syntax.Binary():
             return _binary(value, env)
         case syntax.Conditional(then=then, test=test, other=other):
-            return (
-                f"{_at(then, env, 1)} if {_at(test, env, 1)} else {_at(other, env, 0)}",
-                0,
-            )
+            first, last = _at(then, env, 1), _at(other, env, 0)
+            return f"{first} if {_at(test, env, 1)} else {last}", 0
         case _:
             assert_never(value)
 

@@ -143,33 +143,33 @@ def _mesh(map_: hir.Map) -> MeshView | None:
             f"{dims[0]} runs fastest",
             layout.name,
         )
-    staged = layout.stages.mesh if layout.stages else None
-    outer = [dim for dim in dims if dim == staged]
-    inner = [
-        tuple(dim for dim in counting if dim != staged) for counting in layout.countings
-    ]
-    sizes = [" * ".join(f"self.{dim}" for dim in counting) or "1" for counting in inner]
-    values = {dim: dim for dim in outer}
-    for counting in inner:
-        for position, dim in enumerate(counting):
-            below = " * ".join(f"self.{other}" for other in counting[:position])
-            number = (
-                f"number // ({below})"
-                if " " in below
-                else f"number // {below}" if below else "number"
-            )
-            values[dim] = f"{number} % self.{dim}"
-    loops = " ".join(f"for {dim} in range(self.{dim})" for dim in outer)
-    ranks = f"[Rank({', '.join(values[dim] for dim in dims)}) {loops} for number in range(math.lcm({', '.join(sizes)}))]"
+    inner = [tuple(d for d in c if d not in shared) for c in layout.countings]
     return MeshView(
         dims,
         countings,
-        ranks,
+        _ranks(dims, shared, inner),
         "the countings "
         + " and ".join(", ".join(c) for c in inner)
         + " number the same ranks",
         layout.name,
     )
+
+
+def _ranks(
+    dims: tuple[str, ...], outer: list[str], countings: list[tuple[str, ...]]
+) -> str:
+    """The ranks of a mesh whose countings number the same ones, but for the dimension of the stages."""
+    sizes = [" * ".join(f"self.{d}" for d in counting) or "1" for counting in countings]
+    values = {dim: dim for dim in outer}
+    for counting in countings:
+        for position, dim in enumerate(counting):
+            below = " * ".join(f"self.{other}" for other in counting[:position])
+            below = f"({below})" if " " in below else below
+            number = f"number // {below}" if below else "number"
+            values[dim] = f"{number} % self.{dim}"
+    loops = " ".join(f"for {dim} in range(self.{dim})" for dim in outer)
+    rank = f"Rank({', '.join(values[dim] for dim in dims)})"
+    return f"[{rank} {loops} for number in range(math.lcm({', '.join(sizes)}))]"
 
 
 def _statements(

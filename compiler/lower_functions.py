@@ -34,30 +34,24 @@ def lower_functions(
     calls: dict[int, str] = {}
     made: dict[object, str] = {}
     for proof in proven.every:
-        where = quoted(proof.where)
+        where, number = quoted(proof.where), proof.statement.number
         if proof.statement.tail:
-            calls[proof.statement.number] = where
-            continue
-        if proof.statement.whole:
-            call = f"recipes.whole({where}, left, right)"
-            calls[proof.statement.number] = call
-            continue
-        if same_axes(proof):
-            calls[proof.statement.number] = _same(proof, where, _own(proof, env))
-            continue
-        key = _geometry(proof)
-        if key in made:
-            function = functions[made[key]]
-            functions[made[key]] = replace(
-                function, comment=(*function.comment, *_comment(proof))
-            )
+            calls[number] = where
+        elif proof.statement.whole:
+            calls[number] = f"recipes.whole({where}, left, right)"
+        elif same_axes(proof):
+            calls[number] = _same(proof, where, _own(proof, env))
         else:
-            made[key] = _function_name(
-                proof, {*functions, *defined(), "_chunks", "_statements"}
-            )
-            more = _recipe(proof, map_, made[key], _own(proof, env))
-            functions.update({function.name: function for function in more})
-        calls[proof.statement.number] = _call(proof, made[key], where, env)
+            name = made.get(key := _geometry(proof))
+            if name is not None:
+                comment = (*functions[name].comment, *_comment(proof))
+                functions[name] = replace(functions[name], comment=comment)
+            else:
+                taken = {*functions, *defined(), "_chunks", "_statements"}
+                name = made[key] = _function_name(proof, taken)
+                more = _recipe(proof, map_, name, _own(proof, env))
+                functions.update({function.name: function for function in more})
+            calls[number] = _call(proof, name, where, env)
     return tuple(functions.values()), calls
 
 

@@ -213,22 +213,16 @@ def _group(
     shares: Mapping[str, str],
 ) -> list[str]:
     """The tensors of one side that are split alike, and the blocks they share with the other side."""
-    lines = list(
-        dict.fromkeys(
-            line for t in group if not t.bundle for line in _declare(t, shares)
-        )
-    )
+    plain = [_declare(tensor, shares) for tensor in group if not tensor.bundle]
+    lines = list(dict.fromkeys(line for one in plain for line in one))
     open_bundle: tuple[str, ...] = ()
     declared: set[str] = set()
     for match in matches:
         pair = [tensors[side][match.leaves[side].term] for side in (0, 1)]
         if pair[split] not in group:
             continue
-        bundle = tuple(
-            loop.index
-            for loop in proof.bundled
-            if any(loop.index in t.bundle for t in pair)
-        )
+        named = {index for tensor in pair for index in tensor.bundle}
+        bundle = tuple(loop.index for loop in proof.bundled if loop.index in named)
         if bundle != open_bundle:
             lines += [
                 f"{'    ' * n}for {each(i)} in numbers({quoted(i)}, {identifier(i)}):"

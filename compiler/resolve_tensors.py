@@ -145,15 +145,8 @@ def _loop(node: syntax.For, context: Context, numbers: _Numbers) -> hir.Loop:
             _else_of(node),
             help="`for i in L if ..`",
         )
-    return hir.Loop(
-        node.index,
-        node.range,
-        node.filter is not None,
-        staged,
-        prefixes,
-        body,
-        node.span,
-    )
+    filtered = node.filter is not None
+    return hir.Loop(node.index, node.range, filtered, staged, prefixes, body, node.span)
 
 
 def _listed(words: tuple[str, ...]) -> str:

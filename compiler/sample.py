@@ -6,7 +6,7 @@ more, single sizes are doubled until every mesh fits. Meshes that never fit are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations, cycle, product
 
@@ -64,18 +64,8 @@ def _sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample |
         if not fitting:
             return None
         base, fields = fields, trial.complete(fields)
-        changes = [
-            change
-            for change in trial.changed(base, _changes(map_))
-            if trial.fits({**fields, **change}, fitting[0])
-        ]
-        cases = [
-            (change, mesh)
-            for change in changes
-            for mesh in fitting
-            if (change == {} or mesh in (fitting[0], fitting[-1]))
-            and trial.fits({**fields, **change}, mesh)
-        ]
+        changed = trial.changed(base, _changes(map_))
+        changes, cases = _cases(trial, fields, changed, fitting)
         probes = product(trial.changed(base, _probes(map_, fields)), meshes)
         more = [
             (change, mesh)
@@ -93,6 +83,21 @@ def _sample(proven: Proven, core: str, functions: Mapping[int, str]) -> Sample |
         witnesses = _witnesses(proven, trial, functions, configs)
     left_out = tuple(mesh for mesh in meshes if mesh not in fitting)
     return Sample(fields, tuple(cases), measured, left_out, witnesses)
+
+
+def _cases(
+    trial: Trial, fields: Fields, changed: Iterable[Fields], fitting: tuple[Dims, ...]
+) -> tuple[list[Fields], list[tuple[Fields, Dims]]]:
+    """The changes that fit the first mesh, and those meshes that each is tried on: all where nothing is changed."""
+    changes = [c for c in changed if trial.fits({**fields, **c}, fitting[0])]
+    cases = [
+        (change, mesh)
+        for change in changes
+        for mesh in fitting
+        if (change == {} or mesh in (fitting[0], fitting[-1]))
+        and trial.fits({**fields, **change}, mesh)
+    ]
+    return changes, cases
 
 
 def _with_variants(

@@ -107,17 +107,7 @@ class Walk:
                 case hir.Statement():
                     self._statement(item, env, scope, first, made)
                 case hir.Loop():
-                    inner = env.adding(
-                        {item.index: identifier(item.index)}, {item.index: "int"}
-                    )
-                    values = self._range(item, env, scope)
-                    for number, at in enumerate(values):
-                        now = {
-                            **scope,
-                            identifier(item.index): at,
-                            f"#{item.index}": len(values),
-                        }
-                        self._items(item.body, inner, now, first and number == 0, made)
+                    self._loop(item, env, scope, first, made)
                 case hir.Choice(test=test, then=then, otherwise=otherwise):
                     self._items(
                         then if self._value(test, env, scope) else otherwise,
@@ -140,6 +130,21 @@ class Walk:
                     pass
                 case _:
                     assert_never(item)
+
+    def _loop(
+        self,
+        loop: hir.Loop,
+        env: Env,
+        scope: Mapping[str, Any],
+        first: bool,
+        made: Witness,
+    ) -> None:
+        name = identifier(loop.index)
+        inner = env.adding({loop.index: name}, {loop.index: "int"})
+        values = self._range(loop, env, scope)
+        for number, at in enumerate(values):
+            now = {**scope, name: at, f"#{loop.index}": len(values)}
+            self._items(loop.body, inner, now, first and number == 0, made)
 
     def _range(self, loop: hir.Loop, env: Env, scope: Mapping[str, Any]) -> list[int]:
         values = self._value(loop.range, env, scope)

@@ -4518,8 +4518,7 @@ class Plan:
         shapes = Shapes(source, found)
         there = [item for item in every if _is_there(item, shapes, source)]
         checked = list(check(item for item in there if isinstance(item, Group)))
-        makes = [item for item in there if isinstance(item, Make)]
-        made = [item for item in makes if item.side == source]
+        made = [i for i in there if isinstance(i, Make) and i.side == source]
         made_groups = [one.group for one in check(item.group for item in made)]
         transfers = Transfers(converter, target, config, found, holders)
         self.made = [
@@ -4527,18 +4526,13 @@ class Plan:
             for item, group in zip(made, made_groups)
             for pair in made_pairs(found, item, group, transfers)
         ]
-        drops = [item for item in there if isinstance(item, Drop)]
-        drops = [drop for drop in drops if drop.side == source]
+        drops = [i for i in there if isinstance(i, Drop) and i.side == source]
         tails = Tails(every, target, ranks, Recipes(config, mesh, shapes))
         left = take_drops(unread(findings), drops, findings)
-        left = [tensor for tensor in left if not tails.take(tensor)]
-        if left:
-            groups = [one.group for one in checked]
-            named = named_in(found, left[0])
-            raise leftover(converter.name, groups, source, left, named)
+        self._check_left([one for one in left if not tails.take(one)], checked)
         stated = iter(checked)
         taken: list[Checked] = []
-        for item in there:
+        for item in there:  # in the order of the map
             if isinstance(item, Group):
                 taken.append(next(stated))
             elif isinstance(item, Tail):
@@ -4554,6 +4548,14 @@ class Plan:
         self._transfers: dict[Any, list[Transfer]] = dict(
             transfers.of_ranks(taken, ranks)
         )
+
+    def _check_left(self, left: list[Source], checked: list[Checked]) -> None:
+        """ConversionError where a stored tensor is left that nothing takes."""
+        if left:
+            groups = [one.group for one in checked]
+            named = named_in(self.found, left[0])
+            source = 1 - self.target
+            raise leftover(self.converter.name, groups, source, left, named)
 
     def transfers(self, rank: Any) -> list[Transfer]:
         """The tensors of one target rank; rank is None where the target has no mesh."""
@@ -10625,8 +10627,8 @@ def plan_source(
     to: str,
     asked: Any,
     choices: Mapping[str, Any],
-) -> tuple[Any, Plan]:
-    """The mesh of the layout with ranks, None where there is none, and the plan of a conversion.
+) -> Plan:
+    """The plan of a conversion; its mesh is that of the layout with ranks, None where there is none.
 
     `asked` is what the caller says of the mesh, `choices` are options and variants by name. ConversionError where the
     source does not fit the map.
@@ -10645,7 +10647,7 @@ def plan_source(
     if here.containers:
         _settle(plan, source)
     _check_variants(converter, choices, plan.config)
-    return mesh, plan
+    return plan
 
 
 def _settle(plan: Plan, source: SourceFolder) -> None:
@@ -10752,21 +10754,21 @@ class Report:
     copied: tuple[str, ...]
     not_copied: tuple[str, ...]
     dropped: Mapping[str, int]  # tensors left behind, by `drop` statement
-    kept_keys: tuple[
-        str, ...
-    ]  # of the source's config, that the target has no place of its own for
-    nonzero_padding: Mapping[str, int]  # elements by tensor, where padding was not zero
-    became_infinite: Mapping[
-        str, int
-    ]  # elements by tensor written, if that was allowed
-    became_zero: Mapping[str, int]  # the same, where a cast was to a smaller range
-    verified: bool
-    bytes_kept: int  # of those written: what an earlier run had written already
-    threads: int
-    seconds: float
-    seconds_by_phase: Mapping[str, float]  # of the whole time; see PHASES
-    peak_memory: int  # anonymous, in bytes, as far as it was looked at
-    bound_by: str  # the phase that took longest
+    # Keys of the source's config that the target has no place of its own for.
+    kept_keys: tuple[str, ...]
+    # Elements by tensor, where padding was not zero.
+    nonzero_padding: Mapping[str, int] = field(default_factory=dict)
+    # Elements by tensor written, if that was allowed; and where a cast was to a smaller range.
+    became_infinite: Mapping[str, int] = field(default_factory=dict)
+    became_zero: Mapping[str, int] = field(default_factory=dict)
+    verified: bool = False
+    bytes_kept: int = 0  # of those written: what an earlier run had written already
+    threads: int = 0
+    seconds: float = 0.0
+    # Of the whole time; see PHASES.
+    seconds_by_phase: Mapping[str, float] = field(default_factory=dict)
+    peak_memory: int = 0  # anonymous, in bytes, as far as it was looked at
+    bound_by: str = ""  # the phase that took longest
 
     @property
     def gigabytes_per_second(self) -> float:
@@ -10882,17 +10884,7 @@ def make_ledger(
             for name in (CONFIG_FILE, *source.files)
         },
         "target": {file.name: _written_file(file) for file in files},
-        "counts": {
-            "tensors_read": report.tensors_read,
-            "bytes_read": report.bytes_read,
-            "tensors_written": report.tensors_written,
-            "bytes_written": report.bytes_written,
-            "written": _by_kind(tensor for file in files for tensor in file.tensors),
-            "dropped": dict(report.dropped),
-            "nonzero_padding": dict(report.nonzero_padding),
-            "became_infinite": sum(content.narrowing.infinite.values()),
-            "became_zero": sum(content.narrowing.zero.values()),
-        },
+        "counts": _counts(report, content),
         "run": {
             "verified": report.verified,
             "bytes_kept": account.kept,
@@ -10900,6 +10892,22 @@ def make_ledger(
             "seconds": round(seconds, 6),
             "gigabytes_per_second": round(report.bytes_written / 1e9 / seconds, 6),
         },
+    }
+
+
+def _counts(report: Report, content: TargetContent) -> dict[str, Any]:
+    """How much was read and written, and what became of it."""
+    tensors = (tensor for file in content.files for tensor in file.tensors)
+    return {
+        "tensors_read": report.tensors_read,
+        "bytes_read": report.bytes_read,
+        "tensors_written": report.tensors_written,
+        "bytes_written": report.bytes_written,
+        "written": _by_kind(tensors),
+        "dropped": dict(report.dropped),
+        "nonzero_padding": dict(report.nonzero_padding),
+        "became_infinite": sum(content.narrowing.infinite.values()),
+        "became_zero": sum(content.narrowing.zero.values()),
     }
 
 
@@ -10964,20 +10972,20 @@ MOST_BETWEEN = 1 << 28  # bytes that are put together at once
 
 
 class Between:
-    """The tensors that `plan` leads to on one mesh; `back` is the plan of the way back from there."""
+    """The tensors that `plan` leads to; `back` is the plan of the way back from there."""
 
     def __init__(
-        self, converter: Converter, plan: Plan, mesh: Any, choices: Mapping[str, Any]
+        self, converter: Converter, plan: Plan, choices: Mapping[str, Any]
     ) -> None:
         there = (converter.left, converter.right)[plan.target]
         here = (converter.right, converter.left)[plan.target]
         self._made: dict[int, OutputTensor] = {}  # by the id of what is in `found`
         self.found: dict[Any, dict[str, StoredTensor]] = {}
-        for rank in converter.ranks(plan.target, mesh):
+        for rank in converter.ranks(plan.target, plan.mesh):
             self.found[rank] = dict(self._add(plan.transfers(rank)))
         document = json.loads(json.dumps(there.write(plan.config)))
         config = there.read(document, **choices)
-        self.back = make_plan(converter, here.name, config, mesh, self.found)
+        self.back = make_plan(converter, here.name, config, plan.mesh, self.found)
         self._ways: dict[int, dict[Copy, int]] = {}
 
     def _add(self, transfers: Iterable[Transfer]) -> Iterator[tuple[str, StoredTensor]]:
@@ -11032,16 +11040,9 @@ class Between:
 
 def planned_tensors(transfers: Iterable[Transfer]) -> Iterator[OutputTensor]:
     """Transfers as they are put together, each from byte 0 on."""
-    known: dict[int, Blocks] = (
-        {}
-    )  # many tensors of a statement have the very same copies
+    known: dict[int, Blocks] = {}
     for transfer in transfers:
-        blocks = known.get(id(transfer.copies))
-        if blocks is None:
-            blocks = known[id(transfer.copies)] = find_blocks(transfer.copies)
-        dtype = str(transfer.dtype)
-        size = prod(transfer.shape) * item_size(dtype)
-        yield OutputTensor(transfer, blocks, dtype, 0, size)
+        yield output_tensor(transfer, str(transfer.dtype), 0, known)
 
 
 class BetweenReader(SourceReader):
@@ -11141,7 +11142,7 @@ class Weights(NamedTuple):
 def open_weights(converter: Converter, path: str, asked: Asked) -> Weights:
     """Open a directory; ConversionError where it is a checkpoint of none of the layouts, or might be of both."""
     layouts = (converter.left.name, converter.right.name)
-    found: dict[str, tuple[SourceFolder, Any, Plan]] = {}
+    found: dict[str, tuple[SourceFolder, Plan]] = {}
     errors: list[tuple[str, ConversionError]] = []
     for layout in layouts if asked.layout is None else (asked.layout,):
         try:
@@ -11159,10 +11160,10 @@ def open_weights(converter: Converter, path: str, asked: Asked) -> Weights:
         raise ConversionError(
             f"{path}: it may be a checkpoint of {' or '.join(layouts)}; --layout says of which"
         )
-    ((layout, (source, mesh, plan)),) = found.items()
+    ((layout, (source, plan)),) = found.items()
     if converter.side(layout) == whole_side(converter):
-        return _of_whole(converter, source, mesh, plan, asked)
-    return _of_other(converter, source, mesh, plan, asked)
+        return _of_whole(converter, source, plan, asked)
+    return _of_other(converter, source, plan, asked)
 
 
 def whole_side(converter: Converter) -> int:
@@ -11172,25 +11173,24 @@ def whole_side(converter: Converter) -> int:
 
 def _planned(
     converter: Converter, path: str, layout: str, asked: Asked
-) -> tuple[SourceFolder, Any, Plan]:
-    """A directory as a source in one layout, its mesh, and its way to the other one."""
+) -> tuple[SourceFolder, Plan]:
+    """A directory as a source in one layout, and its way to the other one."""
     number = converter.side(layout)
     sides = (converter.left, converter.right)
     here, there = sides[number], sides[1 - number]
     mesh = asked.mesh if here.file is not None else None
     source = open_source(path, here, converter.mesh, mesh, asked.follow_links)
-    mesh, plan = plan_source(converter, source, there.name, mesh, asked.choices)
-    return source, mesh, plan
+    return source, plan_source(converter, source, there.name, mesh, asked.choices)
 
 
 def _of_other(
-    converter: Converter, source: SourceFolder, mesh: Any, plan: Plan, asked: Asked
+    converter: Converter, source: SourceFolder, plan: Plan, asked: Asked
 ) -> Weights:
     """The weights of a directory in the other layout: what would be converted."""
     transfers = _not_made(plan)
     return Weights(
         (converter.right, converter.left)[plan.target].name,
-        {} if mesh is None else asdict(mesh),
+        {} if plan.mesh is None else asdict(plan.mesh),
         source,
         _by_name(converter, transfers),
         None,
@@ -11203,11 +11203,11 @@ def _of_other(
 
 
 def _of_whole(
-    converter: Converter, source: SourceFolder, mesh: Any, plan: Plan, asked: Asked
+    converter: Converter, source: SourceFolder, plan: Plan, asked: Asked
 ) -> Weights:
     """The weights of a directory in the very layout: of what would come back, most is what is stored."""
     variants = {n: c for n, c in asked.choices.items() if n in converter.variants}
-    between = Between(converter, plan, mesh, variants)
+    between = Between(converter, plan, variants)
     back = _not_made(between.back)
     stored = [_stored(source, between, one) for one in back]
     through = frozenset(one.name for one, same in zip(back, stored) if same is None)
@@ -11808,27 +11808,15 @@ def convert_directory(
         check_target(target, source.path, source.files)
         account.begin("planning")
         check_taken("once the headers are read", memory)
-        mesh, plan = plan_source(converter, source, to, mesh, choices)
+        plan = plan_source(converter, source, to, mesh, choices)
         account.begin("checking values")
         nonzero = check_values(plan, source, check_replicas)
         account.begin("planning")
         container = there.container(form or there.form)
-        ranks = converter.ranks(plan.target, mesh)
-        if container is not None:
-            files = container.outputs(plan, ranks, stored_dtype, shard_size)
-        elif there.file is None:
-            files = shard_outputs(plan, shard_size, stored_dtype)
-        else:
-            files = rank_outputs(plan, there, ranks, stored_dtype)
-        if any(tensor.transfer.changes for file in files for tensor in file.tensors):
-            check_cast_library(f"the arithmetic of {converter.name}.map")
+        files = _files(plan, there, container, stored_dtype, shard_size)
         narrowing = Narrowing(source.tensors, allow_narrowing)
-        made_for = mesh_of(mesh, plan.target)
-        content = _content(plan, source, there, made_for, files, narrowing)
-        if container is not None:
-            documents = {**container.documents(files), **content.documents}
-            content = content._replace(documents=documents)
-        report = _report(plan, source, content, target.path, (here, there), made_for)
+        content = _content(plan, source, there, container, files, narrowing)
+        report = _report(plan, source, content, target.path, (here, there))
     threads = prepare_writing(source, content, target, threads, verify, memory)
     report = replace(
         report,
@@ -11837,22 +11825,12 @@ def convert_directory(
         nonzero_padding=nonzero,
         threads=threads,
     )
-    ledger = partial(make_ledger, plan, source, content, report, account, dtype)
     if not plan_only:
+        ledger = partial(make_ledger, plan, source, content, report, account, dtype)
         write_target(
             source, content, target, threads, verify, progress, account, ledger
         )
-    account.end()
-    return replace(
-        report,
-        bytes_kept=account.kept,
-        became_infinite=dict(sorted(narrowing.infinite.items())),
-        became_zero=dict(sorted(narrowing.zero.items())),
-        seconds=sum(account.seconds.values()),
-        seconds_by_phase=account.seconds,
-        peak_memory=account.peak_memory,
-        bound_by=account.bound_by(),
-    )
+    return _ended(report, account, narrowing)
 
 
 def reshard_directory(
@@ -11893,20 +11871,39 @@ def _stored_dtype(dtype: str | None) -> str | None:
     return CAST_DTYPES[dtype]
 
 
+def _files(
+    plan: Plan, there: Side, container: Container | None, dtype: str | None, most: int
+) -> list[OutputFile]:
+    """The files to write; shards have at most `most` bytes."""
+    ranks = plan.converter.ranks(plan.target, plan.mesh)
+    if container is not None:
+        files = container.outputs(plan, ranks, dtype, most)
+    elif there.file is None:
+        files = shard_outputs(plan, most, dtype)
+    else:
+        files = rank_outputs(plan, there, ranks, dtype)
+    if any(tensor.transfer.changes for file in files for tensor in file.tensors):
+        check_cast_library(f"the arithmetic of {plan.converter.name}.map")
+    return files
+
+
 def _content(
     plan: Plan,
     source: SourceFolder,
     there: Side,
-    mesh: Any,
+    container: Container | None,
     files: list[OutputFile],
     narrowing: Narrowing,
 ) -> TargetContent:
-    documents = {}
-    if len(files) > 1 and there.file is None and files[0].closing is None:
+    documents: dict[str, Any] = {}
+    if container is not None:
+        documents |= container.documents(files)
+    elif len(files) > 1 and there.file is None:
         documents[INDEX_FILE] = shard_index(files)
     config = there.write(plan.config)
     if there.file is not None:
-        config = {**config, "mapc": {**config.get("mapc", {}), "mesh": asdict(mesh)}}
+        mesh = asdict(mesh_of(plan.mesh, plan.target))
+        config = {**config, "mapc": {**config.get("mapc", {}), "mesh": mesh}}
     documents[CONFIG_FILE] = config
     copied, _ = other_files(source.path, source.files)
     for name in copied:
@@ -11921,13 +11918,12 @@ def _report(
     content: TargetContent,
     target: str,
     sides: tuple[Side, Side],
-    mesh: Any,
 ) -> Report:
     """The account of a conversion that has only been planned."""
     tensors = [tensor for file in content.files for tensor in file.tensors]
     names = {tensor.transfer.name for tensor in tensors}  # some in several chunks
     read = list(_read_tensors(source, tensors))
-    here, there = sides
+    (here, there), mesh = sides, mesh_of(plan.mesh, plan.target)
     return Report(
         source=source.path,
         target=target,
@@ -11946,16 +11942,21 @@ def _report(
         not_copied=tuple(other_files(source.path, source.files)[1]),
         dropped=dict(plan.drops),
         kept_keys=tuple(sorted(getattr(plan.config, "extra", {}).get(here.name, {}))),
-        nonzero_padding={},
-        became_infinite={},
-        became_zero={},
-        verified=False,
-        bytes_kept=0,
-        threads=0,
-        seconds=0.0,
-        seconds_by_phase={},
-        peak_memory=0,
-        bound_by="",
+    )
+
+
+def _ended(report: Report, account: Account, narrowing: Narrowing) -> Report:
+    """The account of a conversion that is over."""
+    account.end()
+    return replace(
+        report,
+        bytes_kept=account.kept,
+        became_infinite=dict(sorted(narrowing.infinite.items())),
+        became_zero=dict(sorted(narrowing.zero.items())),
+        seconds=sum(account.seconds.values()),
+        seconds_by_phase=account.seconds,
+        peak_memory=account.peak_memory,
+        bound_by=account.bound_by(),
     )
 
 
@@ -12199,28 +12200,24 @@ def _pickled(value: Any) -> Iterable[bytes]:
             yield from (*_pickled(kind), b")\x81", *_pickled(state), b"b")
         case PickledPairs(items):
             yield b"}("
-            for one, other in items:
-                yield from (*_pickled(one), *_pickled(other))
+            for pair in items:
+                yield from _all_pickled(pair)
             yield b"u"
         case PickledRecord(key):
             yield from (*_pickled(key), b"Q")
         case tuple():
-            yield b"("
-            for item in value:
-                yield from _pickled(item)
-            yield b"t"
+            yield from (b"(", *_all_pickled(value), b"t")
         case list():
-            yield b"]("
-            for item in value:
-                yield from _pickled(item)
-            yield b"e"
+            yield from (b"](", *_all_pickled(value), b"e")
         case Mapping():
-            yield b"}("
-            for key, item in value.items():
-                yield from (*_pickled(key), *_pickled(item))
-            yield b"u"
+            yield from _pickled(PickledPairs(tuple(value.items())))
         case _:
             raise AssertionError(f"{type(value).__name__} is not pickled here")
+
+
+def _all_pickled(values: Iterable[Any]) -> Iterable[bytes]:
+    for value in values:
+        yield from _pickled(value)
 
 
 def _integer(value: int) -> bytes:
@@ -13104,6 +13101,13 @@ def _add_arguments(
     add_mesh(command, made, what if from_ranks else "to write (default: 1)")
     add("--dtype", choices=list(CAST_DTYPES), help="cast the floating-point tensors")
     add_reading(command, made)
+    _add_writing(command)
+    add_running(command, "files, or parts of one,")
+
+
+def _add_writing(command: argparse.ArgumentParser) -> None:
+    """The flags that say how, and whether, a target is written."""
+    add = command.add_argument
     add(
         "--plan",
         action="store_true",
@@ -13136,7 +13140,6 @@ def _add_arguments(
         action="store_true",
         help="wait until the disk has everything before the target takes its place",
     )
-    add_running(command, "files, or parts of one,")
 
 
 if __name__ == "__main__":

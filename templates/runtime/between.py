@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from math import prod
 from typing import Any
 
 from .checks import Source
 from .errors import ConversionError
 from .layouts import Converter
-from .output_files import Blocks, OutputTensor, find_blocks
+from .output_files import Blocks, OutputTensor, output_tensor
 from .plan import Plan, make_plan
 from .recipe import Copy, inverse
 from .scatter import Pieces
 from .sizes import size_text
 from .sources import SourceReader
-from .stored import StoredTensor, item_size
+from .stored import StoredTensor
 from .stream import CHUNK, Assembler
 from .transfers import Transfer
 
@@ -27,20 +26,20 @@ MOST_BETWEEN = 1 << 28  # bytes that are put together at once
 
 
 class Between:
-    """The tensors that `plan` leads to on one mesh; `back` is the plan of the way back from there."""
+    """The tensors that `plan` leads to; `back` is the plan of the way back from there."""
 
     def __init__(
-        self, converter: Converter, plan: Plan, mesh: Any, choices: Mapping[str, Any]
+        self, converter: Converter, plan: Plan, choices: Mapping[str, Any]
     ) -> None:
         there = (converter.left, converter.right)[plan.target]
         here = (converter.right, converter.left)[plan.target]
         self._made: dict[int, OutputTensor] = {}  # by the id of what is in `found`
         self.found: dict[Any, dict[str, StoredTensor]] = {}
-        for rank in converter.ranks(plan.target, mesh):
+        for rank in converter.ranks(plan.target, plan.mesh):
             self.found[rank] = dict(self._add(plan.transfers(rank)))
         document = json.loads(json.dumps(there.write(plan.config)))
         config = there.read(document, **choices)
-        self.back = make_plan(converter, here.name, config, mesh, self.found)
+        self.back = make_plan(converter, here.name, config, plan.mesh, self.found)
         self._ways: dict[int, dict[Copy, int]] = {}
 
     def _add(self, transfers: Iterable[Transfer]) -> Iterator[tuple[str, StoredTensor]]:
@@ -95,16 +94,9 @@ class Between:
 
 def planned_tensors(transfers: Iterable[Transfer]) -> Iterator[OutputTensor]:
     """Transfers as they are put together, each from byte 0 on."""
-    known: dict[int, Blocks] = (
-        {}
-    )  # many tensors of a statement have the very same copies
+    known: dict[int, Blocks] = {}
     for transfer in transfers:
-        blocks = known.get(id(transfer.copies))
-        if blocks is None:
-            blocks = known[id(transfer.copies)] = find_blocks(transfer.copies)
-        dtype = str(transfer.dtype)
-        size = prod(transfer.shape) * item_size(dtype)
-        yield OutputTensor(transfer, blocks, dtype, 0, size)
+        yield output_tensor(transfer, str(transfer.dtype), 0, known)
 
 
 class BetweenReader(SourceReader):

@@ -15,7 +15,7 @@ from typing import Any
 from .account import Account
 from .casting import CAST_DTYPES, check_cast_library
 from .footprint import check_taken
-from .layouts import Converter, Meshes, Side, mesh_of
+from .layouts import Container, Converter, Meshes, Side, mesh_of
 from .ledger import make_ledger
 from .narrowing import Narrowing
 from .opening import (
@@ -106,27 +106,15 @@ def convert_directory(
         check_target(target, source.path, source.files)
         account.begin("planning")
         check_taken("once the headers are read", memory)
-        mesh, plan = plan_source(converter, source, to, mesh, choices)
+        plan = plan_source(converter, source, to, mesh, choices)
         account.begin("checking values")
         nonzero = check_values(plan, source, check_replicas)
         account.begin("planning")
         container = there.container(form or there.form)
-        ranks = converter.ranks(plan.target, mesh)
-        if container is not None:
-            files = container.outputs(plan, ranks, stored_dtype, shard_size)
-        elif there.file is None:
-            files = shard_outputs(plan, shard_size, stored_dtype)
-        else:
-            files = rank_outputs(plan, there, ranks, stored_dtype)
-        if any(tensor.transfer.changes for file in files for tensor in file.tensors):
-            check_cast_library(f"the arithmetic of {converter.name}.map")
+        files = _files(plan, there, container, stored_dtype, shard_size)
         narrowing = Narrowing(source.tensors, allow_narrowing)
-        made_for = mesh_of(mesh, plan.target)
-        content = _content(plan, source, there, made_for, files, narrowing)
-        if container is not None:
-            documents = {**container.documents(files), **content.documents}
-            content = content._replace(documents=documents)
-        report = _report(plan, source, content, target.path, (here, there), made_for)
+        content = _content(plan, source, there, container, files, narrowing)
+        report = _report(plan, source, content, target.path, (here, there))
     threads = prepare_writing(source, content, target, threads, verify, memory)
     report = replace(
         report,
@@ -135,22 +123,12 @@ def convert_directory(
         nonzero_padding=nonzero,
         threads=threads,
     )
-    ledger = partial(make_ledger, plan, source, content, report, account, dtype)
     if not plan_only:
+        ledger = partial(make_ledger, plan, source, content, report, account, dtype)
         write_target(
             source, content, target, threads, verify, progress, account, ledger
         )
-    account.end()
-    return replace(
-        report,
-        bytes_kept=account.kept,
-        became_infinite=dict(sorted(narrowing.infinite.items())),
-        became_zero=dict(sorted(narrowing.zero.items())),
-        seconds=sum(account.seconds.values()),
-        seconds_by_phase=account.seconds,
-        peak_memory=account.peak_memory,
-        bound_by=account.bound_by(),
-    )
+    return _ended(report, account, narrowing)
 
 
 def reshard_directory(
@@ -191,20 +169,39 @@ def _stored_dtype(dtype: str | None) -> str | None:
     return CAST_DTYPES[dtype]
 
 
+def _files(
+    plan: Plan, there: Side, container: Container | None, dtype: str | None, most: int
+) -> list[OutputFile]:
+    """The files to write; shards have at most `most` bytes."""
+    ranks = plan.converter.ranks(plan.target, plan.mesh)
+    if container is not None:
+        files = container.outputs(plan, ranks, dtype, most)
+    elif there.file is None:
+        files = shard_outputs(plan, most, dtype)
+    else:
+        files = rank_outputs(plan, there, ranks, dtype)
+    if any(tensor.transfer.changes for file in files for tensor in file.tensors):
+        check_cast_library(f"the arithmetic of {plan.converter.name}.map")
+    return files
+
+
 def _content(
     plan: Plan,
     source: SourceFolder,
     there: Side,
-    mesh: Any,
+    container: Container | None,
     files: list[OutputFile],
     narrowing: Narrowing,
 ) -> TargetContent:
-    documents = {}
-    if len(files) > 1 and there.file is None and files[0].closing is None:
+    documents: dict[str, Any] = {}
+    if container is not None:
+        documents |= container.documents(files)
+    elif len(files) > 1 and there.file is None:
         documents[INDEX_FILE] = shard_index(files)
     config = there.write(plan.config)
     if there.file is not None:
-        config = {**config, "mapc": {**config.get("mapc", {}), "mesh": asdict(mesh)}}
+        mesh = asdict(mesh_of(plan.mesh, plan.target))
+        config = {**config, "mapc": {**config.get("mapc", {}), "mesh": mesh}}
     documents[CONFIG_FILE] = config
     copied, _ = other_files(source.path, source.files)
     for name in copied:
@@ -219,13 +216,12 @@ def _report(
     content: TargetContent,
     target: str,
     sides: tuple[Side, Side],
-    mesh: Any,
 ) -> Report:
     """The account of a conversion that has only been planned."""
     tensors = [tensor for file in content.files for tensor in file.tensors]
     names = {tensor.transfer.name for tensor in tensors}  # some in several chunks
     read = list(_read_tensors(source, tensors))
-    here, there = sides
+    (here, there), mesh = sides, mesh_of(plan.mesh, plan.target)
     return Report(
         source=source.path,
         target=target,
@@ -244,16 +240,21 @@ def _report(
         not_copied=tuple(other_files(source.path, source.files)[1]),
         dropped=dict(plan.drops),
         kept_keys=tuple(sorted(getattr(plan.config, "extra", {}).get(here.name, {}))),
-        nonzero_padding={},
-        became_infinite={},
-        became_zero={},
-        verified=False,
-        bytes_kept=0,
-        threads=0,
-        seconds=0.0,
-        seconds_by_phase={},
-        peak_memory=0,
-        bound_by="",
+    )
+
+
+def _ended(report: Report, account: Account, narrowing: Narrowing) -> Report:
+    """The account of a conversion that is over."""
+    account.end()
+    return replace(
+        report,
+        bytes_kept=account.kept,
+        became_infinite=dict(sorted(narrowing.infinite.items())),
+        became_zero=dict(sorted(narrowing.zero.items())),
+        seconds=sum(account.seconds.values()),
+        seconds_by_phase=account.seconds,
+        peak_memory=account.peak_memory,
+        bound_by=account.bound_by(),
     )
 
 

@@ -219,6 +219,13 @@ def _add_arguments(
     add_mesh(command, made, what if from_ranks else "to write (default: 1)")
     add("--dtype", choices=list(CAST_DTYPES), help="cast the floating-point tensors")
     add_reading(command, made)
+    _add_writing(command)
+    add_running(command, "files, or parts of one,")
+
+
+def _add_writing(command: argparse.ArgumentParser) -> None:
+    """The flags that say how, and whether, a target is written."""
+    add = command.add_argument
     add(
         "--plan",
         action="store_true",
@@ -251,7 +258,6 @@ def _add_arguments(
         action="store_true",
         help="wait until the disk has everything before the target takes its place",
     )
-    add_running(command, "files, or parts of one,")
 
 
 if __name__ == "__main__":

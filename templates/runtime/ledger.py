@@ -53,17 +53,7 @@ def make_ledger(
             for name in (CONFIG_FILE, *source.files)
         },
         "target": {file.name: _written_file(file) for file in files},
-        "counts": {
-            "tensors_read": report.tensors_read,
-            "bytes_read": report.bytes_read,
-            "tensors_written": report.tensors_written,
-            "bytes_written": report.bytes_written,
-            "written": _by_kind(tensor for file in files for tensor in file.tensors),
-            "dropped": dict(report.dropped),
-            "nonzero_padding": dict(report.nonzero_padding),
-            "became_infinite": sum(content.narrowing.infinite.values()),
-            "became_zero": sum(content.narrowing.zero.values()),
-        },
+        "counts": _counts(report, content),
         "run": {
             "verified": report.verified,
             "bytes_kept": account.kept,
@@ -71,6 +61,22 @@ def make_ledger(
             "seconds": round(seconds, 6),
             "gigabytes_per_second": round(report.bytes_written / 1e9 / seconds, 6),
         },
+    }
+
+
+def _counts(report: Report, content: TargetContent) -> dict[str, Any]:
+    """How much was read and written, and what became of it."""
+    tensors = (tensor for file in content.files for tensor in file.tensors)
+    return {
+        "tensors_read": report.tensors_read,
+        "bytes_read": report.bytes_read,
+        "tensors_written": report.tensors_written,
+        "bytes_written": report.bytes_written,
+        "written": _by_kind(tensors),
+        "dropped": dict(report.dropped),
+        "nonzero_padding": dict(report.nonzero_padding),
+        "became_infinite": sum(content.narrowing.infinite.values()),
+        "became_zero": sum(content.narrowing.zero.values()),
     }
 
 

@@ -43,8 +43,8 @@ def plan_source(
     to: str,
     asked: Any,
     choices: Mapping[str, Any],
-) -> tuple[Any, Plan]:
-    """The mesh of the layout with ranks, None where there is none, and the plan of a conversion.
+) -> Plan:
+    """The plan of a conversion; its mesh is that of the layout with ranks, None where there is none.
 
     `asked` is what the caller says of the mesh, `choices` are options and variants by name. ConversionError where the
     source does not fit the map.
@@ -63,7 +63,7 @@ def plan_source(
     if here.containers:
         _settle(plan, source)
     _check_variants(converter, choices, plan.config)
-    return mesh, plan
+    return plan
 
 
 def _settle(plan: Plan, source: SourceFolder) -> None:

@@ -70,28 +70,24 @@ def _pickled(value: Any) -> Iterable[bytes]:
             yield from (*_pickled(kind), b")\x81", *_pickled(state), b"b")
         case PickledPairs(items):
             yield b"}("
-            for one, other in items:
-                yield from (*_pickled(one), *_pickled(other))
+            for pair in items:
+                yield from _all_pickled(pair)
             yield b"u"
         case PickledRecord(key):
             yield from (*_pickled(key), b"Q")
         case tuple():
-            yield b"("
-            for item in value:
-                yield from _pickled(item)
-            yield b"t"
+            yield from (b"(", *_all_pickled(value), b"t")
         case list():
-            yield b"]("
-            for item in value:
-                yield from _pickled(item)
-            yield b"e"
+            yield from (b"](", *_all_pickled(value), b"e")
         case Mapping():
-            yield b"}("
-            for key, item in value.items():
-                yield from (*_pickled(key), *_pickled(item))
-            yield b"u"
+            yield from _pickled(PickledPairs(tuple(value.items())))
         case _:
             raise AssertionError(f"{type(value).__name__} is not pickled here")
+
+
+def _all_pickled(values: Iterable[Any]) -> Iterable[bytes]:
+    for value in values:
+        yield from _pickled(value)
 
 
 def _integer(value: int) -> bytes:

@@ -90,8 +90,7 @@ class Plan:
         shapes = Shapes(source, found)
         there = [item for item in every if _is_there(item, shapes, source)]
         checked = list(check(item for item in there if isinstance(item, Group)))
-        makes = [item for item in there if isinstance(item, Make)]
-        made = [item for item in makes if item.side == source]
+        made = [i for i in there if isinstance(i, Make) and i.side == source]
         made_groups = [one.group for one in check(item.group for item in made)]
         transfers = Transfers(converter, target, config, found, holders)
         self.made = [
@@ -99,18 +98,13 @@ class Plan:
             for item, group in zip(made, made_groups)
             for pair in made_pairs(found, item, group, transfers)
         ]
-        drops = [item for item in there if isinstance(item, Drop)]
-        drops = [drop for drop in drops if drop.side == source]
+        drops = [i for i in there if isinstance(i, Drop) and i.side == source]
         tails = Tails(every, target, ranks, Recipes(config, mesh, shapes))
         left = take_drops(unread(findings), drops, findings)
-        left = [tensor for tensor in left if not tails.take(tensor)]
-        if left:
-            groups = [one.group for one in checked]
-            named = named_in(found, left[0])
-            raise leftover(converter.name, groups, source, left, named)
+        self._check_left([one for one in left if not tails.take(one)], checked)
         stated = iter(checked)
         taken: list[Checked] = []
-        for item in there:
+        for item in there:  # in the order of the map
             if isinstance(item, Group):
                 taken.append(next(stated))
             elif isinstance(item, Tail):
@@ -126,6 +120,14 @@ class Plan:
         self._transfers: dict[Any, list[Transfer]] = dict(
             transfers.of_ranks(taken, ranks)
         )
+
+    def _check_left(self, left: list[Source], checked: list[Checked]) -> None:
+        """ConversionError where a stored tensor is left that nothing takes."""
+        if left:
+            groups = [one.group for one in checked]
+            named = named_in(self.found, left[0])
+            source = 1 - self.target
+            raise leftover(self.converter.name, groups, source, left, named)
 
     def transfers(self, rank: Any) -> list[Transfer]:
         """The tensors of one target rank; rank is None where the target has no mesh."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 from .errors import printable
@@ -37,21 +37,21 @@ class Report:
     copied: tuple[str, ...]
     not_copied: tuple[str, ...]
     dropped: Mapping[str, int]  # tensors left behind, by `drop` statement
-    kept_keys: tuple[
-        str, ...
-    ]  # of the source's config, that the target has no place of its own for
-    nonzero_padding: Mapping[str, int]  # elements by tensor, where padding was not zero
-    became_infinite: Mapping[
-        str, int
-    ]  # elements by tensor written, if that was allowed
-    became_zero: Mapping[str, int]  # the same, where a cast was to a smaller range
-    verified: bool
-    bytes_kept: int  # of those written: what an earlier run had written already
-    threads: int
-    seconds: float
-    seconds_by_phase: Mapping[str, float]  # of the whole time; see PHASES
-    peak_memory: int  # anonymous, in bytes, as far as it was looked at
-    bound_by: str  # the phase that took longest
+    # Keys of the source's config that the target has no place of its own for.
+    kept_keys: tuple[str, ...]
+    # Elements by tensor, where padding was not zero.
+    nonzero_padding: Mapping[str, int] = field(default_factory=dict)
+    # Elements by tensor written, if that was allowed; and where a cast was to a smaller range.
+    became_infinite: Mapping[str, int] = field(default_factory=dict)
+    became_zero: Mapping[str, int] = field(default_factory=dict)
+    verified: bool = False
+    bytes_kept: int = 0  # of those written: what an earlier run had written already
+    threads: int = 0
+    seconds: float = 0.0
+    # Of the whole time; see PHASES.
+    seconds_by_phase: Mapping[str, float] = field(default_factory=dict)
+    peak_memory: int = 0  # anonymous, in bytes, as far as it was looked at
+    bound_by: str = ""  # the phase that took longest
 
     @property
     def gigabytes_per_second(self) -> float:

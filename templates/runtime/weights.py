@@ -91,7 +91,7 @@ class Weights(NamedTuple):
 def open_weights(converter: Converter, path: str, asked: Asked) -> Weights:
     """Open a directory; ConversionError where it is a checkpoint of none of the layouts, or might be of both."""
     layouts = (converter.left.name, converter.right.name)
-    found: dict[str, tuple[SourceFolder, Any, Plan]] = {}
+    found: dict[str, tuple[SourceFolder, Plan]] = {}
     errors: list[tuple[str, ConversionError]] = []
     for layout in layouts if asked.layout is None else (asked.layout,):
         try:
@@ -109,10 +109,10 @@ def open_weights(converter: Converter, path: str, asked: Asked) -> Weights:
         raise ConversionError(
             f"{path}: it may be a checkpoint of {' or '.join(layouts)}; --layout says of which"
         )
-    ((layout, (source, mesh, plan)),) = found.items()
+    ((layout, (source, plan)),) = found.items()
     if converter.side(layout) == whole_side(converter):
-        return _of_whole(converter, source, mesh, plan, asked)
-    return _of_other(converter, source, mesh, plan, asked)
+        return _of_whole(converter, source, plan, asked)
+    return _of_other(converter, source, plan, asked)
 
 
 def whole_side(converter: Converter) -> int:
@@ -122,25 +122,24 @@ def whole_side(converter: Converter) -> int:
 
 def _planned(
     converter: Converter, path: str, layout: str, asked: Asked
-) -> tuple[SourceFolder, Any, Plan]:
-    """A directory as a source in one layout, its mesh, and its way to the other one."""
+) -> tuple[SourceFolder, Plan]:
+    """A directory as a source in one layout, and its way to the other one."""
     number = converter.side(layout)
     sides = (converter.left, converter.right)
     here, there = sides[number], sides[1 - number]
     mesh = asked.mesh if here.file is not None else None
     source = open_source(path, here, converter.mesh, mesh, asked.follow_links)
-    mesh, plan = plan_source(converter, source, there.name, mesh, asked.choices)
-    return source, mesh, plan
+    return source, plan_source(converter, source, there.name, mesh, asked.choices)
 
 
 def _of_other(
-    converter: Converter, source: SourceFolder, mesh: Any, plan: Plan, asked: Asked
+    converter: Converter, source: SourceFolder, plan: Plan, asked: Asked
 ) -> Weights:
     """The weights of a directory in the other layout: what would be converted."""
     transfers = _not_made(plan)
     return Weights(
         (converter.right, converter.left)[plan.target].name,
-        {} if mesh is None else asdict(mesh),
+        {} if plan.mesh is None else asdict(plan.mesh),
         source,
         _by_name(converter, transfers),
         None,
@@ -153,11 +152,11 @@ def _of_other(
 
 
 def _of_whole(
-    converter: Converter, source: SourceFolder, mesh: Any, plan: Plan, asked: Asked
+    converter: Converter, source: SourceFolder, plan: Plan, asked: Asked
 ) -> Weights:
     """The weights of a directory in the very layout: of what would come back, most is what is stored."""
     variants = {n: c for n, c in asked.choices.items() if n in converter.variants}
-    between = Between(converter, plan, mesh, variants)
+    between = Between(converter, plan, variants)
     back = _not_made(between.back)
     stored = [_stored(source, between, one) for one in back]
     through = frozenset(one.name for one, same in zip(back, stored) if same is None)

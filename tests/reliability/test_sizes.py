@@ -150,7 +150,7 @@ def test_large_tensors(tmp_path: Path, direction: str) -> None:
     here = converter.left if there else converter.right
     source = made.open_source(str(path), here, converter.mesh, None)
     to = "ranks" if there else "hf"
-    _, plan = made.plan_source(converter, source, to, mesh, {})
+    plan = made.plan_source(converter, source, to, mesh, {})
     if there:
         files = made.rank_outputs(plan, converter.right, mesh.ranks(), None)
     else:
