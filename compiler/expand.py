@@ -18,8 +18,10 @@ from .hygiene import Names, names_of_file
 from .include import included
 from .library import Library
 from .limits import PIECES, weight
+from .prefixing import Before, further, with_axes
 from .problems import nearest, refuse
 from .replacing import Replacing, merged
+from .wholeness import without_dims
 
 LONGEST = 20_000_000  # characters of what the uses write
 LOOPS = 8  # in one another
@@ -29,7 +31,8 @@ LOOPS = 8  # in one another
 class _Place:
     """Where a statement stands: what is defined and bound there, what is being used, how deep it is.
 
-    `stages`: where the names of each side have their place, if the loop around them says so.
+    `stages`: where the names of each side have their place, if the loop around them says so. `axes`: those of the loops'
+    prefixes, which go before the axes of each side's tensors.
     """
 
     defs: Defs
@@ -38,6 +41,7 @@ class _Place:
     blocks: int = 0
     loops: int = 0
     stages: tuple[syntax.At | None, syntax.At | None] = (None, None)
+    axes: Before = ((), ())
 
 
 @dataclass(slots=True)
@@ -100,7 +104,7 @@ class _Writer:
                 return (replace(statement, alternatives=blocks),)
             case _:
                 self.counted(weight(statement), statement.span)
-                return (_placed(statement, place.stages),)
+                return (_placed(with_axes(statement, place.axes), place.stages),)
 
     def choice(self, choice: syntax.If, place: _Place) -> syntax.If:
         body = self.block(choice.body, place)
@@ -128,9 +132,9 @@ class _Writer:
         )
         left, right = loop.places
         stages = (left or place.stages[0], right or place.stages[1])
-        inner = replace(inner, stages=stages)
+        inner = replace(inner, stages=stages, axes=further(place.axes, loop.axes))
         if loop.body is None:
-            return (_stated(loop, stages),)
+            return (_stated(loop, stages, inner.axes),)
         found: list[syntax.For] = []
         self.counted(max(map(choices, loop.names or ()), default=1) - 1, loop.span)
         for names in _pairs(loop):
@@ -143,6 +147,7 @@ class _Writer:
                     body=body,
                     otherwise=otherwise,
                     places=(None, None),
+                    axes=(None, None),
                 )
             )
         return found
@@ -193,7 +198,8 @@ def expand(file: syntax.File, library: Library) -> syntax.File:
         for item in file.items
         if not isinstance(item, syntax.Def)
     )
-    return replace(file, items=items, uses=tuple(writer.uses))
+    file = replace(file, items=items, uses=tuple(writer.uses))
+    return without_dims(file)
 
 
 def _lists(statement: syntax.Statement) -> int:
@@ -219,14 +225,14 @@ def _names(term: syntax.Term) -> Iterator[syntax.Name]:
 
 
 def _stated(
-    loop: syntax.For, stages: tuple[syntax.At | None, syntax.At | None]
+    loop: syntax.For, stages: tuple[syntax.At | None, syntax.At | None], axes: Before
 ) -> syntax.For:
     """`for j in P: A <-> B` with a block that states the two names."""
     assert loop.names is not None, "a loop without a block has names"
     left, right = ((syntax.Term(name, span=name.span),) for name in loop.names)
     span = replace(loop.names[0].span, end=loop.names[1].span.end)
-    equation = _placed(syntax.Equation(left, right, span=span), stages)
-    body = syntax.Block((equation,), span=span)
+    equation = with_axes(syntax.Equation(left, right, span=span), axes)
+    body = syntax.Block((_placed(equation, stages),), span=span)
     return replace(loop, names=None, body=body, places=(None, None))
 
 

@@ -149,9 +149,11 @@ def _for(node: Piece, at: Origin) -> syntax.For:
     word = None if filter_ is None else _rule(filter_).removeprefix("filter_")
     pair = None
     places: tuple[syntax.At | None, syntax.At | None] = (None, None)
+    before: tuple[syntax.Axes | None, syntax.Axes | None] = (None, None)
     if names is not None:
-        left, left_place, right, right_place = children(names)
+        left, left_axes, left_place, right, right_axes, right_place = children(names)
         pair = (name(left, at), name(right, at))
+        before = (_optional(axes, left_axes, at), _optional(axes, right_axes, at))
         places = (stage(left_place, at), stage(right_place, at))
     return syntax.For(
         str(index),
@@ -162,6 +164,7 @@ def _for(node: Piece, at: Origin) -> syntax.For:
         _optional(_block, body, at),
         _else(other, at),
         places,
+        before,
         span=at.span(node),
     )
 
@@ -213,6 +216,8 @@ def _layout_rule(node: Piece, at: Origin) -> syntax.Rule:
                 tuple(str(word) for word in children(dims)) for dims in countings
             )
             return syntax.Mesh(words, span=span)
+        case "whole_dims", dims:
+            return syntax.WholeDims(tuple(str(dim) for dim in dims), span=span)
         case "stages", _:
             return _stages(node, at)
         case "files", [pattern, kind]:

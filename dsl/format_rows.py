@@ -109,6 +109,8 @@ def _rule_cells(rule: syntax.Rule) -> tuple[str, str]:
     match rule:
         case syntax.Mesh():
             return "mesh", " | ".join(", ".join(words) for words in rule.countings)
+        case syntax.WholeDims(dims=dims):
+            return "whole", ", ".join(dims)
         case syntax.Stages():
             return "stages", _stages(rule)
         case syntax.Files():
@@ -229,7 +231,7 @@ def _for(loop: syntax.For, indent: int) -> Iterator[Row]:
     if loop.filter is not None:
         header += f" {loop.filter_word} {expression(loop.filter)}"
     if loop.names is not None:
-        left, right = map(_prefix, loop.names, loop.places)
+        left, right = map(_prefix, loop.names, loop.axes, loop.places)
         header += f": {left} <-> {right}"
     if loop.body is None:
         yield plain(indent, header, loop.span.start, loop.span.end)
@@ -239,8 +241,11 @@ def _for(loop: syntax.For, indent: int) -> Iterator[Row]:
     yield from _else(loop.body, loop.otherwise, indent)
 
 
-def _prefix(prefix: syntax.Name, place: syntax.At | None) -> str:
-    return name(prefix) + ("" if place is None else f" {at(place)}")
+def _prefix(
+    prefix: syntax.Name, before: syntax.Axes | None, place: syntax.At | None
+) -> str:
+    text = name(prefix) + ("" if before is None else axes(before))
+    return text + ("" if place is None else f" {at(place)}")
 
 
 def _if(choice: syntax.If, indent: int, start: int, before: str) -> Iterator[Row]:

@@ -371,7 +371,8 @@ class Block(Node):
 class For(Node):
     """`for i in L where t: A <-> B { .. } else { .. }`; no body where it only states two names.
 
-    `places`: what stands behind each of the names, and holds for those in the blocks.
+    `places`: what stands behind each of the names, and holds for those in the blocks. `axes`: those that go before the
+    axes of every tensor in the blocks.
     """
 
     index: str
@@ -382,6 +383,7 @@ class For(Node):
     body: Block | None
     otherwise: Block | If | None
     places: tuple[At | None, At | None] = (None, None)
+    axes: tuple[Axes | None, Axes | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,6 +468,13 @@ class Mesh(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class WholeDims(Node):
+    """`whole tp, pp`: dimensions that this layout does not have; what is split over them elsewhere is whole in it."""
+
+    dims: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Stages(Node):
     """How a mesh dimension owns the layers of a range."""
 
@@ -500,7 +509,7 @@ class Prefixes(Node):
     items: tuple[str, ...]
 
 
-Rule: TypeAlias = Mesh | Stages | Files | Codec | Prefixes
+Rule: TypeAlias = Mesh | WholeDims | Stages | Files | Codec | Prefixes
 
 
 @dataclass(frozen=True, slots=True)

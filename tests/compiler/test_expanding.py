@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,81 @@ def statements(text: str) -> list[str]:
     """The left and the right tensor of each statement, with its axes."""
     proofs = plan_text(text).proven.proofs
     return [equation(proof) for proof in proofs]
+
+
+def test_axes_of_prefixes() -> None:
+    """They go before the axes of every tensor, those of outer loops first; a bias has them, too."""
+    short = HEAD + """
+tensors {
+    for i in L: layers.{i} <-> layers[i] {
+        norm.{weight,bias}[e] = spare.{weight,bias} <-> norm.{weight,bias}[e] = again.{weight,bias}
+        for x in X: experts.{x} <-> experts[x] {
+            gate.weight[e L] <-> gate.weight[(e L)]
+            if e > 2 {
+                up.weight[e X],
+                down.weight[X e] <-> mixed.weight[(e X + X e)] unless L > 3
+            } else {
+                up.weight[X e] <-> up.weight[X e] with bias
+            }
+        }
+    }
+}
+"""
+    long = HEAD + """
+tensors {
+    for i in L {
+        layers.{i}.norm.{weight,bias}[e] = layers.{i}.spare.{weight,bias}
+            <-> layers.norm.{weight,bias}[i e] = layers.again.{weight,bias}
+        for x in X {
+            layers.{i}.experts.{x}.gate.weight[e L] <-> layers.experts.gate.weight[i x (e L)]
+            if e > 2 {
+                layers.{i}.experts.{x}.up.weight[e X],
+                layers.{i}.experts.{x}.down.weight[X e] <-> layers.experts.mixed.weight[i x (e X + X e)] unless L > 3
+            } else {
+                layers.{i}.experts.{x}.up.weight[X e] <-> layers.experts.up.weight[i x X e] with bias
+            }
+        }
+    }
+}
+"""
+    assert_alike(short, long)
+
+
+def test_whole_dimensions() -> None:
+    """What is split over them is whole, whatever is said of them."""
+    parted = """
+tensors {
+    for i in L: layers.{i} <-> layers.{i@pp} {
+        up.weight[(e + X) L] <-> up.weight[(e@tp + X@tp?) L] = spare.weight at pp=last if L > 2
+        drop right **.{i@pp}.state
+    }
+    for q in X: next.{q} <-> next.{q} at pp=last {
+        norm.weight[e] <-> norm.weight[e]
+    }
+    make right mask[L L] = tril(L) at pp=first
+}
+"""
+    whole = 'layout b {\n    whole tp, pp\n    files "release" format dcp\n}\n'
+    plain = re.sub(r"@(tp\??|pp)| at pp=\w+", "", parted)
+    assert "@" not in plain and " at " not in plain
+    assert_alike(HEAD + whole + parted, HEAD + plain)
+
+
+def assert_alike(one: str, other: str) -> None:
+    """Two maps say the same: their statements, and of a config the names and shapes of both sides."""
+    axes = [
+        [re.sub(r"[\w.{}@,]+\[", "[", said) for said in statements(text)]
+        for text in (one, other)
+    ]
+    assert axes[0] == axes[1]
+    for config in ({"L": 3, "X": 2, "e": 4}, {"L": 4, "X": 3, "e": 2}):
+        found = []
+        for text in (one, other):
+            module = of_text(text)
+            made = module.Config.from_a(config | {"sizes": []})
+            found.append((module.expected_a(made), module.expected_b(made)))
+        assert found[0] == found[1]
+        assert len(found[0][0]) > 2
 
 
 def test_a_let_of_a_definition_is_its_own_at_each_use() -> None:

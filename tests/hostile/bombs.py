@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from keyword import iskeyword
 
+from mapc.compiler.taken import PARAMETERS
+
 MAP = "language 1\nmap m: a <-> b\n"
 MESH = 'layout b {\n    mesh tp, ep\n    files "{tp}_{ep}"\n}\n'
 WORDS = [
@@ -231,7 +233,8 @@ def _words() -> Iterator[tuple[str, str]]:
         "".join(f"    x{n}[{word}] <-> y{n}[{word}]\n" for n, word in enumerate(WORDS)),
         top="".join(f"let {word} = e * {n + 2}\n" for n, word in enumerate(WORDS)),
     )
-    plain = [word for word in WORDS if not iskeyword(word)]
+    taken = PARAMETERS.split()
+    plain = [word for word in WORDS if not iskeyword(word) and word not in taken]
     yield "words_as_options", around(
         "".join(
             f"    x{n}[e] <-> y{n}[e] if {word} == 1\n" for n, word in enumerate(plain)
