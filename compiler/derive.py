@@ -16,11 +16,11 @@ def bias(
 ) -> hir.Statement:
     """The statement for the biases. MapError where no `weight` can be renamed or no input axis be left out."""
     sides = [
-        tuple(_bias(tensor, input_axis, span) for tensor in side)
+        tuple(_bias(tensor, input_axis) for tensor in side)
         for side in (statement.left, statement.right)
     ]
     dropped = {
-        frozenset(axis_indices(_input(t, input_axis, span)))
+        frozenset(axis_indices(_input(t, input_axis)))
         for t in statement.left + statement.right
         if not t.whole
     }
@@ -38,18 +38,18 @@ def bias(
     return hir.Statement(number, sides[0], sides[1], statement.span, statement.optional)
 
 
-def _bias(tensor: hir.Tensor, input_axis: str | None, span: Span) -> hir.Tensor:
+def _bias(tensor: hir.Tensor, input_axis: str | None) -> hir.Tensor:
     names = tuple(
-        replace(placed, name=_renamed(placed.name, span)) for placed in tensor.names
+        replace(placed, name=_renamed(placed.name)) for placed in tensor.names
     )
     if tensor.whole:
         return replace(tensor, names=names)
-    dropped = _input(tensor, input_axis, span)
+    dropped = _input(tensor, input_axis)
     axes = tuple(axis for axis in tensor.axes if axis is not dropped)
     return replace(tensor, names=names, axes=axes)
 
 
-def _input(tensor: hir.Tensor, input_axis: str | None, span: Span) -> syntax.Axis:
+def _input(tensor: hir.Tensor, input_axis: str | None) -> syntax.Axis:
     """The input axis: the one with the index that the statement marks, else the last."""
     if len(tensor.axes) < 2:
         refuse("M0252", "`with bias` on a tensor of one axis", tensor.span)
@@ -65,7 +65,7 @@ def _input(tensor: hir.Tensor, input_axis: str | None, span: Span) -> syntax.Axi
     return found[0]
 
 
-def _renamed(name: syntax.Name, span: Span) -> syntax.Name:
+def _renamed(name: syntax.Name) -> syntax.Name:
     """The name with its last `weight` replaced by `bias`."""
     parts = list(name.parts)
     for position in reversed(range(len(parts))):

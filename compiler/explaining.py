@@ -21,9 +21,7 @@ def explain(path: Path, include: Sequence[Path] = ()) -> Answer:
     left = list(hir.drops(proven.hir.items))
     names = [layout.name for layout in proven.hir.layouts]
     sections = [[f"{proven.hir.source.name} ({' <-> '.join(names)})", planned.title]]
-    sections += [
-        [head(proof, proven), *_statement(proof, proven)] for proof in proven.proofs
-    ]
+    sections += [[head(proof), *_statement(proof, proven)] for proof in proven.proofs]
     sections += [make_lines(proof, proven) for proof in proven.makes]
     sections += [drop_lines(drop, proven) for drop in left]
     data = {
@@ -36,7 +34,7 @@ def explain(path: Path, include: Sequence[Path] = ()) -> Answer:
     return Answer("\n\n".join("\n".join(lines) for lines in sections), data)
 
 
-def head(proof: Proof, proven: Proven) -> str:
+def head(proof: Proof) -> str:
     """`block.map:41  bijective, tied  for i in L`."""
     around = surroundings(proof)
     told = [proof.where, ", ".join(proof.kinds), *([around] if around else [])]
@@ -57,7 +55,7 @@ def make_lines(proof: Proof, proven: Proven) -> list[str]:
     layout = proven.hir.layouts[make.side]
     read = "left behind" if make.lossy else "compared"
     return [
-        head(proof, proven),
+        head(proof),
         f"    {equation(proof)}",
         *(f"        {line}" for line in where(make.tensor, layout, proof)),
         f"    made when {layout.name} is written, {read} where it is read",

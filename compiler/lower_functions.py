@@ -27,9 +27,7 @@ def lower_functions(
     """
     map_ = proven.hir
     functions = {
-        function_name(let.name): _let(let, map_, env)
-        for let in map_.lets
-        if let.name in dims
+        function_name(let.name): _let(let, env) for let in map_.lets if let.name in dims
     }
     calls: dict[int, str] = {}
     made: dict[object, str] = {}
@@ -73,7 +71,7 @@ def wrapped(text: str, width: int, indent: str = "") -> list[str]:
     return [line.replace("\0", " ") for line in lines]
 
 
-def _let(let: hir.Let, map_: hir.Map, env: Env) -> Function:
+def _let(let: hir.Let, env: Env) -> Function:
     kind = {"int": "int", "float": "float", "bool": "bool", "str": "str"}.get(
         let.kind, "Any"
     )

@@ -48,9 +48,7 @@ def recipe_lines(
     """The body of a recipe function. `variables` name the tensors, `sizes` the text of each known size."""
     shares = _shares(proof.statement)
     matches = [match_of(left, right, shares) for left, right in proof.pairs]
-    tensors = [
-        _tensors(side, proof, variables[side], matches, shares) for side in (0, 1)
-    ]
+    tensors = [_tensors(side, proof, variables[side], matches) for side in (0, 1)]
     split = 0 if any(tensor.dims for tensor in tensors[0]) else 1
     names = needed(proof)
     lines = _locals(names, sizes)
@@ -111,11 +109,7 @@ def _shares(statement: hir.Statement) -> dict[str, str]:
 
 
 def _tensors(
-    side: int,
-    proof: Proof,
-    variables: tuple[str, ...],
-    matches: list[Match],
-    shares: Mapping[str, str],
+    side: int, proof: Proof, variables: tuple[str, ...], matches: list[Match]
 ) -> list[_Tensor]:
     found: list[_Tensor] = []
     before: list[str] = []

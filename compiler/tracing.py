@@ -103,7 +103,7 @@ def _lines(
 ) -> Iterator[str]:
     owner = found.owner
     proof, tensor = owner.proof, owner.tensor
-    yield head(proof, proven)
+    yield head(proof)
     yield from (f"    {line}" for line in source_lines(proof.statement.span))
     yield ""
     layout = proven.hir.layouts[owner.side]

@@ -117,12 +117,18 @@ def streamed(module: Any, config: Any, mesh: Any, ranks: Any) -> dict[str, Any]:
     return found | dict(stream.close())
 
 
+def written_model(folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:
+    """A converter, and the tensors of a checkpoint that is written for it."""
+    module, config, tensors = model("llama")
+    folder.mkdir()
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
+    return module, tensors
+
+
 def test_files(tmp_path: Path) -> None:
     """The config says how many chunks there are, and what no layer has is dropped in each of them."""
-    module, config, tensors = model("llama")
-    (tmp_path / "hf").mkdir()
-    save_file(tensors, tmp_path / "hf" / "model.safetensors")
-    (tmp_path / "hf" / "config.json").write_text(json.dumps(config))
+    module, tensors = written_model(tmp_path / "hf")
     mesh = module.Mesh(pp=2)
     module.convert_checkpoint(
         tmp_path / "hf", tmp_path / "ranks", mesh=mesh, virtual_stages=2
@@ -140,10 +146,7 @@ def test_files(tmp_path: Path) -> None:
 
 def test_states_of_training(tmp_path: Path) -> None:
     """A state has a model for each chunk, also for one without a tensor between others."""
-    module, config, tensors = model("llama")
-    (tmp_path / "hf").mkdir()
-    save_file(tensors, tmp_path / "hf" / "model.safetensors")
-    (tmp_path / "hf" / "config.json").write_text(json.dumps(config))
+    module, tensors = written_model(tmp_path / "hf")
     layout = {"pipeline_layout": "Ett|tt||tt|t|tL"}
     module.convert_checkpoint(
         tmp_path / "hf",
@@ -167,10 +170,7 @@ def test_states_of_training(tmp_path: Path) -> None:
 
 def test_from_chunks_to_other_ranks(tmp_path: Path) -> None:
     """What is written directly from chunks, and to them, is what a conversion writes."""
-    module, config, tensors = model("llama")
-    (tmp_path / "hf").mkdir()
-    save_file(tensors, tmp_path / "hf" / "model.safetensors")
-    (tmp_path / "hf" / "config.json").write_text(json.dumps(config))
+    module, _ = written_model(tmp_path / "hf")
     settings: dict[str, tuple[Any, dict[str, Any]]] = {
         "chunks": (module.Mesh(pp=2), {"virtual_stages": 2}),
         "layout": (module.Mesh(tp=2, pp=2), {"pipeline_layout": "Et|t*3|ttt|tL"}),

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from .files import files_of, read
+from .test_imports import names_of
 from .toy import load_toy, toy_text
 from .toy_checkpoint import hf_tensors, rank_file, write_hf, write_mcore
 
@@ -297,19 +298,8 @@ def test_a_mesh_is_only_what_the_flags_say(tmp_path: Path) -> None:
 
 def test_names_do_not_collide() -> None:
     """All modules end up in one namespace, with what the compiler writes above them."""
-    names = [name for node in ast.parse(toy_text()).body for name in defined(node)]
+    names = [name for node in ast.parse(toy_text()).body for name in names_of(node)]
     assert sorted(name for name in set(names) if names.count(name) > 1) == []
-
-
-def defined(node: Any) -> list[str]:
-    match node:
-        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-            return [name]
-        case ast.Assign(targets=targets):
-            return [target.id for target in targets if isinstance(target, ast.Name)]
-        case ast.AnnAssign(target=ast.Name(id=name)):
-            return [name]
-    return []
 
 
 def test_no_name_is_undefined(script: Path) -> None:
