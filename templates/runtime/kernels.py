@@ -52,8 +52,8 @@ def words(size: int) -> Any:
 
 
 def move_rows(
-    table: Any,
-    programs: Any,
+    table: tl.tensor,
+    programs: tl.tensor,
     WORD: tl.constexpr,
     UNIT: tl.constexpr,
     ALIGNED: tl.constexpr,
@@ -96,8 +96,8 @@ def move_rows(
 
 
 def move_tiles(
-    table: Any,
-    programs: Any,
+    table: tl.tensor,
+    programs: tl.tensor,
     WORD: tl.constexpr,
     UNIT: tl.constexpr,
     ALIGNED: tl.constexpr,
@@ -134,9 +134,9 @@ def move_tiles(
 
 
 def compute_rows(
-    table: Any,
-    programs: Any,
-    infinite: Any,
+    table: tl.tensor,
+    programs: tl.tensor,
+    infinite: tl.tensor,
     FROM: tl.constexpr,
     TO: tl.constexpr,
     STEPS: tl.constexpr,
