@@ -5767,19 +5767,21 @@ class Feeding:
             return
         self.pending += tensor.nbytes
         self._waiting.setdefault(number, []).append(source)
-        if not self._awaited.lacks(number, at_end=False):
+        if self._awaited.lacks(number, at_end=False):
+            return
+        if self._awaited.is_unmeasured(number):
             self._measure(number)
-        if not self._awaited.lacks(number, at_end=False):
-            self._finish(number)
+            if self._awaited.lacks(number, at_end=False):
+                return
+        self._finish(number)
 
     def _measure(self, number: int) -> None:
-        """Take the sizes of a statement from its tensors, if nothing else says them."""
-        if self._awaited.is_unmeasured(number):
-            own: dict[Any, dict[str, Tensor]] = {rank: {} for rank in self._found}
-            for rank, name in self._waiting[number]:
-                own[rank][name] = self._found[rank][name]
-            items = self._statements(Shapes(self._source, own, self._shapes.prefix))
-            self._awaited.measure(number, read_by(items, self._source))
+        """Take the sizes of a statement from its tensors, since nothing else says them."""
+        own: dict[Any, dict[str, Tensor]] = {rank: {} for rank in self._found}
+        for rank, name in self._waiting[number]:
+            own[rank][name] = self._found[rank][name]
+        items = self._statements(Shapes(self._source, own, self._shapes.prefix))
+        self._awaited.measure(number, read_by(items, self._source))
 
     def _number(self, source: Source) -> int | None:
         """What reads a tensor; None where it is dropped, ConversionError where nothing does."""
@@ -5817,7 +5819,7 @@ class Feeding:
         """
         self._give_up(self._spent)
         if self._made:
-            return self._targets_of(self._made.pop(0).group)
+            return self._targets_of(Checked(self._made.pop(0).group))
         if not self._ready:
             return None
         transfers = self._converted(self._ready[0])  # where that is refused, it stays
@@ -5839,13 +5841,14 @@ class Feeding:
         (checked,) = check_sources([group], self._source, holders, findings)
         check_ties(self._found, findings.ties)
         if isinstance(item, Group):
-            return self._targets_of(checked.group)
+            return self._targets_of(checked)
         for pair in made_pairs(self._found, item, checked.group, self._transfers()):
             check_made_values(self._found, *pair)
         return []
 
-    def _targets_of(self, group: Group) -> list[Transfer]:
-        return list(self._transfers().of_group(group, self._target, self._rank))
+    def _targets_of(self, checked: Checked) -> list[Transfer]:
+        ((_, transfers),) = self._transfers().of_ranks([checked], [self._rank])
+        return transfers
 
     def _tensors_of(self, transfers: list[Transfer]) -> Iterator[NamedTensor]:
         """The targets of a group, in order."""

@@ -46,6 +46,34 @@ def in_any_order(case: Case, orders: int) -> None:
         assert stream.pending == 0
 
 
+@every_case
+def test_buckets(case: Case) -> None:
+    """The same bytes; where a group is larger than a bucket the size that is said is enough for it."""
+    module, config = converter(case), configured(case, "from_hf", variant(case))
+    mesh, rng = mesh_of(module, case), random.Random(3)
+    given = shards(ranks_of(module, case), rng)
+    size = max(tensor.nbytes for tensor in case.source.values())
+    while True:
+        stream = module.BucketStream("to_hf", config, mesh, bucket_bytes=size)
+        try:
+            assert_same(together(unpacked(stream, given)), case.source)
+            break
+        except module.ConversionError as error:
+            more = int(str(error).rpartition("bucket_bytes=")[2].split()[0])
+            assert more > size
+            size = more
+    assert stream.pending == 0
+
+
+def unpacked(stream: Any, given: list[Given]) -> list[Any]:
+    """What is in the buckets, in order; their memory is filled again."""
+    return [
+        (name, tensor.clone())
+        for bucket in one_by_one(stream, given)
+        for name, tensor in bucket.tensors().items()
+    ]
+
+
 def shuffled(given: list[Given], rng: random.Random) -> list[Given]:
     return rng.sample(given, len(given))
 
