@@ -2,58 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
 import random
-import re
-from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .buckets import assert_same, copied, filled, together
 from .test_feeding import MESHES, config, hf, mcore, shuffled
-from .toy import load, load_toy
-from .toy_checkpoint import LAYERS, write_hf
+from .toy import load_toy
+from .toy_checkpoint import LAYERS
 
 SIZES = (1144, 1536, 4000, 2**20)  # the first is what q, k and v of a layer take
-
-
-def copied(buckets: Iterable[Any]) -> Iterator[Any]:
-    """What a receiver has of each bucket: the first four, and the bytes in memory of its own."""
-    for bucket in buckets:
-        described = pickle.loads(pickle.dumps(tuple(bucket[:4])))
-        yield load_toy().Bucket(*described, bucket.buffer.clone())
-
-
-def filled(stream: Any, given: Iterable[Any]) -> list[Any]:
-    """All buckets of a stream, as a receiver has them."""
-    found = [bucket for one in given for bucket in copied(stream.feed(*one))]
-    return found + list(copied(stream.close()))
-
-
-def together(buckets: list[Any]) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = {}
-    for bucket in buckets:
-        tensors = bucket.tensors()
-        assert not tensors.keys() & found.keys()
-        found |= tensors
-    return found
-
-
-def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    """The same tensors, bit for bit: what is no number is equal to itself."""
-    assert found.keys() == expected.keys()
-    for name, tensor in expected.items():
-        assert (found[name].dtype, found[name].shape) == (tensor.dtype, tensor.shape)
-        assert bits(found[name]) == bits(tensor), name
-
-
-def bits(tensor: torch.Tensor) -> bytes:
-    flat = tensor.cpu().contiguous().view(-1).view(torch.uint8)
-    return bytes(flat.numpy())
 
 
 def assert_laid_out(bucket: Any, most: int) -> None:
@@ -274,164 +235,6 @@ def test_mixed_dtypes() -> None:
     buckets = filled(stream, given)
     assert max(len({*bucket.dtypes}) for bucket in buckets) > 4
     assert_same(together(buckets), expected)
-
-
-def test_fingerprint(tmp_path: Path) -> None:
-    """It is that of a checkpoint of these tensors, a receiver has the same, and whatever is changed changes it."""
-    toy, mesh, parts = load_toy(), load_toy().Mesh(2, 1), mcore(2, 1)
-    stream = toy.BucketStream("to_hf", config(), mesh, bucket_bytes=2**20)
-    for name, tensor, rank in shuffled(parts, 1):
-        assert list(stream.feed(name, tensor, rank)) == []
-    (bucket,) = stream.close()
-    said = bucket.fingerprint()
-    stored = toy.fingerprint_checkpoint(write_hf(tmp_path / "hf"), layout="hf")
-    assert said == stored.sha256 and len(stored.tensors) == len(bucket.names)
-    (received,) = copied([bucket])
-    assert received.fingerprint() == said
-    longer = torch.cat([received.buffer, torch.ones(7, dtype=torch.uint8)])
-    assert received._replace(buffer=longer).fingerprint() == said
-    first, *others = received.names
-    q = received.names.index("layers.1.q.weight")
-    shapes, dtypes = list(received.shapes), list(received.dtypes)
-    shapes[q], dtypes[q] = shapes[q][::-1], torch.float16
-    for changed in (
-        {"names": (f"{first}.", *others)},
-        {"shapes": tuple(shapes)},
-        {"dtypes": tuple(dtypes)},
-    ):
-        assert received._replace(**changed).fingerprint() != said
-    received.buffer[received.offsets[q] + 1] ^= 64
-    assert received.fingerprint() != said
-
-
-ANY = """
-language 1
-map any: a <-> b
-
-tensors {
-    ** <-> **
-}
-"""
-
-
-def test_fingerprint_of_other_dtypes(tmp_path: Path) -> None:
-    """Dtypes are named as in files, and lines are in the order of the names, whatever order the bucket has."""
-    module = load(Path("any.map"), ANY)
-    numbers = torch.arange(6 * 8, dtype=torch.uint8).view(6, 8)
-    tensors = {
-        "d": (numbers + 1).view(torch.float8_e5m2),
-        "b": (numbers % 5 == 0),
-        "c": (numbers + 2).view(torch.complex64),
-        "a": (numbers + 3).view(torch.int64),
-    }
-    (tmp_path / "a").mkdir()
-    save_file(tensors, tmp_path / "a" / "model.safetensors")
-    (tmp_path / "a" / "config.json").write_text("{}")
-    stream = module.BucketStream("to_b", module.Config(), bucket_bytes=2**20)
-    for one in tensors.items():
-        assert list(stream.feed(*one)) == []
-    (bucket,) = stream.close()
-    assert bucket.names == tuple("dbca")
-    stored = module.fingerprint_checkpoint(tmp_path / "a", layout="a")
-    assert bucket.fingerprint() == stored.sha256
-
-
-def test_a_buffer_that_is_too_short() -> None:
-    dtypes, shapes = (torch.bfloat16,) * 2, ((5, 7), (2,))
-    short = torch.zeros(515, dtype=torch.uint8)
-    bucket = load_toy().Bucket(("a", "b"), dtypes, shapes, (0, 512), short)
-    for ask in (bucket.tensors, bucket.fingerprint):
-        with pytest.raises(
-            ValueError, match="^expected a buffer of 516 bytes, found 515$"
-        ):
-            ask()
-
-
-def refused(stream: Any, *given: tuple[Any, ...]) -> str:
-    with pytest.raises(load_toy().ConversionError) as caught:
-        for one in given:
-            list(stream.feed(*one))
-        list(stream.close())
-    return str(caught.value)
-
-
-def test_what_is_wrong() -> None:
-    toy, tensors = load_toy(), hf()
-    q, k = "layers.0.q.weight", "layers.0.k.weight"
-
-    def stream(**how: Any) -> Any:
-        how.setdefault("bucket_bytes", 2**20)
-        return toy.BucketStream("to_mcore", config(), **how)
-
-    assert refused(stream(), (q, tensors[q]), (q, tensors[q])) == (
-        f"{q}: expected once, found again"
-    )
-    assert refused(stream(max_pending=400), (q, tensors[q]), (k, tensors[k])) == (
-        f"{q}: waits for layers.0.v.weight; 2 tensors wait with 480 bytes, more than the 400 of max_pending"
-    )
-    assert refused(stream(), (q, tensors[q]), (k, tensors[k])) == (
-        "embed.weight: missing when the stream was closed (and 23 more); 480 bytes wait for it"
-    )
-    for wrong in (0, -1, 2.0**20, True, None):
-        with pytest.raises(
-            ValueError,
-            match=f"^bucket_bytes: expected 1 or more, not {re.escape(repr(wrong))}$",
-        ):
-            stream(bucket_bytes=wrong)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'out'"):
-        stream(out=torch.empty)
-
-
-def test_a_group_that_is_larger_than_a_bucket() -> None:
-    """It is refused before anything of it is made, whenever the stream is asked, and what is said is enough for it."""
-    toy, mesh, parts = load_toy(), load_toy().Mesh(2, 1), mcore(2, 1)
-    name, ranks = "decoder.0.qkv.weight", mesh.ranks()
-    shards = [parts[rank][name] for rank in ranks]
-    stream = toy.BucketStream("to_hf", config(), mesh, bucket_bytes=1143)
-    text = (
-        "layers.0.q.weight and 2 more: expected at most the 1143 bytes of a bucket, found 1144, which come in one bucket "
-        "(toy.map:30); bucket_bytes=1144 is enough for them"
-    )
-    asked = stream.feed(name, shards, ranks)
-    for again in (asked, stream.feed("decoder.0.fc2.weight", shards, ranks)):
-        with pytest.raises(toy.ConversionError, match=f"^{re.escape(text)}$"):
-            next(again)
-    assert stream.buffer_bytes == 0
-    stream = toy.BucketStream("to_hf", config(), mesh, bucket_bytes=1144)
-    norm = "decoder.0.norm.weight"
-    assert list(stream.feed(norm, parts[ranks[0]][norm], ranks[0])) == []
-    ((names, *_),) = stream.feed(name, shards, ranks)
-    assert names == ("layers.0.norm.weight",)
-    stream = toy.BucketStream("to_mcore", config(), bucket_bytes=9)
-    text = (
-        "decoder.0.norm.weight: expected at most the 9 bytes of a bucket, found 10, which come in one bucket "
-        "(toy.map:29); bucket_bytes=10 is enough for them"
-    )
-    assert text == refused(
-        stream, ("layers.0.norm.weight", hf()["layers.0.norm.weight"])
-    )
-
-
-def test_what_cannot_be_made_is_in_no_bucket() -> None:
-    """Nor is what was made of its group, and the stream does not go on without it."""
-    toy, tensors = load_toy(), hf(tied=True)
-    stream = toy.BucketStream("to_mcore", config(tied=True), bucket_bytes=2**20)
-    stream.feed("embed.weight", tensors["embed.weight"])
-    text = "embed.weight and lm_head.weight are one tensor in this map, but their values differ"
-    others = [
-        one
-        for one in tensors.items()
-        if one[0] not in ("embed.weight", "lm_head.weight")
-    ]
-    for one in (("lm_head.weight", tensors["embed.weight"] + 1), *others):
-        assert refused_once(stream.feed(*one)) == text
-    assert refused_once(stream.close()) == text
-
-
-def refused_once(asked: Iterator[Any]) -> str:
-    with pytest.raises(load_toy().ConversionError) as caught:
-        list(asked)
-    return str(caught.value)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
