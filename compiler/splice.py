@@ -35,6 +35,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "variants",
         "transfers",
         "narrowing",
+        "collecting",
         "plan",
         "kernels",
         "moves",

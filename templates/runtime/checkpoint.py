@@ -14,17 +14,12 @@ from typing import Any
 
 from .account import Account
 from .casting import CAST_DTYPES, check_cast_library
+from .collecting import without_collecting
 from .footprint import check_taken
 from .layouts import Container, Converter, Meshes, Side, mesh_of
 from .ledger import make_ledger
 from .narrowing import Narrowing
-from .opening import (
-    check_choices,
-    check_request,
-    check_values,
-    plan_source,
-    without_collecting,
-)
+from .opening import check_choices, check_request, check_values, plan_source
 from .output_files import (
     INDEX_FILE,
     OutputFile,

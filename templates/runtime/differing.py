@@ -12,13 +12,14 @@ from operator import ne
 from typing import Any
 
 from .account import Account
+from .collecting import without_collecting
 from .compare import first_difference
 from .difference import Difference, Element, TensorDifference, value_text
 from .fingerprint import by_size, check_layout, taken_from
 from .footprint import usable_cores
 from .grid import index_of
 from .layouts import Converter
-from .opening import check_choices, check_request, without_collecting
+from .opening import check_choices, check_request
 from .output_files import OutputTensor
 from .source_files import check_unchanged
 from .stored import item_size

@@ -15,9 +15,10 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from .account import Account
+from .collecting import without_collecting
 from .footprint import usable_cores
 from .layouts import Converter
-from .opening import check_choices, check_request, without_collecting
+from .opening import check_choices, check_request
 from .output_files import OutputTensor
 from .report import sum_text
 from .sizes import size_text

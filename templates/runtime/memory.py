@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .batches import make_tensors
 from .checks import Source
+from .collecting import without_collecting
 from .errors import ConversionError
 from .layouts import Converter
 from .making import Out, Tensors, fill_target, new_target
@@ -43,7 +44,8 @@ def plan_tensors(
     converter: Converter, to: str, found: Tensors, config: Any, mesh: Any
 ) -> Plan:
     """The plan of a whole checkpoint in memory, whose values are compared where the map says what they are."""
-    plan = make_plan(converter, to, config, mesh, found)
+    with without_collecting():
+        plan = make_plan(converter, to, config, mesh, found)
     check_ties(found, plan.ties)
     for source, transfer in plan.made:
         check_made_values(found, source, transfer)

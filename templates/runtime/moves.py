@@ -6,6 +6,7 @@ A move has four dims. One that needs more, or whose rows cannot be counted in 31
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from math import gcd, prod
 from typing import NamedTuple, TypeAlias
 
@@ -49,6 +50,21 @@ class Move(NamedTuple):
 
 def moves_of(copy: Copy, size: int, source: int, target: int) -> Iterator[Move]:
     """The moves of a copy of elements of `size` bytes, between tensors at these addresses."""
+    there, here = source % VECTOR, target % VECTOR
+    for launch, row, tiles in _moves_at(copy, size, there, here):
+        addresses = row[0] + source - there, row[1] + target - here
+        yield Move(launch, addresses + row[2:], tiles)
+
+
+@lru_cache(maxsize=64)
+def _moves_at(copy: Copy, size: int, source: int, target: int) -> tuple[Move, ...]:
+    """The same, worked out once for the layers and experts that only lie elsewhere."""
+    return tuple(_worked_out_moves(copy, size, source, target))
+
+
+def _worked_out_moves(
+    copy: Copy, size: int, source: int, target: int
+) -> Iterator[Move]:
     box = [
         (count, step * size, stride * size)
         for count, step, stride in zip(copy.counts, copy.steps, copy.strides)

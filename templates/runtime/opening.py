@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -104,24 +102,6 @@ def check_values(
         check_cast_library("what the map makes")
         check_made(source.tensors, plan.made)
     return count_nonzero(source.tensors, plan.paddings)
-
-
-@contextmanager
-def without_collecting() -> Iterator[None]:
-    """No garbage collection while many small objects are made that all stay; it takes half of the time.
-
-    They count as old ones at the end, or the next collection would go through all of them.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            if not gc.get_freeze_count():
-                gc.freeze()
-                gc.unfreeze()
-            gc.enable()
 
 
 def _chosen(converter: Converter, choices: Mapping[str, Any]) -> list[str]:
