@@ -68,6 +68,9 @@ def saved(name: str, folder: Path, ranks: int, model: Any) -> Any:
     torch.manual_seed(1)
     config = getattr(transformers, f"{kind}Config")(**sizes)
     made = getattr(transformers, f"{kind}ForCausalLM")(config).eval()
+    for buffer, one in made.named_buffers():
+        if buffer.endswith("e_score_correction_bias"):
+            one.normal_()  # they begin with zeros
     made.save_pretrained(folder / "hf")
     family = name.removesuffix("_tied")
     module = importlib.import_module(f"mapc.generated.{family}_hf_mcore")
