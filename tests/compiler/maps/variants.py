@@ -11,7 +11,6 @@ CASES = [
     for packing in ("fused", "apart")
     for experts in ("grouped", "sequential")
 ]
-DETECTED = True  # coming back, the names decide the variants of the side that is read
 
 
 def whole(c):
