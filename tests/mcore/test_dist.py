@@ -38,6 +38,8 @@ LAYER = re.compile(r"(decoder\.layers)\.(\d+)\.(.*)")
 def converter(family: str) -> ModuleType:
     """The core of the converter."""
     (path,) = MAPS.rglob(f"{family}_hf_mcore_dist.map")
+    if path.parent == MAPS:
+        return importlib.import_module(f"mapc.generated.{path.stem}")
     module = ModuleType(path.stem)
     sys.modules[path.stem] = module
     exec(compile_file(path, parts="core").module, module.__dict__)  # noqa: S102
