@@ -164,6 +164,7 @@ def compute_rows(
     else:
         source = tl.load(move).to(tl.pointer_type(tl.float64))
     source = tl.multiple_of(source, ALIGNED)
+    address = tl.load(move + 1)
     count0 = tl.load(move + 2).to(tl.int32)
     count1 = tl.load(move + 3).to(tl.int32)
     count2 = tl.load(move + 4).to(tl.int32)
@@ -212,22 +213,23 @@ def compute_rows(
     if TO == "F64":
         made = value.to(tl.float64)
         lost = finite & ~(tl.abs(made) < float("inf"))
-        target = tl.load(move + 1).to(tl.pointer_type(tl.float64))
+        target = address.to(tl.pointer_type(tl.float64))
     elif TO == "F32":
         made = value.to(tl.float32)
         lost = finite & ~(tl.abs(made) < float("inf"))
-        target = tl.load(move + 1).to(tl.pointer_type(tl.float32))
+        target = address.to(tl.pointer_type(tl.float32))
     elif TO == "F16":
         made = value.to(tl.float32).to(tl.float16)
         lost = finite & ~(tl.abs(made.to(tl.float32)) < float("inf"))
-        target = tl.load(move + 1).to(tl.pointer_type(tl.float16))
+        target = address.to(tl.pointer_type(tl.float16))
     else:
         bits = value.to(tl.float32).to(tl.uint32, bitcast=True)
         rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
         made = tl.where((bits & 0x7FFFFFFF) > 0x7F800000, 0x7FC0, rounded)
         lost = finite & ((made & 0x7FFF) >= 0x7F80)
         made = made.to(tl.uint16)
-        target = tl.load(move + 1).to(tl.pointer_type(tl.uint16))
+        target = address.to(tl.pointer_type(tl.uint16))
     target = tl.multiple_of(target, ALIGNED)
     tl.store(target + place, made, mask=inside)
-    tl.store(infinite + number + tl.zeros_like(place), 1, mask=lost & inside)
+    # One number for the tile, for as many masks as it has elements do not fit into registers.
+    tl.store(infinite + number, 1, mask=tl.max((lost & inside).to(tl.int32)) > 0)

@@ -11,7 +11,23 @@ from .moves import Launch, Move
 if TYPE_CHECKING:
     from torch import Tensor
 
-WARPS = 8  # of a program: 256 threads on a GPU of NVIDIA, each of which moves 128 bytes
+THREADS = 256  # of a program, each of which moves up to 128 bytes
+
+
+def constants(launch: Launch, lanes: int) -> dict[str, Any]:
+    """What the kernel of a launch is compiled for, on a GPU whose warps have so many threads."""
+    same = {
+        "UNIT": launch.unit,
+        "ALIGNED": launch.aligned,
+        "ROWS": launch.tile[0],
+        "COLUMNS": launch.tile[1],
+        "num_warps": THREADS // lanes,
+        "enable_fp_fusion": False,  # each step rounds, as it does in torch
+    }
+    if launch.change is None:
+        return {"WORD": words(launch.word), **same}
+    before, after, steps, operands = launch.change
+    return {"FROM": before, "TO": after, "STEPS": steps, "NUMBERS": operands, **same}
 
 
 class MoveTable:
@@ -50,31 +66,15 @@ class MoveTable:
                 self._launch()
 
     def _launch(self) -> None:
+        import torch
+
+        lanes = 64 if torch.version.hip else 32
         for launch, programs in self._launches:
             kernel = kernels()[launch.kernel][(len(programs),)]
-            rows, columns = launch.tile
-            same = {
-                "UNIT": launch.unit,
-                "ALIGNED": launch.aligned,
-                "ROWS": rows,
-                "COLUMNS": columns,
-                "num_warps": WARPS,
-            }
-            if launch.change is None:
-                kernel(self._table, programs, WORD=words(launch.word), **same)
-            else:
-                before, after, steps, operands = launch.change
-                kernel(
-                    self._table,
-                    programs,
-                    self.infinite,
-                    FROM=before,
-                    TO=after,
-                    STEPS=steps,
-                    NUMBERS=operands,
-                    enable_fp_fusion=False,  # each step rounds, as it does in torch
-                    **same,
-                )
+            tensors = [self._table, programs]
+            if launch.change is not None:
+                tensors.append(self.infinite)
+            kernel(*tensors, **constants(launch, lanes))
 
     def _programs(self, numbers: list[int], tiles: list[int]) -> Tensor:
         """A row a program: the number of its move, and of its tile there."""

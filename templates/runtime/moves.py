@@ -12,9 +12,10 @@ from typing import NamedTuple, TypeAlias
 
 from .recipe import Copy
 
-# The tiles of a program, as words down and across: that one is taken which leaves the least of it empty.
+# The tiles of a program, as words down and across: that one is taken which leaves the least of it empty. Words that no
+# vector has take registers for an address each, so there are fewer of them.
 ROW_TILES = ((1, 4096), (16, 256), (128, 32), (1024, 4))
-TURNED_TILES = ((64, 64), (4, 1024), (1024, 4))
+WORD_TILES = ((1, 2048), (8, 256), (64, 32), (512, 4))
 VECTOR = 16  # bytes that a thread moves at once
 MOST_ROWS = 2**31 - 1
 ZEROS = 1 << 16  # bytes of zeros, which padding is copied from
@@ -109,7 +110,8 @@ def computed_moves(
         start, end = source + there * sizes[0], target + here * sizes[1]
         steps = [step for dim in outer for step in dim[1:]]
         aligned = gcd(VECTOR, start, end) == VECTOR and gcd(8, run, *steps) == 8
-        tile, tiles = _tiling(ROW_TILES, prod(dim[0] for dim in outer), run)
+        choice = ROW_TILES if aligned else WORD_TILES
+        tile, tiles = _tiling(choice, prod(dim[0] for dim in outer), run)
         unit, address = (8, VECTOR) if aligned else (1, min(sizes))
         launch = Launch("compute_rows", 0, unit, address, tile, change)
         yield Move(launch, _table_row(start, end, [*outer, (run, 1, 1)], 1), tiles)
@@ -127,8 +129,8 @@ def _row_moves(box: list[Dim], run: int, source: int, target: int) -> Iterator[M
         steps = [step for dim in outer for step in dim[1:]]
         aligned = gcd(VECTOR, start, end, run, *steps)
         word = min(aligned, 8)
-        rows = prod(dim[0] for dim in outer)
-        tile, tiles = _tiling(ROW_TILES, rows, run // word)
+        choice = ROW_TILES if aligned == VECTOR else WORD_TILES
+        tile, tiles = _tiling(choice, prod(dim[0] for dim in outer), run // word)
         launch = Launch("move_rows", word, aligned // word, aligned, tile)
         row = _table_row(start, end, [*outer, (run // word, word, word)], word)
         yield Move(launch, row, tiles)
@@ -144,11 +146,17 @@ def _turned_moves(
         counts = down[0] * word, across[0] * word
         vectors = gcd(VECTOR, start, end, across[1], down[2], *counts, *steps)
         aligned = vectors == VECTOR
-        tile, tiles = _tiling(TURNED_TILES, down[0], across[0])
         unit = VECTOR // word if aligned else 1
+        tile, tiles = _tiling(turned_tiles(unit), down[0], across[0])
         launch = Launch("move_tiles", word, unit, VECTOR if aligned else word, tile)
         row = _table_row(start, end, [*outer, down, across], word)
         yield Move(launch, row, tiles * prod(dim[0] for dim in outer))
+
+
+def turned_tiles(unit: int) -> tuple[tuple[int, int], ...]:
+    """The tiles of boxes that are turned, none thinner than the words that a thread moves at once."""
+    thin = max(4, unit)
+    return (64, 64), (thin, 4096 // thin), (4096 // thin, thin)
 
 
 def _longest(box: list[Dim], size: int) -> Dim | None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from .loading import GENERATED, committed
+from .variants import is_compiled
 
 TESTS = sorted(path.stem for path in GENERATED.glob("test_*.py"))
 MOST_LAUNCHES = 8
@@ -56,6 +57,7 @@ def test_the_same_bytes(stem: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def counted(table: Any) -> None:
         launches.append(table.launches)
+        assert all(is_compiled(kernel) for kernel, _ in table._launches)
         launch(table)
 
     monkeypatch.setattr(tests.m.MoveTable, "launch", counted)

@@ -9,12 +9,13 @@ import torch
 from mapc.templates.runtime.launching import MoveTable
 from mapc.templates.runtime.moves import (
     ROW_TILES,
-    TURNED_TILES,
+    WORD_TILES,
     ZEROS,
     Launch,
     Move,
     computed_moves,
     moves_of,
+    turned_tiles,
     zero_moves,
 )
 from mapc.templates.runtime.recipe import Copy
@@ -128,7 +129,9 @@ def test_rows_that_cannot_be_counted_in_31_bits() -> None:
     assert moves[1].row[:2] == (4096 + (2**30 + 1) * 4, 8192 + (2**30 + 1) * 6)
 
 
-@pytest.mark.parametrize("tiles", [ROW_TILES, TURNED_TILES])
+@pytest.mark.parametrize(
+    "tiles", [ROW_TILES, WORD_TILES, *map(turned_tiles, (1, 2, 4, 8, 16))]
+)
 def test_tiles_are_of_one_size(tiles: tuple[tuple[int, int], ...]) -> None:
     assert len({down * across for down, across in tiles}) == 1
 
