@@ -5459,6 +5459,7 @@ def compute_rows(
     else:
         source = tl.load(move).to(tl.pointer_type(tl.float64))
     source = tl.multiple_of(source, ALIGNED)
+    address = tl.load(move + 1)
     count0 = tl.load(move + 2).to(tl.int32)
     count1 = tl.load(move + 3).to(tl.int32)
     count2 = tl.load(move + 4).to(tl.int32)
@@ -5507,33 +5508,35 @@ def compute_rows(
     if TO == "F64":
         made = value.to(tl.float64)
         lost = finite & ~(tl.abs(made) < float("inf"))
-        target = tl.load(move + 1).to(tl.pointer_type(tl.float64))
+        target = address.to(tl.pointer_type(tl.float64))
     elif TO == "F32":
         made = value.to(tl.float32)
         lost = finite & ~(tl.abs(made) < float("inf"))
-        target = tl.load(move + 1).to(tl.pointer_type(tl.float32))
+        target = address.to(tl.pointer_type(tl.float32))
     elif TO == "F16":
         made = value.to(tl.float32).to(tl.float16)
         lost = finite & ~(tl.abs(made.to(tl.float32)) < float("inf"))
-        target = tl.load(move + 1).to(tl.pointer_type(tl.float16))
+        target = address.to(tl.pointer_type(tl.float16))
     else:
         bits = value.to(tl.float32).to(tl.uint32, bitcast=True)
         rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
         made = tl.where((bits & 0x7FFFFFFF) > 0x7F800000, 0x7FC0, rounded)
         lost = finite & ((made & 0x7FFF) >= 0x7F80)
         made = made.to(tl.uint16)
-        target = tl.load(move + 1).to(tl.pointer_type(tl.uint16))
+        target = address.to(tl.pointer_type(tl.uint16))
     target = tl.multiple_of(target, ALIGNED)
     tl.store(target + place, made, mask=inside)
-    tl.store(infinite + number + tl.zeros_like(place), 1, mask=lost & inside)
+    # One number for the tile, for as many masks as it has elements do not fit into registers.
+    tl.store(infinite + number, 1, mask=tl.max((lost & inside).to(tl.int32)) > 0)
 
 
 # ---- runtime: Moves: the copies of targets as the kernels take them, by address, in words as large as all addresses and steps allow.
 
 
-# The tiles of a program, as words down and across: that one is taken which leaves the least of it empty.
+# The tiles of a program, as words down and across: that one is taken which leaves the least of it empty. Words that no
+# vector has take registers for an address each, so there are fewer of them.
 ROW_TILES = ((1, 4096), (16, 256), (128, 32), (1024, 4))
-TURNED_TILES = ((64, 64), (4, 1024), (1024, 4))
+WORD_TILES = ((1, 2048), (8, 256), (64, 32), (512, 4))
 VECTOR = 16  # bytes that a thread moves at once
 MOST_ROWS = 2**31 - 1
 ZEROS = 1 << 16  # bytes of zeros, which padding is copied from
@@ -5628,7 +5631,8 @@ def computed_moves(
         start, end = source + there * sizes[0], target + here * sizes[1]
         steps = [step for dim in outer for step in dim[1:]]
         aligned = gcd(VECTOR, start, end) == VECTOR and gcd(8, run, *steps) == 8
-        tile, tiles = _tiling(ROW_TILES, prod(dim[0] for dim in outer), run)
+        choice = ROW_TILES if aligned else WORD_TILES
+        tile, tiles = _tiling(choice, prod(dim[0] for dim in outer), run)
         unit, address = (8, VECTOR) if aligned else (1, min(sizes))
         launch = Launch("compute_rows", 0, unit, address, tile, change)
         yield Move(launch, _table_row(start, end, [*outer, (run, 1, 1)], 1), tiles)
@@ -5646,8 +5650,8 @@ def _row_moves(box: list[Dim], run: int, source: int, target: int) -> Iterator[M
         steps = [step for dim in outer for step in dim[1:]]
         aligned = gcd(VECTOR, start, end, run, *steps)
         word = min(aligned, 8)
-        rows = prod(dim[0] for dim in outer)
-        tile, tiles = _tiling(ROW_TILES, rows, run // word)
+        choice = ROW_TILES if aligned == VECTOR else WORD_TILES
+        tile, tiles = _tiling(choice, prod(dim[0] for dim in outer), run // word)
         launch = Launch("move_rows", word, aligned // word, aligned, tile)
         row = _table_row(start, end, [*outer, (run // word, word, word)], word)
         yield Move(launch, row, tiles)
@@ -5663,11 +5667,17 @@ def _turned_moves(
         counts = down[0] * word, across[0] * word
         vectors = gcd(VECTOR, start, end, across[1], down[2], *counts, *steps)
         aligned = vectors == VECTOR
-        tile, tiles = _tiling(TURNED_TILES, down[0], across[0])
         unit = VECTOR // word if aligned else 1
+        tile, tiles = _tiling(turned_tiles(unit), down[0], across[0])
         launch = Launch("move_tiles", word, unit, VECTOR if aligned else word, tile)
         row = _table_row(start, end, [*outer, down, across], word)
         yield Move(launch, row, tiles * prod(dim[0] for dim in outer))
+
+
+def turned_tiles(unit: int) -> tuple[tuple[int, int], ...]:
+    """The tiles of boxes that are turned, none thinner than the words that a thread moves at once."""
+    thin = max(4, unit)
+    return (64, 64), (thin, 4096 // thin), (4096 // thin, thin)
 
 
 def _longest(box: list[Dim], size: int) -> Dim | None:
@@ -5721,7 +5731,23 @@ def _table_row(source: int, target: int, dims: list[Dim], word: int) -> tuple[in
 # ---- runtime: Launching: moves in a table on their device, and the few launches of kernels that do them all.
 
 
-WARPS = 8  # of a program: 256 threads on a GPU of NVIDIA, each of which moves 128 bytes
+THREADS = 256  # of a program, each of which moves up to 128 bytes
+
+
+def constants(launch: Launch, lanes: int) -> dict[str, Any]:
+    """What the kernel of a launch is compiled for, on a GPU whose warps have so many threads."""
+    same = {
+        "UNIT": launch.unit,
+        "ALIGNED": launch.aligned,
+        "ROWS": launch.tile[0],
+        "COLUMNS": launch.tile[1],
+        "num_warps": THREADS // lanes,
+        "enable_fp_fusion": False,  # each step rounds, as it does in torch
+    }
+    if launch.change is None:
+        return {"WORD": words(launch.word), **same}
+    before, after, steps, operands = launch.change
+    return {"FROM": before, "TO": after, "STEPS": steps, "NUMBERS": operands, **same}
 
 
 class MoveTable:
@@ -5760,31 +5786,15 @@ class MoveTable:
                 self._launch()
 
     def _launch(self) -> None:
+        import torch
+
+        lanes = 64 if torch.version.hip else 32
         for launch, programs in self._launches:
             kernel = kernels()[launch.kernel][(len(programs),)]
-            rows, columns = launch.tile
-            same = {
-                "UNIT": launch.unit,
-                "ALIGNED": launch.aligned,
-                "ROWS": rows,
-                "COLUMNS": columns,
-                "num_warps": WARPS,
-            }
-            if launch.change is None:
-                kernel(self._table, programs, WORD=words(launch.word), **same)
-            else:
-                before, after, steps, operands = launch.change
-                kernel(
-                    self._table,
-                    programs,
-                    self.infinite,
-                    FROM=before,
-                    TO=after,
-                    STEPS=steps,
-                    NUMBERS=operands,
-                    enable_fp_fusion=False,  # each step rounds, as it does in torch
-                    **same,
-                )
+            tensors = [self._table, programs]
+            if launch.change is not None:
+                tensors.append(self.infinite)
+            kernel(*tensors, **constants(launch, lanes))
 
     def _programs(self, numbers: list[int], tiles: list[int]) -> Tensor:
         """A row a program: the number of its move, and of its tile there."""

@@ -91,19 +91,17 @@ def _stand_in(gpu: str) -> Any:
 
 
 def table(compiled: list[Compiled]) -> str:
-    """Registers and shared memory by kernel, the least and the most of what was compiled, a column a GPU."""
-    rows: dict[str, dict[str, list[Reading]]] = {}
+    """Registers a thread by kernel and GPU, the least and the most of what was compiled; bytes of shared memory."""
+    rows: dict[str, list[Compiled]] = {}
     for one in compiled:
-        rows.setdefault(_row_name(one.launch), {}).setdefault(one.gpu, []).append(
-            one.reading
-        )
-    lines = [["kernel", "", *GPUS], ["---"] * (2 + len(GPUS))]
-    for name, readings in sorted(rows.items()):
-        for what in ("registers", "shared"):
-            spans = (
-                _span([getattr(one, what) for one in readings[gpu]]) for gpu in GPUS
-            )
-            lines.append([name, what, *spans])
+        rows.setdefault(_row_name(one.launch), []).append(one)
+    lines = [["kernel", *GPUS, "shared memory"], ["---"] * (2 + len(GPUS))]
+    for name, alike in sorted(rows.items()):
+        spans = [
+            _span([one.reading.registers for one in alike if one.gpu == gpu])
+            for gpu in GPUS
+        ]
+        lines.append([name, *spans, _span([one.reading.shared for one in alike])])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
