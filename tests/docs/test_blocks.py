@@ -30,6 +30,7 @@ KINDS = {
 # The blocks that are not run: they install, download or take minutes.
 NOT_RUN = {
     "README.md": ["make demo\nmake test\n", "pip install '.[fast]'\n"],
+    "gpu.md": ["python -m tests.benchmarks.gpu --write docs/gpu.md --json gpu.json\n"],
     "performance.md": ['make bench\nmake bench ROWS="--only llama tp=4"\n'],
 }
 
