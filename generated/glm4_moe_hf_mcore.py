@@ -5534,7 +5534,7 @@ def compute_rows(
 
 
 # The tiles of a program, as words down and across: that one is taken which leaves the least of it empty. Words that no
-# vector has take registers for an address each, so there are fewer of them.
+# vector has take registers for an address each, and numbers that are computed take more, so there are fewer of them.
 ROW_TILES = ((1, 4096), (16, 256), (128, 32), (1024, 4))
 WORD_TILES = ((1, 2048), (8, 256), (64, 32), (512, 4))
 VECTOR = 16  # bytes that a thread moves at once
@@ -5631,8 +5631,7 @@ def computed_moves(
         start, end = source + there * sizes[0], target + here * sizes[1]
         steps = [step for dim in outer for step in dim[1:]]
         aligned = gcd(VECTOR, start, end) == VECTOR and gcd(8, run, *steps) == 8
-        choice = ROW_TILES if aligned else WORD_TILES
-        tile, tiles = _tiling(choice, prod(dim[0] for dim in outer), run)
+        tile, tiles = _tiling(WORD_TILES, prod(dim[0] for dim in outer), run)
         unit, address = (8, VECTOR) if aligned else (1, min(sizes))
         launch = Launch("compute_rows", 0, unit, address, tile, change)
         yield Move(launch, _table_row(start, end, [*outer, (run, 1, 1)], 1), tiles)
