@@ -122,16 +122,17 @@ def _variants(
 @contextmanager
 def _chosen(tile: tuple[int, int] | None, warps: int | None) -> Iterator[None]:
     """Other tiles and warps than those that are shipped."""
-    kept = moves.ROW_TILES, moves.TURNED_TILES, launching.WARPS
+    kept = moves.ROW_TILES, moves.WORD_TILES, moves.turned_tiles, launching.THREADS
     moves._moves_at.cache_clear()
     if tile is not None:
-        moves.ROW_TILES = moves.TURNED_TILES = (tile,)  # type: ignore[assignment]
+        moves.ROW_TILES = moves.WORD_TILES = (tile,)  # type: ignore[assignment]
+        moves.turned_tiles = lambda unit: (tile,)
     if warps is not None:
-        launching.WARPS = warps
+        launching.THREADS = 32 * warps
     try:
         yield
     finally:
-        moves.ROW_TILES, moves.TURNED_TILES, launching.WARPS = kept
+        moves.ROW_TILES, moves.WORD_TILES, moves.turned_tiles, launching.THREADS = kept
         moves._moves_at.cache_clear()
 
 
@@ -162,7 +163,7 @@ def _launch_constants(move: Any) -> None:
         ALIGNED=move.launch.aligned,
         ROWS=down,
         COLUMNS=across,
-        num_warps=launching.WARPS,
+        num_warps=launching.THREADS // 32,
         **numbers,
     )
 
