@@ -49,6 +49,7 @@ class MoveTable:
             (launch, self._programs(own, [moves[number].tiles for number in own]))
             for launch, own in numbers.items()
         ]
+        self._written = self._event()
 
     @property
     def launches(self) -> int:
@@ -63,7 +64,20 @@ class MoveTable:
             self._launch()
         else:
             with torch.cuda.device(self._device):
+                if not torch.cuda.is_current_stream_capturing():
+                    self._written.wait()  # the stream does, if it is another
                 self._launch()
+
+    def _event(self) -> Any:
+        """What the streams of a GPU wait for that read the table."""
+        import torch
+
+        if self._device.type == "cpu":
+            return None
+        with torch.cuda.device(self._device):
+            event = torch.cuda.Event()
+            event.record()
+        return event
 
     def _launch(self) -> None:
         import torch
