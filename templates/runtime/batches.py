@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from .kernels import has_kernels
-from .launching import MoveTable
+from .launching import MoveTable, has_kernels, is_captured
 from .making import Out, Tensors, fill_target, new_target, sources_of, view_of
 from .moves import (
     ZEROS,
@@ -40,11 +39,14 @@ def make_tensors(
     out: Out | None,
     allow_narrowing: bool,
 ) -> Iterator[tuple[str, Tensor]]:
-    """The targets by name, in order; those that kernels make come when BATCH bytes of them are there."""
+    """The targets by name, in order; those that kernels make come when BATCH bytes of them are there.
+
+    Each target in memory of the caller's is made before he is asked for the next, since it may be the same.
+    """
     batch, waiting = Batch(allow_narrowing), deque[Any]()
     for transfer in transfers:
         waiting.append((transfer.name, batch.add(transfer, found, out)))
-        if not batch.moves or batch.size >= BATCH:
+        if out is not None or not batch.moves or batch.size >= BATCH:
             batch.make(found)
             batch = Batch(allow_narrowing)
             while waiting:
@@ -57,15 +59,16 @@ def make_tensors(
 class Batch:
     """Targets that are made together; `size` is their bytes, `moves` what kernels do for them.
 
-    With `looks_later` kernels also compute what may become infinite, and `infinite` names the targets where it did; else
-    that is done by torch, which waits for the device to look at it.
+    With `later` the caller looks at them when the device has made them. So kernels write into pinned memory too, and
+    compute what may become infinite, of which `infinite` names the targets; else torch does that, and waits.
     """
 
-    def __init__(self, allow_narrowing: bool, looks_later: bool = False) -> None:
+    def __init__(self, allow_narrowing: bool, later: bool = False) -> None:
         self.size = 0
+        self._later = later
         self.moves: list[Move] = []
         self._allow_narrowing = allow_narrowing
-        self._computes = allow_narrowing or looks_later
+        self._computes = allow_narrowing or later
         self._by_torch: list[tuple[Transfer, Tensor]] = []
         self._names: list[str] = []  # of the target of each move
         self._held: list[Tensor] = []
@@ -98,6 +101,16 @@ class Batch:
         else:
             self._by_torch.append((transfer, target))
 
+    def get_ready(self) -> None:
+        """Do what `make` needs once, such as writing a table."""
+        if self.moves:
+            self._made_table()
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether `make` would now become a part of a CUDA graph."""
+        return bool(self.moves) and is_captured(self._device)
+
     def make(self, found: Tensors) -> None:
         """Give the targets their values."""
         for transfer, target in self._by_torch:
@@ -106,7 +119,7 @@ class Batch:
             self._made_table().launch()
 
     def infinite(self) -> list[str]:
-        """The targets in which a finite number has become infinite since the first launch; waits for the device."""
+        """The targets in which a finite number became infinite in the last launch; waits for the device."""
         if self._table is None:
             return []
         flags = self._table.infinite.tolist()
@@ -122,15 +135,11 @@ class Batch:
         if not sources:
             return False
         device = sources[0].device if self._device is None else self._device
-        lie_plain = all(
-            tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
-            for tensor in (*sources, target)
-        )
         return (
-            lie_plain
-            and has_kernels(device)
+            has_kernels(device)
             and all(source.device == device for source in sources)
-            and (target.device == device or target.is_pinned())
+            and (target.device == device or (self._later and target.is_pinned()))
+            and all(map(_is_plain, (*sources, target)))
             and all(self._computes_copy(transfer, copy) for copy in transfer.copies)
         )
 
@@ -168,6 +177,22 @@ class Batch:
             computed = _computed(change, dtype_code(transfer.dtype))
             self.moves += computed_moves(copy, sizes, computed, source.data_ptr(), here)
         self._names += [transfer.name] * (len(self.moves) - len(self._names))
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is its elements, one behind the other in memory that it has."""
+    import torch
+
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+        return False
+    address = tensor.data_ptr()
+    return (
+        address != 0
+        and address % min(tensor.element_size(), 8) == 0
+        and tensor.is_contiguous()
+        and not tensor.is_conj()
+        and not tensor.is_neg()
+    )
 
 
 def _change_of(transfer: Transfer, copy: Any) -> Change | None:

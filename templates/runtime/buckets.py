@@ -124,7 +124,9 @@ class TensorBuckets(Feeding):
         self._spans: list[Span] = []  # what is in it
         self._group: list[Transfer] | None = None  # what comes into it next
         self._batch = Batch(allow_narrowing)
-        self._read: list[Source] = []  # by it
+        self._kept: list[Source] = []  # what it reads
+        self._kept_bytes = 0
+        self._most_kept = min(bucket_bytes, max_pending or bucket_bytes)
 
     @property
     def buffer_bytes(self) -> int:
@@ -168,8 +170,9 @@ class TensorBuckets(Feeding):
             for transfer, span in zip(group, spans):
                 self._batch.fill(transfer, self._found, span.view(self._buffer()))
             self._spans += spans
-            self._read, self._spent, self._group = self._read + self._spent, [], None
-            if not self._batch.moves:
+            self._group = None
+            self._keep()
+            if not self._batch.moves or self._kept_bytes > self._most_kept:
                 self._make()
         if to_the_end and self._spans:
             yield self._handed_out()
@@ -205,7 +208,15 @@ class TensorBuckets(Feeding):
         """Give the targets in the buffer their values: those that kernels make all at once, others group by group."""
         self._batch.make(self._found)
         self._batch = Batch(self._allow_narrowing)
-        self._give_up(self._read)
+        self._give_up(self._kept)
+        self._kept_bytes = 0
+
+    def _keep(self) -> None:
+        """Keep what the last group reads until it is made."""
+        self._kept += self._spent
+        for rank, name in self._spent:
+            self._kept_bytes += self._found[rank][name].nbytes
+        self._spent = []
 
     def _handed_out(self) -> Bucket:
         """What has been filled; the other buffer is filled next."""

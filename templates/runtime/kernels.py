@@ -7,43 +7,29 @@ steps between them there and here. Words are moved as they are, whatever dtype t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+OLDEST_TRITON = (3, 6)
 # triton.language, under the name that kernels have for it, once they are asked for
 tl: Any = None
 
 
 @cache
 def kernels() -> Mapping[str, Any]:
-    """The functions below as triton compiles them, by name; empty where it is not installed."""
+    """The functions below as triton compiles them, by name; empty without it, or their text, which it reads."""
     global tl
     try:
         import triton.language  # type: ignore[import-not-found,import-untyped,unused-ignore]
-    except ImportError:
+
+        if tuple(map(int, triton.__version__.split(".")[:2])) < OLDEST_TRITON:
+            return {}
+        tl = triton.language
+        functions = (move_rows, move_tiles, compute_rows)
+        return {function.__name__: triton.jit(function) for function in functions}
+    except (ImportError, ValueError):
         return {}
-    tl = triton.language
-    functions = (move_rows, move_tiles, compute_rows)
-    return {function.__name__: triton.jit(function) for function in functions}
-
-
-def has_kernels(device: Any) -> bool:
-    """Whether kernels run on a device of torch; on the CPU, where triton interprets them, to test them."""
-    if device.type == "cpu":
-        return os.environ.get("TRITON_INTERPRET") == "1" and bool(kernels())
-    return device.type == "cuda" and _is_supported(device.index) and bool(kernels())
-
-
-@cache
-def _is_supported(index: int) -> bool:
-    """Whether triton compiles for a GPU: one of AMD, or of NVIDIA from Ampere on."""
-    import torch
-
-    if torch.version.hip:
-        return True
-    return torch.cuda.get_device_capability(index) >= (8, 0)
 
 
 def words(size: int) -> Any:
@@ -148,7 +134,7 @@ def compute_rows(
 ) -> None:
     """Move rows of numbers, from one dtype to another and by way of arithmetic: in float32, or float64 from that.
 
-    STEPS says `+ - * /` and `neg` as 0 to 4, NUMBERS has what stands behind each. It is rounded once, to the nearest.
+    STEPS says `+ - * /` and `neg` as 0 to 4, NUMBERS has what stands behind each. It is rounded to the nearest, to 16 bits from float32, as torch does it.
     `infinite` has a number a move; it becomes 1 where a finite number does not stay one.
     """
     program = programs + 2 * tl.program_id(0)

@@ -171,14 +171,15 @@ def _small_parts(
     if len(box) <= most and prod(dim[0] for dim in box) <= MOST_ROWS:
         yield (0, 0), [(1, 0, 0)] * (most - len(box)) + box
         return
-    (count, step, stride), rest = box[0], box[1:]
+    cut = 0 if len(box) > most else max(range(len(box)), key=lambda dim: box[dim])
+    (count, step, stride), before, behind = box[cut], box[:cut], box[cut + 1 :]
     if len(box) > most:
-        firsts = [(number, rest) for number in range(count)]
+        firsts = [(number, behind) for number in range(count)]
     else:
         half = count // 2
         firsts = [
-            (0, [(half, step, stride), *rest]),
-            (half, [(count - half, step, stride), *rest]),
+            (0, [*before, (half, step, stride), *behind]),
+            (half, [*before, (count - half, step, stride), *behind]),
         ]
     for first, inner in firsts:
         for (there, here), part in _small_parts(inner, most):

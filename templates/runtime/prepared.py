@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from operator import eq
+from operator import attrgetter, eq
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .batches import Batch
@@ -22,8 +22,15 @@ class Prepared:
     """A conversion to make again and again, as of a model after every step of its training: each call makes it.
 
     `tensors` are its targets by name: pieces of the source itself where they can be, the rest in memory that a call
-    fills anew. What is compared once, such as tied tensors, has been while it was prepared.
+    fills anew. What is compared once, such as tied tensors, has been while it was prepared. Numbers that become infinite
+    are found by `check` where kernels compute them, and refused by the call where torch does.
     """
+
+    tensors: dict[str, Tensor]
+    _found: Tensors
+    _sources: list[Tensor]  # of these
+    _lay: list[list[Any]]  # where they were when the table was built
+    _batch: Batch
 
     def __init__(
         self,
@@ -43,6 +50,7 @@ class Prepared:
         target = (converter.left, converter.right)[converter.side(to)]
         self._transfers = plan.transfers(one_rank(rank, mesh) if target.file else None)
         self._own: dict[str, Tensor] = {}
+        self._captured: list[Batch] = []
         with without_collecting():
             for transfer in self._transfers:
                 sources = sources_of(transfer, found)
@@ -57,19 +65,24 @@ class Prepared:
         return self._batch.launches
 
     def __call__(self, tensors: Mapping[Any, Any] | None = None) -> dict[str, Tensor]:
-        """Give the targets the values that the source has now; nothing waits for a GPU.
+        """The targets, with the values that the source has now. What kernels make is not waited for.
 
-        `tensors` are others than those it was prepared for; ConversionError where they are not like these.
+        `tensors` are held instead of those it was prepared for; ConversionError where they are not like these. While a
+        CUDA graph is captured nothing may have moved since the last call.
         """
-        if tensors is not None:
-            self._hold_alike(by_rank(tensors, self._ranks))
-        elif not _lie_so(self._sources, self._lay):
-            self._hold_alike(self._found)
+        found = self._found if tensors is None else by_rank(tensors, self._ranks)
+        every = self._sources if tensors is None else self._in_order(found)
+        if every is None or not _lie_so(every, self._lay):
+            self._hold_alike(found)
+        elif tensors is not None:
+            self._sources, self._found = every, _copied(found)
+        if self._batch.is_captured:
+            self._captured.append(self._batch)  # the graph reads its table
         self._batch.make(self._found)
-        return self.tensors
+        return dict(self.tensors)
 
     def check(self) -> None:
-        """ConversionError where a finite number has become infinite, unless that is allowed; waits for the GPU."""
+        """ConversionError where a finite number has become infinite, in the last call, unless that is allowed; waits for the GPU."""
         infinite = [] if self._allow_narrowing else self._batch.infinite()
         if infinite:
             others = f" (and in {len(infinite) - 1} more)" if len(infinite) > 1 else ""
@@ -79,13 +92,14 @@ class Prepared:
 
     def _hold(self, found: Tensors) -> None:
         """Take the memory of these tensors as the source."""
-        self._found = {rank: dict(named) for rank, named in found.items()}
-        self._sources = [one for named in found.values() for one in named.values()]
+        self._found = _copied(found)
+        self._sources = [found[rank][name] for rank, name in self._kinds]
         self._lay = _lie(self._sources)
-        self._batch = Batch(self._allow_narrowing, looks_later=True)
+        self._batch = Batch(self._allow_narrowing, later=True)
         self.tensors = {
             transfer.name: self._target(transfer) for transfer in self._transfers
         }
+        self._batch.get_ready()
 
     def _target(self, transfer: Any) -> Tensor:
         """A view of the source, or memory that is filled."""
@@ -94,6 +108,15 @@ class Prepared:
             return self._batch.add(transfer, self._found, None)
         self._batch.fill(transfer, self._found, target)
         return target
+
+    def _in_order(self, found: Tensors) -> list[Tensor] | None:
+        """Tensors in the order of those held; None where names differ."""
+        if sum(map(len, found.values())) != len(self._kinds):
+            return None
+        try:
+            return [found[rank][name] for rank, name in self._kinds]
+        except KeyError:
+            return None
 
     def _hold_alike(self, found: Tensors) -> None:
         """Take other memory as the source; ConversionError where it is not of the same shapes, dtypes and devices."""
@@ -111,6 +134,10 @@ class Prepared:
 Kind: TypeAlias = "tuple[Any, tuple[int, ...], Any]"
 
 
+def _copied(found: Tensors) -> dict[Any, dict[str, Tensor]]:
+    return {rank: dict(named) for rank, named in found.items()}
+
+
 def _lie(tensors: list[Tensor]) -> list[list[Any]]:
     """Where tensors lie in memory and how, which `_lie_so` compares with it."""
     return [list(map(ask, tensors)) for ask in _asked()]
@@ -126,7 +153,7 @@ def _lie_so(tensors: list[Tensor], lay: list[list[Any]]) -> bool:
 def _asked() -> tuple[Any, ...]:
     from torch import Tensor
 
-    return Tensor.data_ptr, Tensor.stride, Tensor.numel
+    return Tensor.data_ptr, Tensor.stride, Tensor.numel, attrgetter("dtype")
 
 
 def _kinds(found: Tensors) -> dict[Source, Kind]:

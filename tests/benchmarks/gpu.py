@@ -28,6 +28,7 @@ def main() -> int:
     on_cpu = given.device == "cpu"
     if on_cpu:
         os.environ["TRITON_INTERPRET"] = "1"  # before it is imported
+        os.environ["MAPC_KERNELS"] = "interpreted"
     import torch
 
     if not on_cpu and not torch.cuda.is_available():

@@ -71,7 +71,7 @@ def test_the_same_bytes(stem: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert bool(launches) == (stem not in RENAMING)
     assert max(launches, default=0) <= MOST_LAUNCHES
     with monkeypatch.context() as patch:
-        patch.delenv("TRITON_INTERPRET")
+        patch.delenv("MAPC_KERNELS")
         count = len(launches)
         expected = tests.there(source, config, mesh)
         assert bits(there) == bits(expected)

@@ -37,7 +37,7 @@ def by(request: pytest.FixtureRequest) -> Iterator[str]:
         request.getfixturevalue("interpreted")
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "torch":
-            patch.delenv("TRITON_INTERPRET", raising=False)
+            patch.delenv("MAPC_KERNELS", raising=False)
         yield request.param
 
 
