@@ -146,7 +146,7 @@ from hashlib import sha256
 from itertools import accumulate, chain, islice
 from json.encoder import encode_basestring_ascii
 from math import gcd, isfinite, lcm, prod
-from operator import eq, ne
+from operator import attrgetter, eq, ne
 from threading import Event, Lock, Thread, current_thread, main_thread
 from typing import (
     TYPE_CHECKING,
@@ -1186,7 +1186,8 @@ def prepare(
 ) -> Prepared:
     """A conversion to make again and again, by calling it; `to` is "to_hf" or "to_mcore".
 
-    The arguments are those of that function, and so is what it raises.
+    The arguments are those of that function, and so is what it raises; of numbers that have become infinite `check` may
+    have to be asked.
     """
     to = {"to_hf": "hf", "to_mcore": "mcore"}.get(to, to)
     return Prepared(converter(), to, tensors, config, mesh, rank, out, allow_narrowing)
@@ -5307,38 +5308,25 @@ def _is_there(item: Item, shapes: Shapes, source: int) -> bool:
 # ---- runtime: The kernels for a GPU: boxes of numbers moved as a table says, those of many tensors in one launch.
 
 
+OLDEST_TRITON = (3, 6)
 # triton.language, under the name that kernels have for it, once they are asked for
 tl: Any = None
 
 
 @cache
 def kernels() -> Mapping[str, Any]:
-    """The functions below as triton compiles them, by name; empty where it is not installed."""
+    """The functions below as triton compiles them, by name; empty without it, or their text, which it reads."""
     global tl
     try:
         import triton.language  # type: ignore[import-not-found,import-untyped,unused-ignore]
-    except ImportError:
+
+        if tuple(map(int, triton.__version__.split(".")[:2])) < OLDEST_TRITON:
+            return {}
+        tl = triton.language
+        functions = (move_rows, move_tiles, compute_rows)
+        return {function.__name__: triton.jit(function) for function in functions}
+    except (ImportError, ValueError):
         return {}
-    tl = triton.language
-    functions = (move_rows, move_tiles, compute_rows)
-    return {function.__name__: triton.jit(function) for function in functions}
-
-
-def has_kernels(device: Any) -> bool:
-    """Whether kernels run on a device of torch; on the CPU, where triton interprets them, to test them."""
-    if device.type == "cpu":
-        return os.environ.get("TRITON_INTERPRET") == "1" and bool(kernels())
-    return device.type == "cuda" and _is_supported(device.index) and bool(kernels())
-
-
-@cache
-def _is_supported(index: int) -> bool:
-    """Whether triton compiles for a GPU: one of AMD, or of NVIDIA from Ampere on."""
-    import torch
-
-    if torch.version.hip:
-        return True
-    return torch.cuda.get_device_capability(index) >= (8, 0)
 
 
 def words(size: int) -> Any:
@@ -5443,7 +5431,7 @@ def compute_rows(
 ) -> None:
     """Move rows of numbers, from one dtype to another and by way of arithmetic: in float32, or float64 from that.
 
-    STEPS says `+ - * /` and `neg` as 0 to 4, NUMBERS has what stands behind each. It is rounded once, to the nearest.
+    STEPS says `+ - * /` and `neg` as 0 to 4, NUMBERS has what stands behind each. It is rounded to the nearest, to 16 bits from float32, as torch does it.
     `infinite` has a number a move; it becomes 1 where a finite number does not stay one.
     """
     program = programs + 2 * tl.program_id(0)
@@ -5692,14 +5680,15 @@ def _small_parts(
     if len(box) <= most and prod(dim[0] for dim in box) <= MOST_ROWS:
         yield (0, 0), [(1, 0, 0)] * (most - len(box)) + box
         return
-    (count, step, stride), rest = box[0], box[1:]
+    cut = 0 if len(box) > most else max(range(len(box)), key=lambda dim: box[dim])
+    (count, step, stride), before, behind = box[cut], box[:cut], box[cut + 1 :]
     if len(box) > most:
-        firsts = [(number, rest) for number in range(count)]
+        firsts = [(number, behind) for number in range(count)]
     else:
         half = count // 2
         firsts = [
-            (0, [(half, step, stride), *rest]),
-            (half, [(count - half, step, stride), *rest]),
+            (0, [*before, (half, step, stride), *behind]),
+            (half, [*before, (count - half, step, stride), *behind]),
         ]
     for first, inner in firsts:
         for (there, here), part in _small_parts(inner, most):
@@ -5749,15 +5738,65 @@ def constants(launch: Launch, lanes: int) -> dict[str, Any]:
     return {"FROM": before, "TO": after, "STEPS": steps, "NUMBERS": operands, **same}
 
 
+def has_kernels(device: Any) -> bool:
+    """Whether kernels make what is on a device of torch.
+
+    MAPC_KERNELS=off says that none do, and MAPC_KERNELS=interpreted that triton interprets them on the CPU, for tests.
+    """
+    asked = os.environ.get("MAPC_KERNELS")
+    if device.type == "cpu":
+        return asked == "interpreted" and bool(kernels())
+    return device.type == "cuda" and asked is None and _run_on_gpu(device.index)
+
+
+@cache
+def _run_on_gpu(index: int) -> bool:
+    """Whether triton compiles for a GPU and its driver takes that, which is tried; where not, torch makes everything."""
+    import torch
+
+    if not kernels():
+        return False
+    import triton  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    ampere = torch.version.hip or torch.cuda.get_device_capability(index) >= (8, 0)
+    if not ampere or triton.knobs.runtime.interpret:
+        return False
+    device = torch.device("cuda", index)
+    numbers = torch.zeros(2, dtype=torch.int64, device=device)
+    here = numbers.data_ptr()
+    try:
+        MoveTable([*moves_of(whole_copy(1), 8, here, here + 8)], device).launch()
+    except Exception as error:  # noqa: BLE001 - of triton, a C compiler, a driver
+        warnings.warn(f"no kernels on {device}: {error}", stacklevel=2)
+        return False
+    return True
+
+
+def is_captured(device: Any) -> bool:
+    """Whether a CUDA graph is being captured on the current stream of a device."""
+    import torch
+
+    if device.type != "cuda":
+        return False
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_current_stream_capturing())
+
+
 class MoveTable:
     """Moves that can be done again and again, as long as the memory at their addresses is there.
 
-    `infinite` has a number a move: not 0 where a number that was finite did not stay so. Nothing waits for the device.
+    `infinite` has a number a move: not 0 where, in the last launch, a number that was finite did not stay so. Nothing
+    waits for the device. RuntimeError where a CUDA graph is being captured, which would keep addresses of other memory.
     """
 
     def __init__(self, moves: Sequence[Move], device: Any) -> None:
         import torch
 
+        if is_captured(device):
+            raise RuntimeError(
+                "expected a conversion that has been called before it is captured in a CUDA graph, on tensors that have "
+                "not moved since; call it once, then capture"
+            )
         self._device = device
         self._table = self._sent([move.row for move in moves], torch.int64)
         self.infinite = torch.zeros(len(moves), dtype=torch.int32, device=device)
@@ -5768,6 +5807,7 @@ class MoveTable:
             (launch, self._programs(own, [moves[number].tiles for number in own]))
             for launch, own in numbers.items()
         ]
+        self._written = self._event()
 
     @property
     def launches(self) -> int:
@@ -5782,12 +5822,36 @@ class MoveTable:
             self._launch()
         else:
             with torch.cuda.device(self._device):
+                if not is_captured(self._device):
+                    self._follow()
                 self._launch()
+
+    def _follow(self) -> None:
+        """Let the current stream begin when the table is written, and the table stay until it has been read there."""
+        import torch
+
+        self._written.wait()
+        stream = torch.cuda.current_stream()
+        for tensor in (self._table, self.infinite, *dict(self._launches).values()):
+            tensor.record_stream(stream)
+
+    def _event(self) -> Any:
+        """What the streams of a GPU wait for that read the table."""
+        import torch
+
+        if self._device.type == "cpu":
+            return None
+        with torch.cuda.device(self._device):
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call,unused-ignore]
+            event.record()
+        return event
 
     def _launch(self) -> None:
         import torch
 
         lanes = 64 if torch.version.hip else 32
+        if any(launch.change for launch, _ in self._launches):
+            self.infinite.zero_()
         for launch, programs in self._launches:
             kernel = kernels()[launch.kernel][(len(programs),)]
             tensors = [self._table, programs]
@@ -5800,6 +5864,7 @@ class MoveTable:
         import torch
 
         total = sum(tiles)
+        assert total < 2**31, "tiles are counted in 31 bits"
         counts = self._sent(tiles, torch.int32)
         firsts = counts.cumsum(0, dtype=torch.int32) - counts
         both = torch.stack((self._sent(numbers, torch.int32), firsts), 1)
@@ -5812,7 +5877,7 @@ class MoveTable:
         """Numbers as a tensor on the device, from pinned memory, or it would be waited for."""
         import torch
 
-        made = torch.tensor(rows, dtype=dtype)
+        made = torch.tensor(rows, dtype=dtype, device="cpu")
         if self._device.type == "cpu":
             return made
         return made.pin_memory().to(self._device, non_blocking=True)
@@ -5948,11 +6013,14 @@ def make_tensors(
     out: Out | None,
     allow_narrowing: bool,
 ) -> Iterator[tuple[str, Tensor]]:
-    """The targets by name, in order; those that kernels make come when BATCH bytes of them are there."""
+    """The targets by name, in order; those that kernels make come when BATCH bytes of them are there.
+
+    Each target in memory of the caller's is made before he is asked for the next, since it may be the same.
+    """
     batch, waiting = Batch(allow_narrowing), deque[Any]()
     for transfer in transfers:
         waiting.append((transfer.name, batch.add(transfer, found, out)))
-        if not batch.moves or batch.size >= BATCH:
+        if out is not None or not batch.moves or batch.size >= BATCH:
             batch.make(found)
             batch = Batch(allow_narrowing)
             while waiting:
@@ -5965,15 +6033,16 @@ def make_tensors(
 class Batch:
     """Targets that are made together; `size` is their bytes, `moves` what kernels do for them.
 
-    With `looks_later` kernels also compute what may become infinite, and `infinite` names the targets where it did; else
-    that is done by torch, which waits for the device to look at it.
+    With `later` the caller looks at them when the device has made them. So kernels write into pinned memory too, and
+    compute what may become infinite, of which `infinite` names the targets; else torch does that, and waits.
     """
 
-    def __init__(self, allow_narrowing: bool, looks_later: bool = False) -> None:
+    def __init__(self, allow_narrowing: bool, later: bool = False) -> None:
         self.size = 0
+        self._later = later
         self.moves: list[Move] = []
         self._allow_narrowing = allow_narrowing
-        self._computes = allow_narrowing or looks_later
+        self._computes = allow_narrowing or later
         self._by_torch: list[tuple[Transfer, Tensor]] = []
         self._names: list[str] = []  # of the target of each move
         self._held: list[Tensor] = []
@@ -6006,6 +6075,16 @@ class Batch:
         else:
             self._by_torch.append((transfer, target))
 
+    def get_ready(self) -> None:
+        """Do what `make` needs once, such as writing a table."""
+        if self.moves:
+            self._made_table()
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether `make` would now become a part of a CUDA graph."""
+        return bool(self.moves) and is_captured(self._device)
+
     def make(self, found: Tensors) -> None:
         """Give the targets their values."""
         for transfer, target in self._by_torch:
@@ -6014,7 +6093,7 @@ class Batch:
             self._made_table().launch()
 
     def infinite(self) -> list[str]:
-        """The targets in which a finite number has become infinite since the first launch; waits for the device."""
+        """The targets in which a finite number became infinite in the last launch; waits for the device."""
         if self._table is None:
             return []
         flags = self._table.infinite.tolist()
@@ -6030,15 +6109,11 @@ class Batch:
         if not sources:
             return False
         device = sources[0].device if self._device is None else self._device
-        lie_plain = all(
-            tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
-            for tensor in (*sources, target)
-        )
         return (
-            lie_plain
-            and has_kernels(device)
+            has_kernels(device)
             and all(source.device == device for source in sources)
-            and (target.device == device or target.is_pinned())
+            and (target.device == device or (self._later and target.is_pinned()))
+            and all(map(_is_plain, (*sources, target)))
             and all(self._computes_copy(transfer, copy) for copy in transfer.copies)
         )
 
@@ -6076,6 +6151,22 @@ class Batch:
             computed = _computed(change, dtype_code(transfer.dtype))
             self.moves += computed_moves(copy, sizes, computed, source.data_ptr(), here)
         self._names += [transfer.name] * (len(self.moves) - len(self._names))
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is its elements, one behind the other in memory that it has."""
+    import torch
+
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+        return False
+    address = tensor.data_ptr()
+    return (
+        address != 0
+        and address % min(tensor.element_size(), 8) == 0
+        and tensor.is_contiguous()
+        and not tensor.is_conj()
+        and not tensor.is_neg()
+    )
 
 
 def _change_of(transfer: Transfer, copy: Any) -> Change | None:
@@ -6191,8 +6282,15 @@ class Prepared:
     """A conversion to make again and again, as of a model after every step of its training: each call makes it.
 
     `tensors` are its targets by name: pieces of the source itself where they can be, the rest in memory that a call
-    fills anew. What is compared once, such as tied tensors, has been while it was prepared.
+    fills anew. What is compared once, such as tied tensors, has been while it was prepared. Numbers that become infinite
+    are found by `check` where kernels compute them, and refused by the call where torch does.
     """
+
+    tensors: dict[str, Tensor]
+    _found: Tensors
+    _sources: list[Tensor]  # of these
+    _lay: list[list[Any]]  # where they were when the table was built
+    _batch: Batch
 
     def __init__(
         self,
@@ -6212,6 +6310,7 @@ class Prepared:
         target = (converter.left, converter.right)[converter.side(to)]
         self._transfers = plan.transfers(one_rank(rank, mesh) if target.file else None)
         self._own: dict[str, Tensor] = {}
+        self._captured: list[Batch] = []
         with without_collecting():
             for transfer in self._transfers:
                 sources = sources_of(transfer, found)
@@ -6226,19 +6325,24 @@ class Prepared:
         return self._batch.launches
 
     def __call__(self, tensors: Mapping[Any, Any] | None = None) -> dict[str, Tensor]:
-        """Give the targets the values that the source has now; nothing waits for a GPU.
+        """The targets, with the values that the source has now. What kernels make is not waited for.
 
-        `tensors` are others than those it was prepared for; ConversionError where they are not like these.
+        `tensors` are held instead of those it was prepared for; ConversionError where they are not like these. While a
+        CUDA graph is captured nothing may have moved since the last call.
         """
-        if tensors is not None:
-            self._hold_alike(by_rank(tensors, self._ranks))
-        elif not _lie_so(self._sources, self._lay):
-            self._hold_alike(self._found)
+        found = self._found if tensors is None else by_rank(tensors, self._ranks)
+        every = self._sources if tensors is None else self._in_order(found)
+        if every is None or not _lie_so(every, self._lay):
+            self._hold_alike(found)
+        elif tensors is not None:
+            self._sources, self._found = every, _copied(found)
+        if self._batch.is_captured:
+            self._captured.append(self._batch)  # the graph reads its table
         self._batch.make(self._found)
-        return self.tensors
+        return dict(self.tensors)
 
     def check(self) -> None:
-        """ConversionError where a finite number has become infinite, unless that is allowed; waits for the GPU."""
+        """ConversionError where a finite number has become infinite, in the last call, unless that is allowed; waits for the GPU."""
         infinite = [] if self._allow_narrowing else self._batch.infinite()
         if infinite:
             others = f" (and in {len(infinite) - 1} more)" if len(infinite) > 1 else ""
@@ -6248,13 +6352,14 @@ class Prepared:
 
     def _hold(self, found: Tensors) -> None:
         """Take the memory of these tensors as the source."""
-        self._found = {rank: dict(named) for rank, named in found.items()}
-        self._sources = [one for named in found.values() for one in named.values()]
+        self._found = _copied(found)
+        self._sources = [found[rank][name] for rank, name in self._kinds]
         self._lay = _lie(self._sources)
-        self._batch = Batch(self._allow_narrowing, looks_later=True)
+        self._batch = Batch(self._allow_narrowing, later=True)
         self.tensors = {
             transfer.name: self._target(transfer) for transfer in self._transfers
         }
+        self._batch.get_ready()
 
     def _target(self, transfer: Any) -> Tensor:
         """A view of the source, or memory that is filled."""
@@ -6263,6 +6368,15 @@ class Prepared:
             return self._batch.add(transfer, self._found, None)
         self._batch.fill(transfer, self._found, target)
         return target
+
+    def _in_order(self, found: Tensors) -> list[Tensor] | None:
+        """Tensors in the order of those held; None where names differ."""
+        if sum(map(len, found.values())) != len(self._kinds):
+            return None
+        try:
+            return [found[rank][name] for rank, name in self._kinds]
+        except KeyError:
+            return None
 
     def _hold_alike(self, found: Tensors) -> None:
         """Take other memory as the source; ConversionError where it is not of the same shapes, dtypes and devices."""
@@ -6280,6 +6394,10 @@ class Prepared:
 Kind: TypeAlias = "tuple[Any, tuple[int, ...], Any]"
 
 
+def _copied(found: Tensors) -> dict[Any, dict[str, Tensor]]:
+    return {rank: dict(named) for rank, named in found.items()}
+
+
 def _lie(tensors: list[Tensor]) -> list[list[Any]]:
     """Where tensors lie in memory and how, which `_lie_so` compares with it."""
     return [list(map(ask, tensors)) for ask in _asked()]
@@ -6295,7 +6413,7 @@ def _lie_so(tensors: list[Tensor], lay: list[list[Any]]) -> bool:
 def _asked() -> tuple[Any, ...]:
     from torch import Tensor
 
-    return Tensor.data_ptr, Tensor.stride, Tensor.numel
+    return Tensor.data_ptr, Tensor.stride, Tensor.numel, attrgetter("dtype")
 
 
 def _kinds(found: Tensors) -> dict[Source, Kind]:
@@ -6778,7 +6896,9 @@ class TensorBuckets(Feeding):
         self._spans: list[Span] = []  # what is in it
         self._group: list[Transfer] | None = None  # what comes into it next
         self._batch = Batch(allow_narrowing)
-        self._read: list[Source] = []  # by it
+        self._kept: list[Source] = []  # what it reads
+        self._kept_bytes = 0
+        self._most_kept = min(bucket_bytes, max_pending or bucket_bytes)
 
     @property
     def buffer_bytes(self) -> int:
@@ -6822,8 +6942,9 @@ class TensorBuckets(Feeding):
             for transfer, span in zip(group, spans):
                 self._batch.fill(transfer, self._found, span.view(self._buffer()))
             self._spans += spans
-            self._read, self._spent, self._group = self._read + self._spent, [], None
-            if not self._batch.moves:
+            self._group = None
+            self._keep()
+            if not self._batch.moves or self._kept_bytes > self._most_kept:
                 self._make()
         if to_the_end and self._spans:
             yield self._handed_out()
@@ -6859,7 +6980,15 @@ class TensorBuckets(Feeding):
         """Give the targets in the buffer their values: those that kernels make all at once, others group by group."""
         self._batch.make(self._found)
         self._batch = Batch(self._allow_narrowing)
-        self._give_up(self._read)
+        self._give_up(self._kept)
+        self._kept_bytes = 0
+
+    def _keep(self) -> None:
+        """Keep what the last group reads until it is made."""
+        self._kept += self._spent
+        for rank, name in self._spent:
+            self._kept_bytes += self._found[rank][name].nbytes
+        self._spent = []
 
     def _handed_out(self) -> Bucket:
         """What has been filled; the other buffer is filled next."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from math import prod
 
 import pytest
 import torch
@@ -59,7 +60,19 @@ def check(copy: Copy, size: int, shift: int = 0) -> list[Move]:
     moves = list(moves_of(copy, size, source.data_ptr(), made.data_ptr()))
     MoveTable(moves, CPU).launch()
     assert torch.equal(made, expected)
+    for move in moves:
+        assert_hints_hold(move)
     return moves
+
+
+def assert_hints_hold(move: Move) -> None:
+    """What a kernel is compiled to believe: triton's interpreter does not look."""
+    row, turned = move.row, move.launch.kernel == "move_tiles"
+    counts = row[4:6] if turned else row[5:6]
+    steps = [*row[6:8], row[9], *row[10:13]] if turned else [*row[6:9], *row[10:13]]
+    assert (row[8] if turned else row[9], row[13]) == (1, 1)
+    assert all(address % move.launch.aligned == 0 for address in row[:2])
+    assert all(number % move.launch.unit == 0 for number in (*counts, *steps))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -127,6 +140,15 @@ def test_rows_that_cannot_be_counted_in_31_bits() -> None:
         (1, 1, 2**30 + 2, 1),
     ]
     assert moves[1].row[:2] == (4096 + (2**30 + 1) * 4, 8192 + (2**30 + 1) * 6)
+
+
+@pytest.mark.parametrize("counts", [(2, 2**31), (2, 50_000, 50_000), (1, 2**33)])
+def test_boxes_of_too_many_rows_are_cut(counts: tuple[int, ...]) -> None:
+    strides = tuple(3 * 10**i for i in range(len(counts)))[::-1]
+    moves = list(moves_of(Copy(0, 0, strides, 0, strides, counts), 2, 4096, 8192))
+    rows = [prod(move.row[2:5]) for move in moves]
+    assert sum(rows) == prod(counts) and max(rows) < 2**31
+    assert len({move.row[:2] for move in moves}) == len(moves)
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,88 @@ def test_numbers_that_become_infinite(by: str, tmp_path: Path) -> None:
     allowing.check()
 
 
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")  # numpy's
+def test_what_check_is_about(interpreted: None, tmp_path: Path) -> None:
+    """The last call: numbers that have been repaired are no matter any more."""
+    cs = compiled(tmp_path / "computing.py", COMPUTING)
+    config = cs.Config(e=5)
+    tensors = {name: torch.ones(5).bfloat16() for name in cs.expected_hf(config)}
+    conversion = cs.prepare("to_cs", tensors, config)
+    tensors["cast"][0] = 1e38
+    conversion()
+    with pytest.raises(cs.ConversionError):
+        conversion.check()
+    tensors["cast"][0] = 1
+    conversion()
+    conversion.check()
+
+
+def test_the_same_memory_needs_no_new_table(
+    interpreted: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = checkpoint()
+    conversion = prepared(tensors)
+    monkeypatch.setattr(gemma, "MoveTable", None)  # which would be called
+    again = {name: tensors[name].detach() for name in reversed(tensors)}
+    assert as_bits(conversion(again)) == as_bits(conversion())
+    with pytest.raises(TypeError):
+        conversion({name: tensor.clone() for name, tensor in tensors.items()})
+
+
+def test_what_is_returned_is_the_callers(by: str) -> None:
+    conversion = prepared(checkpoint())
+    targets = conversion()
+    count = len(targets)
+    targets.clear()
+    assert len(conversion()) == count
+
+
+def test_memory_that_is_given_twice(by: str) -> None:
+    """Each target is made before memory for the next is asked for."""
+    scratch = torch.empty(4096, dtype=torch.bfloat16)
+
+    def out(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        return scratch[: torch.Size(shape).numel()].view(shape)
+
+    tensors = checkpoint()
+    found = {
+        name: target.clone()
+        for name, target in gemma.to_mcore(tensors, CONFIG, MESH, RANK, out=out)
+    }
+    assert as_bits(found) == as_bits(converted(tensors))
+
+
+class Other(torch.Tensor):
+    """A class of tensors whose elements need not lie where it says."""
+
+
+def test_other_classes_of_tensors_are_left_to_torch(interpreted: None) -> None:
+    tensors = checkpoint()
+    parameters = {name: torch.nn.Parameter(t) for name, t in tensors.items()}
+    assert prepared(parameters).launches > 0
+    others: dict[str, torch.Tensor] = {
+        name: tensor.as_subclass(Other) for name, tensor in tensors.items()
+    }
+    conversion = prepared(others)
+    assert conversion.launches == 0
+    assert as_bits(conversion()) == as_bits(converted(tensors))
+
+
+def test_kernels_are_switched_off(
+    interpreted: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAPC_KERNELS", "off")
+    assert prepared(checkpoint()).launches == 0
+
+
+def test_memory_that_is_given_back(interpreted: None) -> None:
+    tensors = checkpoint()
+    conversion = prepared(tensors)
+    tensors[NAME].untyped_storage().resize_(0)
+    with pytest.raises(RuntimeError):
+        conversion()
+
+
 def test_which_rank() -> None:
     with pytest.raises(ValueError) as caught:
         gemma.prepare("to_mcore", checkpoint(), CONFIG, MESH)

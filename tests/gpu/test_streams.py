@@ -71,6 +71,25 @@ def test_buckets(launches: list[int]) -> None:
     assert stream.pending == 0 and stream.buffer_bytes == 2 << 14
 
 
+def test_a_bucket_does_not_keep_more_than_it_has(launches: list[int]) -> None:
+    """A rank of two gets half of what it reads, so its buckets are filled in several launches."""
+    source = tests.checkpoint(CONFIG, MESH)
+    rank = MESH.ranks()[1]
+    expected = dict(qwen.to_mcore(source, CONFIG, MESH, rank))
+    launches.clear()
+    size = 1 << 14
+    stream = qwen.BucketStream("to_mcore", CONFIG, MESH, rank, bucket_bytes=size)
+    found: dict[str, torch.Tensor] = {}
+    buckets = 0
+    for one in [*(stream.feed(*one) for one in source.items()), stream.close()]:
+        for bucket in one:
+            found |= {name: t.clone() for name, t in bucket.tensors().items()}
+            buckets += 1
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert len(launches) > buckets
+
+
 def test_what_kernels_have_still_to_read_waits(launches: list[int]) -> None:
     (name, tensors, ranks), *_ = (one for one in shuffled() if "linear_proj" in one[0])
     launches.clear()
