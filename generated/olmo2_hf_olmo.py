@@ -4415,7 +4415,7 @@ def compute_rows(
 # The tiles of a program, as words down and across: that one is taken which leaves the least of it empty. Words that no
 # vector has take registers for an address each, and numbers that are computed take more, so there are fewer of them.
 ROW_TILES = ((1, 4096), (16, 256), (128, 32), (1024, 4))
-WORD_TILES = ((1, 2048), (8, 256), (64, 32), (512, 4))
+WORD_TILES = ((1, 2048), (64, 32), (512, 4))
 VECTOR = 16  # bytes that a thread moves at once
 MOST_ROWS = 2**31 - 1
 ZEROS = 1 << 16  # bytes of zeros, which padding is copied from

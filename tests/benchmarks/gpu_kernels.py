@@ -128,12 +128,19 @@ def _chosen(tile: tuple[int, int] | None, warps: int | None) -> Iterator[None]:
         moves.ROW_TILES = moves.WORD_TILES = (tile,)  # type: ignore[assignment]
         moves.turned_tiles = lambda unit: (tile,)
     if warps is not None:
-        launching.THREADS = 32 * warps
+        launching.THREADS = warps * _lanes()
     try:
         yield
     finally:
         moves.ROW_TILES, moves.WORD_TILES, moves.turned_tiles, launching.THREADS = kept
         moves._moves_at.cache_clear()
+
+
+def _lanes() -> int:
+    """The threads of a warp."""
+    import torch
+
+    return 64 if torch.version.hip else 32
 
 
 def _copy(there: Any, here: Any) -> Copy:
@@ -163,7 +170,7 @@ def _launch_constants(move: Any) -> None:
         ALIGNED=move.launch.aligned,
         ROWS=down,
         COLUMNS=across,
-        num_warps=launching.THREADS // 32,
+        num_warps=launching.THREADS // _lanes(),
         **numbers,
     )
 
