@@ -187,7 +187,7 @@ def _others(
 
 
 def _on_streams(clock: Clock, conversion: Any, found: dict[str, Any]) -> list[str]:
-    """What differs when a conversion runs on another stream, and when it is captured and replayed."""
+    """Which of the first targets differ when a conversion runs on another stream, and is captured and replayed."""
     if not clock.is_gpu or not conversion._own:
         return []
     import torch
@@ -208,7 +208,9 @@ def _on_streams(clock: Clock, conversion: Any, found: dict[str, Any]) -> list[st
         clock.wait()
 
     compare("at first")
-    with torch.cuda.stream(torch.cuda.Stream(clock.device)):
+    side = torch.cuda.Stream(clock.device)
+    side.wait_stream(torch.cuda.current_stream(clock.device))
+    with torch.cuda.stream(side):
         conversion()
     compare("on a stream")
     graph = torch.cuda.CUDAGraph()
@@ -217,7 +219,8 @@ def _on_streams(clock: Clock, conversion: Any, found: dict[str, Any]) -> list[st
     graph.replay()
     compare("of a graph")
     graph.replay()
-    clock.wait()
+    compare("of a graph that is replayed again")
+    conversion()
     return wrong
 
 

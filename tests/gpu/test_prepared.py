@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,41 @@ def test_each_call_takes_what_the_source_has(by: str) -> None:
     assert as_bits(again) == as_bits(converted(tensors))
     assert {name: target.data_ptr() for name, target in again.items()} == addresses
     conversion.check()
+
+
+# Those that elements have which torch copies: not of parts of bytes, and not its old quantized ones.
+DTYPES = [
+    dtype
+    for name, dtype in sorted(vars(torch).items())
+    if isinstance(dtype, torch.dtype)
+    and re.fullmatch(r"bool|bfloat16|complex\d+|float(8_.*|16|32|64)|u?int\d\d?", name)
+    and name.lstrip("uint") not in "1234567"
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_every_dtype(
+    interpreted: None, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elements are moved with all their bits, whatever they mean."""
+    generator = torch.Generator().manual_seed(9)
+    tensors = {}
+    for name, (shape, _) in gemma.expected_hf(CONFIG, MESH).items():
+        size = torch.Size(shape).numel() * dtype.itemsize
+        data = torch.randint(0, 256, (size,), dtype=torch.uint8, generator=generator)
+        if dtype == torch.bool:
+            data = data & 1
+        tensors[name] = data.view(dtype).view(shape)
+    conversion = prepared(tensors)
+    assert conversion.launches > 0
+    made = {n: raw(t) for n, t in conversion().items()}
+    monkeypatch.delenv("MAPC_KERNELS")
+    assert made == {n: raw(t) for n, t in converted(tensors).items()}
+
+
+def raw(tensor: torch.Tensor) -> bytes:
+    flat = tensor.contiguous().view(-1).view(torch.uint8)
+    return bytes(flat.numpy())
 
 
 def test_memory_that_has_moved_is_found(by: str) -> None:
