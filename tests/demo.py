@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -252,9 +253,9 @@ def main() -> int:
     disable_progress_bar()
     with tempfile.TemporaryDirectory(prefix="mapc-demo-") as scratch:
         folder = Path(scratch)
-        for stem in dict.fromkeys(model.converter for model in MODELS):
-            say(f"mapc vendor {stem}")
-            run("-m", "mapc.compiler", "vendor", stem, folder)
+        stems = dict.fromkeys(model.converter for model in MODELS)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda stem: vendor(stem, folder), stems))
         rows = [
             round_trip(model, folder / f"{model.converter}.py", folder / model.name)
             for model in MODELS
@@ -264,6 +265,11 @@ def main() -> int:
     print(f"\n{'FAILED: ' + '; '.join(failed) if failed else 'all equal'}", end="")
     print(f" ({time.perf_counter() - started:.0f} s)")
     return 1 if failed else 0
+
+
+def vendor(stem: str, folder: Path) -> None:
+    say(f"mapc vendor {stem}")
+    run("-m", "mapc.compiler", "vendor", stem, folder)
 
 
 def round_trip(model: Model, converter: Path, folder: Path) -> Row:
