@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,8 @@ def test_the_engine_is_told(checkpoint: Path, tmp_path: Path) -> None:
         0: f"llama_hf_mcore.ConversionError: {text}",
         2: f"RuntimeError: the trainers gave up: {text}",
     }.items():
-        assert started[rank].returncode == 1
-        assert said[rank].splitlines()[-1].removeprefix(f"[rank{rank}]: ") == error
+        # Gloo may abort a process that ends after its peers, when it has said what was wrong.
+        assert started[rank].returncode in (1, -signal.SIGABRT)
+        lines = [one.removeprefix(f"[rank{rank}]: ") for one in said[rank].splitlines()]
+        assert error in lines
     assert not (tmp_path / "received.safetensors").exists()
