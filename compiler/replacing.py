@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -47,12 +47,7 @@ class Replacing:
 
     def _fields(self, node: syntax.Node) -> syntax.Node:
         """The node with what is below it replaced; the same node where nothing is."""
-        changed: dict[str, Any] = {}
-        for name in node.__dataclass_fields__:
-            value = getattr(node, name)
-            new = self._value(value)
-            if new is not value:
-                changed[name] = new
+        changed = changed_fields(node, self._value)
         word = WORDS.get(type(node))
         if word is not None and getattr(node, word) in self.words:
             changed[word] = self.words[getattr(node, word)]
@@ -113,3 +108,10 @@ def merged(parts: tuple[syntax.NamePart, ...]) -> tuple[syntax.NamePart, ...]:
         else:
             found.append(part)
     return tuple(found)
+
+
+def changed_fields(node: syntax.Node, replaced: Callable[[Any], Any]) -> dict[str, Any]:
+    """The fields of a node that are others once they are replaced, by name; `replaced` gives back what stays."""
+    values = {name: getattr(node, name) for name in node.__dataclass_fields__}
+    found = {name: replaced(value) for name, value in values.items()}
+    return {name: new for name, new in found.items() if new is not values[name]}

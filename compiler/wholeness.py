@@ -12,6 +12,7 @@ from typing import Any, cast
 from ..dsl import syntax
 from ..dsl.diagnostics import Label
 from .problems import refuse, word
+from .replacing import changed_fields
 
 
 def without_dims(file: syntax.File) -> syntax.File:
@@ -95,10 +96,5 @@ class Leaving:
 
     def _fields(self, node: syntax.Node) -> syntax.Node:
         """The node with what is below it replaced; the same node where nothing is."""
-        changed: dict[str, Any] = {}
-        for name in node.__dataclass_fields__:
-            value = getattr(node, name)
-            new = self._value(value)
-            if new is not value:
-                changed[name] = new
+        changed = changed_fields(node, self._value)
         return replace(node, **changed) if changed else node
